@@ -1,0 +1,106 @@
+"""The camera that everything uses, and the conventions, which are decided here and nowhere else.
+
+Camera frame: OpenCV (x right, y down, z forward). ``c2w`` is a 4x4 float64 camera-to-world matrix. The centre of the
+top left pixel is at (0.5, 0.5). Depth is z-depth in world units.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from mixdepth.errors import UserError
+from mixdepth.io import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera without distortion. Sizes and intrinsics in pixels, pose in world units."""
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    c2w: np.ndarray = field(repr=False)  # [4, 4] float64
+
+    @property
+    def centre(self) -> np.ndarray:
+        """Camera centre, [3], world units."""
+        return self.c2w[:3, 3]
+
+    @property
+    def k(self) -> np.ndarray:
+        """Intrinsic matrix, [3, 3]."""
+        return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1.0]])
+
+    @property
+    def w2c(self) -> np.ndarray:
+        """World-to-camera matrix, [4, 4]."""
+        return np.linalg.inv(self.c2w)
+
+    def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Project world points.
+
+        Args:
+            points: [N, 3] world units.
+
+        Returns:
+            pixels [N, 2] (x, y; centre of the top left pixel at 0.5) and z-depth [N], world units (negative behind).
+        """
+        local = (points - self.centre) @ self.c2w[:3, :3]
+        z = local[:, 2]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            uv = local[:, :2] / z[:, None] * [self.fx, self.fy] + [self.cx, self.cy]
+        return uv, z
+
+    def unproject(self, uv: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """World points [N, 3] of pixels ``uv`` [N, 2] at z-depth ``z`` [N]."""
+        local = np.concatenate([(uv - [self.cx, self.cy]) / [self.fx, self.fy], np.ones((len(uv), 1))], axis=1)
+        return (local * np.asarray(z)[:, None]) @ self.c2w[:3, :3].T + self.centre
+
+    def resized(self, width: int, height: int) -> "Camera":
+        """The same camera with its image scaled to ``width`` x ``height`` pixels."""
+        sx, sy = width / self.width, height / self.height
+        return replace(
+            self, width=width, height=height, fx=self.fx * sx, fy=self.fy * sy, cx=self.cx * sx, cy=self.cy * sy
+        )
+
+
+def save_cameras(path: Path, cameras: dict[str, Camera]) -> None:
+    """Write ``{name: {width, height, fx, fy, cx, cy, c2w}}``, sorted by name; exact for float64."""
+    write_json(
+        path,
+        {
+            name: {
+                **{key: getattr(camera, key) for key in ("width", "height")},
+                **{key: float(getattr(camera, key)) for key in ("fx", "fy", "cx", "cy")},
+                "c2w": camera.c2w.tolist(),
+            }
+            for name, camera in sorted(cameras.items())
+        },
+    )
+
+
+def load_cameras(path: Path) -> dict[str, Camera]:
+    """Read a cameras.json or photos.json.
+
+    Raises:
+        UserError: missing file, missing key, or a pose that is not finite.
+    """
+    cameras = {}
+    for name, value in read_json(path).items():
+        try:
+            camera = Camera(
+                int(value["width"]),
+                int(value["height"]),
+                *(float(value[key]) for key in ("fx", "fy", "cx", "cy")),
+                c2w=np.array(value["c2w"], dtype=np.float64).reshape(4, 4),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{path}: camera {name}: {error!r}; expected width, height, fx, fy, cx, cy, c2w") from None
+        if not np.isfinite(camera.c2w).all():
+            raise UserError(f"{path}: camera {name}: its pose is not finite")
+        cameras[name] = camera
+    return cameras

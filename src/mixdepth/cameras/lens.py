@@ -1,0 +1,59 @@
+"""The lens of an original image: intrinsics with distortion, as COLMAP names them. Everything after undistortion is a
+:class:`~mixdepth.cameras.camera.Camera`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Order of the parameters, as in COLMAP's src/colmap/sensor/models.h.
+MODELS = {
+    "SIMPLE_PINHOLE": ("f", "cx", "cy"),
+    "PINHOLE": ("fx", "fy", "cx", "cy"),
+    "SIMPLE_RADIAL": ("f", "cx", "cy", "k1"),
+    "RADIAL": ("f", "cx", "cy", "k1", "k2"),
+    "OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2"),
+}
+
+
+@dataclass(frozen=True)
+class Lens:
+    """Intrinsics and distortion of an original image, in its own pixels."""
+
+    model: str
+    width: int
+    height: int
+    params: tuple[float, ...]
+
+    def _get(self, *names: str) -> list[float]:
+        values = dict(zip(MODELS[self.model], self.params, strict=True))
+        return [values.get(name, 0.0) for name in names]
+
+    @property
+    def focal(self) -> tuple[float, float]:
+        """(fx, fy) in pixels."""
+        f, fx, fy = self._get("f", "fx", "fy")
+        return (fx or f, fy or f)
+
+    @property
+    def principal_point(self) -> tuple[float, float]:
+        """(cx, cy) in pixels; centre of the top left pixel at 0.5."""
+        cx, cy = self._get("cx", "cy")
+        return cx, cy
+
+    @property
+    def is_pinhole(self) -> bool:
+        """True where there is no distortion."""
+        return not any(self._get("k1", "k2", "p1", "p2"))
+
+    def distort(self, xy: np.ndarray) -> np.ndarray:
+        """Pixels [N, 2] of the original image for normalised pinhole coordinates ``xy`` [N, 2] = (x/z, y/z).
+
+        Brown-Conrady as in OpenCV and COLMAP's OPENCV model; SIMPLE_RADIAL and RADIAL are its special cases.
+        """
+        k1, k2, p1, p2 = self._get("k1", "k2", "p1", "p2")
+        x, y = xy[:, 0], xy[:, 1]
+        r2 = x * x + y * y
+        radial = 1 + r2 * (k1 + r2 * k2)
+        xd = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
+        yd = y * radial + 2 * p2 * x * y + p1 * (r2 + 2 * y * y)
+        return np.stack([xd, yd], axis=1) * self.focal + self.principal_point
