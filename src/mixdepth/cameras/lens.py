@@ -1,9 +1,14 @@
 """The lens of an original image: intrinsics with distortion, as COLMAP names them. Everything after undistortion is a
 :class:`~mixdepth.cameras.camera.Camera`."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
+
+from mixdepth.errors import UserError
+from mixdepth.io import read_json, write_json
 
 # Order of the parameters, as in COLMAP's src/colmap/sensor/models.h.
 MODELS = {
@@ -57,3 +62,31 @@ class Lens:
         xd = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
         yd = y * radial + 2 * p2 * x * y + p1 * (r2 + 2 * y * y)
         return np.stack([xd, yd], axis=1) * self.focal + self.principal_point
+
+
+def save_lenses(path: Path, lenses: Mapping[str, Mapping[str, Lens]]) -> None:
+    """Write ``{"cameras": {name: {model, width, height, params}}, "photos": {...}}``, sorted by name."""
+    write_json(
+        path, {group: {name: asdict(lens) for name, lens in sorted(lenses[group].items())} for group in sorted(lenses)}
+    )
+
+
+def load_lenses(path: Path) -> dict[str, dict[str, Lens]]:
+    """Read a lenses.json: group ("cameras", "photos") to name to lens.
+
+    Raises:
+        UserError: missing file, missing key, unknown model or wrong number of parameters.
+    """
+    lenses: dict[str, dict[str, Lens]] = {}
+    for group, values in read_json(path).items():
+        lenses[group] = {}
+        for name, value in values.items():
+            try:
+                lens = Lens(
+                    value["model"], int(value["width"]), int(value["height"]), tuple(map(float, value["params"]))
+                )
+                lens.is_pinhole  # noqa: B018  looks the parameters up, which finds a wrong model or number of them
+            except (KeyError, TypeError, ValueError) as error:
+                raise UserError(f"{path}: {group} {name}: {error!r}; expected model, width, height, params") from None
+            lenses[group][name] = lens
+    return lenses

@@ -1,0 +1,46 @@
+# mixdepth: from synchronised videos (and photos) to a free-viewpoint video, with or without depth supervision.
+#
+#   snakemake --cores 2 results/<scene>/video.mp4                                       the main job
+#   snakemake --cores 2 --configfile config/<file>.yaml -- results/<scene>/report.html  another capture
+#
+# The front door: configuration, stages, named targets. What a stage does is in rules/<stage>.smk, how its files are
+# named and found in rules/common.smk, what may be configured in workflow/schemas/config.schema.yaml.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/demo.smk"
+include: "rules/frames.smk"
+include: "rules/cameras.smk"
+include: "rules/static.smk"
+include: "rules/dynamic.smk"
+include: "rules/rendering.smk"
+include: "rules/evaluation.smk"
+include: "rules/report.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+localrules:
+    all,
+    demo,
+    probe,
+    space,
+    provenance,
+
+
+rule all:
+    default_target: True
+    input:
+        expand("results/demo/{file}", file=SCENE_TARGETS),
+
+
+rule demo:
+    input:
+        expand("results/demo/{file}", file=SCENE_TARGETS),

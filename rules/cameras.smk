@@ -1,0 +1,135 @@
+# Where every camera stands, what its lens does, and the sparse depth that follows from it.
+
+
+rule structure_from_motion:
+    input:
+        references=references(lambda scene: scene.used_cameras),
+        photos=photo_files(lambda scene: scene.photos),
+    output:
+        expand("results/{{scene}}/sfm/{file}", file=COLMAP_FILES),
+    log:
+        "results/{scene}/logs/structure_from_motion.log",
+    benchmark:
+        "results/{scene}/benchmarks/structure_from_motion.tsv"
+    conda:
+        "../envs/cameras.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        settings=settings("colmap"),
+        version=STAGE_VERSIONS["cameras"],
+    script:
+        "../workflow/scripts/structure_from_motion.py"
+
+
+rule cameras:
+    input:
+        # Sizes of images. A touched video changes them only if COLMAP's model or the stores notice (see frame_store).
+        capture=ancient("results/{scene}/capture.json"),
+        poses=given_poses,
+    output:
+        cameras="results/{scene}/cameras.json",
+        photos="results/{scene}/photos.json",
+        lenses="results/{scene}/lenses.json",
+    log:
+        "results/{scene}/logs/cameras.log",
+    benchmark:
+        "results/{scene}/benchmarks/cameras.tsv"
+    conda:
+        "../envs/cameras.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings("poses", "scale", "photo_scale"),
+        version=STAGE_VERSIONS["cameras"],
+    script:
+        "../workflow/scripts/cameras.py"
+
+
+rule triangulate:
+    input:
+        cameras="results/{scene}/cameras.json",
+        photos="results/{scene}/photos.json",
+        lenses="results/{scene}/lenses.json",
+        references=references(lambda scene: scene.train_cameras),
+        images=photo_files(lambda scene: scene.train_photos),
+    output:
+        expand("results/{{scene}}/sparse/{file}", file=COLMAP_FILES),
+    log:
+        "results/{scene}/logs/triangulate.log",
+    benchmark:
+        "results/{scene}/benchmarks/triangulate.tsv"
+    conda:
+        "../envs/cameras.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        settings=settings("colmap"),
+        version=STAGE_VERSIONS["cameras"],
+    script:
+        "../workflow/scripts/triangulate.py"
+
+
+# One rule per scene, because the files that it makes are named by the scene's training cameras.
+for scene in scenes_at_hand():
+
+    rule:
+        name:
+            f"colmap_depth_{scene.name}"
+        input:
+            cameras="results/{scene}/cameras.json",
+            photos="results/{scene}/photos.json",
+            lenses="results/{scene}/lenses.json",
+            model=expand("results/{{scene}}/sparse/{file}", file=COLMAP_FILES),
+            given=given_bounds,
+        output:
+            depth=[path.replace(f"results/{scene.name}/", "results/{scene}/") for path in sparse_depth_files(scene)],
+            bounds="results/{scene}/bounds.json",
+            poses_bounds="results/{scene}/poses_bounds.npy",
+        log:
+            "results/{scene}/logs/colmap_depth.log",
+        benchmark:
+            "results/{scene}/benchmarks/colmap_depth.tsv"
+        wildcard_constraints:
+            scene=re.escape(scene.name),
+        conda:
+            "../envs/cameras.yaml"
+        threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        params:
+            settings=settings("poses", "near", "far"),
+            version=STAGE_VERSIONS["cameras"],
+        script:
+            "../workflow/scripts/colmap_depth.py"
+
+
+rule space:
+    input:
+        cameras="results/{scene}/cameras.json",
+        photos="results/{scene}/photos.json",
+        bounds="results/{scene}/bounds.json",
+    output:
+        "results/{scene}/space.json",
+    log:
+        "results/{scene}/logs/space.log",
+    benchmark:
+        "results/{scene}/benchmarks/space.tsv"
+    conda:
+        "../envs/cameras.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        settings=settings("space", "near", "far"),
+        version=STAGE_VERSIONS["cameras"],
+    script:
+        "../workflow/scripts/space.py"

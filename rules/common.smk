@@ -1,0 +1,255 @@
+# What the rules share: the scenes, and functions that name the files a job needs.
+import re
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from mixdepth.capture import IMAGE_SUFFIXES
+from mixdepth.config import VARIANTS, load_config
+from mixdepth.errors import UserError
+from mixdepth.versions import STAGE_VERSIONS
+
+# What `snakemake` without a target, and a look at one scene, makes.
+SCENE_TARGETS = ("video.mp4", "comparison.png", "report.html", "contact_sheet.jpg", "provenance.json")
+
+COLMAP_FILES = ("cameras.bin", "frames.bin", "images.bin", "points3D.bin", "rigs.bin")
+STORE_FILES = ("rgb.npy", "median.npy", "std.npy")
+
+
+def load_scenes():
+    """The configured scenes. Those that the command line asks for are looked up at once, so that a mistake in one of
+    them is told before anything starts; the others may lie on another machine."""
+    asked = [re.match(r"(?:\./)?results/([^/]+)/", argument) for argument in sys.argv[1:]]
+    try:
+        scenes = load_config(config, Path(workflow.basedir) / "workflow" / "schemas" / "config.schema.yaml")
+        for name in {match[1] for match in asked if match} - {"ablation"}:
+            scenes[name]
+        return scenes
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+SCENES = load_scenes()
+
+
+def scenes_at_hand():
+    """The scenes whose captures are on this machine."""
+    found = []
+    for name in SCENES:
+        try:
+            found.append(SCENES[name])
+        except UserError:
+            continue
+    return found
+
+
+wildcard_constraints:
+    scene="|".join(map(re.escape, SCENES)),
+    variant="|".join(VARIANTS),
+    camera="[^/]+",
+
+
+def of(wildcards):
+    """The scene of a job."""
+    return SCENES[wildcards.scene]
+
+
+def known_camera(wildcards):
+    """The scene of a job whose camera must be one of the scene's."""
+    scene = of(wildcards)
+    if wildcards.camera not in scene.cameras:
+        names = ", ".join(scene.cameras) or "none"
+        raise UserError(f'scene {scene.name} has no video camera "{wildcards.camera}"; it has {names}')
+    return scene
+
+
+def filmed(wildcards):
+    """The scene of a job that makes no sense without video cameras."""
+    scene = of(wildcards)
+    if not scene.cameras:
+        raise UserError(
+            f"scene {scene.name} has photos only, so there is no video to make or score;"
+            f" ask for results/{scene.name}/static/metrics.json instead"
+        )
+    return scene
+
+
+# Params. The settings that a stage reads are declared by its params. Changing one of them re-runs the stage, and a script
+# cannot reach any other (mixdepth.stage.Settings).
+
+
+def settings(*names):
+    """Params function: these sections of the scene's options; for a variant's job, `dynamic` is that variant's."""
+
+    def chosen(wildcards):
+        scene = of(wildcards)
+        sections = {name: scene.options.get(name, {}) for name in names}
+        if "dynamic" in sections and "variant" in wildcards.keys():
+            sections["dynamic"] = scene.dynamic_options(wildcards.variant)
+        return sections
+
+    return chosen
+
+
+def all_settings(wildcards):
+    return of(wildcards).options
+
+
+def evaluation_settings(wildcards):
+    """What a variant's scores depend on and are recorded with. `none` and `colmap` know nothing of the static stage."""
+    names = ["dynamic", "frames", "scale", "truth"]
+    names += ["colmap"] if wildcards.variant != "none" else []
+    names += ["static"] if wildcards.variant in ("distilled", "inherited") else []
+    return settings(*names)(wildcards)
+
+
+def reference_frame(wildcards):
+    """Index, in the whole video, of the frame that COLMAP sees."""
+    options = of(wildcards).options
+    return options["frames"]["start"] + options["frames"]["step"] * options["colmap"]["reference_frame"]
+
+
+def training_threads(section):
+    """Threads function: what the options say (the result may depend on it), whatever --cores is."""
+    return lambda wildcards: settings(section)(wildcards)[section].get("threads", 2)
+
+
+# Input files.
+
+
+def folder_images(folder):
+    """The images of a camera that is a folder, so that a change to any of them is noticed."""
+    return sorted(str(p) for p in Path(folder).iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.name[0] != ".")
+
+
+def video_files(wildcards):
+    """The video file of a camera, or the images of its folder."""
+    path = known_camera(wildcards).cameras[wildcards.camera]
+    return folder_images(path) if Path(path).is_dir() else path
+
+
+def probed_videos(wildcards):
+    """Every camera's video or folder (a folder changes when an image is added or removed)."""
+    scene = of(wildcards)
+    return [scene.cameras[camera] for camera in scene.used_cameras]
+
+
+def photo_files(stems):
+    """Input function: the photos that `stems(scene)` names."""
+
+    def files(wildcards):
+        scene = of(wildcards)
+        return [scene.photos[stem] for stem in stems(scene)]
+
+    return files
+
+
+def references(cameras):
+    """Input function: the reference images of the cameras that `cameras(scene)` names."""
+    return lambda wildcards: [f"results/{wildcards.scene}/reference/{c}.png" for c in cameras(of(wildcards))]
+
+
+def stores(cameras):
+    """Input function: the frame stores of the cameras that `cameras(scene)` names."""
+    return lambda wildcards: store_files(wildcards.scene, cameras(of(wildcards)))
+
+
+def store_files(scene, cameras):
+    return [f"results/{scene}/frames/{camera}/{file}" for camera in cameras for file in STORE_FILES]
+
+
+def given_poses(wildcards):
+    """The file or files that cameras come from: COLMAP's model, or what the configuration names."""
+    scene = of(wildcards)
+    source, path = scene.options["poses"]["source"], scene.options["poses"]["path"]
+    if source == "colmap":
+        return [f"results/{scene.name}/sfm/{file}" for file in COLMAP_FILES]
+    if source == "llff":
+        return [str(scene.data / (path or "poses_bounds.npy"))]
+    return [str(scene.data / (path or "") / file) for file in ("train_meta.json", "test_meta.json")]
+
+
+def given_bounds(wildcards):
+    """The file that says how near and far things are, where the configuration names one (llff)."""
+    return given_poses(wildcards) if of(wildcards).options["poses"]["source"] == "llff" else []
+
+
+def truth(wildcards):
+    """The truth, where the configuration names one; for scoring only."""
+    path = of(wildcards).truth
+    return str(path) if path else []
+
+
+def sparse_depth_files(scene):
+    """Sparse depth of everything that trains: of the training cameras, and of the photos."""
+    return [f"results/{scene.name}/colmap_depth/{name}.npz" for name in [*scene.train_cameras, "photos"]]
+
+
+def static_depth_files(scene):
+    return [f"results/{scene.name}/static/depth/{camera}.npz" for camera in scene.train_cameras]
+
+
+def sparse_depth(wildcards):
+    return sparse_depth_files(of(wildcards))
+
+
+def static_depth(wildcards):
+    return static_depth_files(of(wildcards))
+
+
+def static_set_sources(wildcards):
+    """What the static model learns from: training photos, or where there are none the training cameras' medians."""
+    scene = of(wildcards)
+    if scene.photos:
+        return [scene.photos[stem] for stem in scene.train_photos]
+    return store_files(scene.name, scene.train_cameras)
+
+
+def held_out_photos(wildcards):
+    scene = of(wildcards)
+    return f"results/{scene.name}/static/test_set.npz" if scene.test_photos else []
+
+
+def variant_depth(wildcards):
+    """The depth that a variant learns from. This function is why `none` and `colmap` never see static/."""
+    scene = of(wildcards)
+    if wildcards.variant == "none":
+        return []
+    if wildcards.variant == "colmap":
+        return [f"results/{scene.name}/colmap_depth/{camera}.npz" for camera in scene.train_cameras]
+    return static_depth_files(scene)
+
+
+def inherited_model(wildcards):
+    return f"results/{wildcards.scene}/static/model.safetensors" if wildcards.variant == "inherited" else []
+
+
+def renders(wildcards):
+    """A variant's renders of every held-out camera."""
+    scene = filmed(wildcards)
+    if not scene.test_cameras:
+        raise UserError(f"scene {scene.name} holds out no camera, so there is nothing to score; set test_cameras")
+    return [f"results/{scene.name}/{wildcards.variant}/renders/{camera}" for camera in scene.test_cameras]
+
+
+def video_sources(wildcards):
+    """What video.mp4 shows: one variant's renders of one camera, beside that camera's own video."""
+    scene = filmed(wildcards)
+    shown = f"results/{scene.name}/{scene.video_variant}/renders/{scene.video_camera}"
+    return [shown, *store_files(scene.name, [scene.video_camera])]
+
+
+def compared_renders(wildcards):
+    """Every variant's renders of the camera that video.mp4 shows, and that camera's own frames."""
+    scene = filmed(wildcards)
+    shown = [f"results/{scene.name}/{variant}/renders/{scene.video_camera}" for variant in scene.variants]
+    return [*shown, *store_files(scene.name, [scene.video_camera])]
+
+
+def scores(wildcards):
+    """The scores of every variant, and of the static model where a variant uses it."""
+    scene = filmed(wildcards)
+    static = {"distilled", "inherited"} & set(scene.variants)
+    metrics = [f"results/{scene.name}/{variant}/metrics.json" for variant in scene.variants]
+    return metrics + [f"results/{scene.name}/static/metrics.json"] * bool(static)

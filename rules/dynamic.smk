@@ -1,0 +1,28 @@
+# The dynamic model, once per variant: `none` no depth, `colmap` sparse depth, `distilled` the static model's depth,
+# `inherited` the static model itself.
+
+
+rule train_dynamic:
+    input:
+        stores=stores(lambda scene: scene.train_cameras),
+        cameras="results/{scene}/cameras.json",
+        space="results/{scene}/space.json",
+        depth=variant_depth,
+        static=inherited_model,
+    output:
+        "results/{scene}/{variant}/model.safetensors",
+    log:
+        "results/{scene}/logs/train_dynamic.{variant}.log",
+    benchmark:
+        "results/{scene}/benchmarks/train_dynamic.{variant}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: training_threads("dynamic")
+    resources:
+        mem_mb=4000,
+        runtime=480,
+    params:
+        settings=settings("dynamic"),
+        version=STAGE_VERSIONS["dynamic"],
+    script:
+        "../workflow/scripts/train_dynamic.py"

@@ -1,0 +1,26 @@
+# How good a variant is on the cameras that nothing trained on.
+
+
+rule evaluate:
+    input:
+        renders=renders,
+        stores=stores(lambda scene: scene.test_cameras),
+        cameras="results/{scene}/cameras.json",
+        truth=truth,
+    output:
+        "results/{scene}/{variant}/metrics.json",
+    log:
+        "results/{scene}/logs/evaluate.{variant}.log",
+    benchmark:
+        "results/{scene}/benchmarks/evaluate.{variant}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=evaluation_settings,
+        version=STAGE_VERSIONS["evaluation"],
+    script:
+        "../workflow/scripts/evaluate.py"

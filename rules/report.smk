@@ -1,0 +1,75 @@
+# What people look at: the comparison of the variants, the report, and where the results come from.
+
+
+rule comparison:
+    input:
+        renders=compared_renders,
+        scores=scores,
+    output:
+        report("results/{scene}/comparison.png", caption="../workflow/report/comparison.rst", category="{scene}"),
+    log:
+        "results/{scene}/logs/comparison.log",
+    benchmark:
+        "results/{scene}/benchmarks/comparison.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        version=STAGE_VERSIONS["report"],
+    script:
+        "../workflow/scripts/comparison.py"
+
+
+rule report_html:
+    input:
+        scores=scores,
+        comparison="results/{scene}/comparison.png",
+        video="results/{scene}/video.mp4",
+        contact_sheet="results/{scene}/contact_sheet.jpg",
+        provenance="results/{scene}/provenance.json",
+        cameras="results/{scene}/cameras.json",
+        space="results/{scene}/space.json",
+    output:
+        report("results/{scene}/report.html", caption="../workflow/report/report.rst", category="{scene}"),
+    log:
+        "results/{scene}/logs/report.log",
+    benchmark:
+        "results/{scene}/benchmarks/report.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=all_settings,
+        version=STAGE_VERSIONS["report"],
+    script:
+        "../workflow/scripts/report.py"
+
+
+rule provenance:
+    input:
+        # Its times and memory are those of the stages behind these files.
+        scores=scores,
+        video="results/{scene}/video.mp4",
+    output:
+        "results/{scene}/provenance.json",
+    log:
+        "results/{scene}/logs/provenance.log",
+    benchmark:
+        "results/{scene}/benchmarks/provenance.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        settings=all_settings,
+        version=STAGE_VERSIONS["report"],
+    script:
+        "../workflow/scripts/provenance.py"

@@ -1,0 +1,65 @@
+"""Matching SIFT descriptors of two images: exhaustive, exact, and the same whatever the number of threads.
+
+COLMAP's own matcher is not used: it can only be called for all pairs at once (a minute and more without a line of
+progress), and called pair by pair it takes 7 s where one matrix product takes 0.3 s.
+"""
+
+import numpy as np
+
+CHUNK = 2048  # rows of the similarity matrix held at once: bounds memory at 64 MB for 8192 features
+SIFT_NORM = 512.0  # COLMAP stores L2-normalised descriptors times 512, as uint8
+
+
+def match(
+    descriptors1: np.ndarray, descriptors2: np.ndarray, max_ratio: float = 0.8, max_angle: float = 0.7
+) -> np.ndarray:
+    """Mutual nearest neighbours that pass Lowe's ratio test (Lowe 2004), with COLMAP's angles and thresholds.
+
+    Args:
+        descriptors1, descriptors2: [N1, 128], [N2, 128] uint8 as COLMAP's SIFT gives them.
+        max_ratio: largest ratio of the best to the second best angle.
+        max_angle: largest angle between descriptors, radians.
+
+    Returns:
+        [M, 2] uint32 indices into the two images, sorted by the first.
+    """
+    if not len(descriptors1) or not len(descriptors2):
+        return np.zeros((0, 2), np.uint32)
+    # Integers below 2^24 are exact in float32, so that the product does not depend on the order of its sums.
+    first, second = descriptors1.astype(np.float32), descriptors2.astype(np.float32).T
+    best = np.empty((2, len(first)))  # similarity of the best and second best partner
+    partner = np.empty(len(first), np.int64)
+    column_best, column_partner = np.full(len(descriptors2), -1.0), np.full(len(descriptors2), -1)
+    for start in range(0, len(first), CHUNK):
+        rows = slice(start, start + CHUNK)
+        similarity = first[rows] @ second
+        top = similarity.max(axis=0)
+        better = top > column_best
+        column_partner[better] = similarity.argmax(axis=0)[better] + start
+        column_best[better] = top[better]
+        line = np.arange(len(similarity))
+        partner[rows] = similarity.argmax(axis=1)
+        best[0, rows] = similarity[line, partner[rows]]
+        similarity[line, partner[rows]] = 0
+        best[1, rows] = similarity.max(axis=1)
+    angle = np.arccos(np.clip(best / SIFT_NORM**2, 0, 1))
+    index = np.arange(len(partner))
+    good = (column_partner[partner] == index) & (angle[0] <= max_angle) & (angle[0] < max_ratio * angle[1])
+    return np.stack([index[good], partner[good]], axis=1).astype(np.uint32)
+
+
+def epipolar_error(essential: np.ndarray, xy1: np.ndarray, xy2: np.ndarray) -> np.ndarray:
+    """Sampson distance of matched points (Hartley & Zisserman 2004, eq. 11.9).
+
+    Args:
+        essential: [3, 3] with x2^T E x1 = 0.
+        xy1, xy2: [M, 2] matched normalised coordinates (x/z, y/z) without distortion.
+
+    Returns:
+        [M] distances in normalised units; times the focal length they are pixels.
+    """
+    homogeneous1 = np.c_[xy1, np.ones(len(xy1))]
+    homogeneous2 = np.c_[xy2, np.ones(len(xy2))]
+    lines2, lines1 = homogeneous1 @ essential.T, homogeneous2 @ essential
+    norm = np.sum(lines2[:, :2] ** 2, axis=1) + np.sum(lines1[:, :2] ** 2, axis=1)
+    return np.abs(np.sum(lines2 * homogeneous2, axis=1)) / np.sqrt(np.maximum(norm, 1e-30))

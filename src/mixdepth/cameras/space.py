@@ -1,0 +1,165 @@
+"""The space a scene lives in: how world points become the model's normalised coordinates in [-1, 1].
+
+``forward``: perspective coordinates of one reference camera with linear disparity (NDC as in NeRF, but fitted to the
+rig and without a fixed focal length). ``bounded``: a box. ``unbounded``: a box whose outside is contracted
+(mip-NeRF 360, Barron et al. 2022, in the infinity norm). The model sees normalised coordinates only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mixdepth.cameras.camera import Camera, load_cameras
+from mixdepth.errors import UserError
+from mixdepth.io import read_json, write_json
+
+if TYPE_CHECKING:
+    from mixdepth.config import Scene
+
+FORWARD_SPREAD = 35.0  # degrees: cameras that look about the same way differ by less from their mean direction
+NEAR_PAD, FAR_PAD = 0.85, 1.1  # near and far are percentiles of sparse points: things lie a little outside
+
+
+@dataclass(frozen=True)
+class Space:
+    """Kind, depth range and the parameters of the map to normalised coordinates.
+
+    Attributes:
+        kind: ``forward``, ``bounded`` or ``unbounded``.
+        reason: why, for the report.
+        near, far: range of z-depth in which rays are sampled, world units.
+        frame: [4, 4] camera-to-world of the reference frame (identity for boxes).
+        low, high: [3] corners that map to -1 and 1: of (x/z, y/z, disparity share) for ``forward``, of the world
+            (``bounded``: everything; ``unbounded``: the part that is not contracted, which maps to [-1/2, 1/2]).
+    """
+
+    kind: str
+    reason: str
+    near: float
+    far: float
+    frame: list[list[float]]
+    low: list[float]
+    high: list[float]
+    reference_near: float = 0.0
+    reference_far: float = 0.0
+
+    def save(self, path: Path) -> None:
+        write_json(path, asdict(self))
+
+    @staticmethod
+    def load(path: Path) -> "Space":
+        return Space(**read_json(path))
+
+
+def choose_space(
+    cameras: Sequence[Camera],
+    bounds: Sequence[tuple[float, float]],
+    kind: str = "auto",
+    near: float | None = None,
+    far: float | None = None,
+) -> Space:
+    """Choose the space from the cameras that train and the (near, far) of what they see.
+
+    Args:
+        cameras: every camera that trains or will be rendered.
+        bounds: per camera (near, far), z-depth in world units.
+        kind: ``auto`` or a kind to use whatever the cameras say.
+        near, far: override the range of depth.
+
+    Raises:
+        UserError: the range of depth is empty.
+    """
+    near = near or NEAR_PAD * min(b[0] for b in bounds)
+    far = far or FAR_PAD * max(b[1] for b in bounds)
+    if not 0 < near < far:
+        raise UserError(f"near {near:g} and far {far:g}: expected 0 < near < far; set `near` and `far` of the scene")
+    forward = np.stack([c.c2w[:3, 2] for c in cameras])
+    mean = forward.mean(axis=0)
+    spread = np.degrees(np.arccos(np.clip(forward @ mean / max(np.linalg.norm(mean), 1e-9), -1, 1))).max()
+    focus, inward = _focus(cameras)
+    if kind == "auto":
+        if spread < FORWARD_SPREAD:
+            kind, reason = "forward", f"all cameras look within {spread:.0f} degrees of their mean direction"
+        elif inward and len(cameras) > 2:
+            kind, reason = "bounded", f"cameras look inward at one place; directions spread over {spread:.0f} degrees"
+        else:
+            kind, reason = "unbounded", f"directions spread over {spread:.0f} degrees and do not meet in one place"
+    else:
+        reason = "set in the configuration"
+    if kind == "forward":
+        return _forward(cameras, mean, near, far, reason)
+    if kind == "bounded":
+        low, high = _seen_box(cameras, bounds)
+    else:
+        radius = max(np.linalg.norm(c.centre - focus) for c in cameras) or near
+        low, high = focus - 1.2 * radius, focus + 1.2 * radius
+    return Space(kind, reason, float(near), float(far), np.eye(4).tolist(), low.tolist(), high.tolist())
+
+
+def _focus(cameras: Sequence[Camera]) -> tuple[np.ndarray, bool]:
+    """The point nearest to all optical axes, [3], and whether it lies in front of all cameras."""
+    a, b = np.zeros((3, 3)), np.zeros(3)
+    for camera in cameras:
+        d = camera.c2w[:3, 2]
+        m = np.eye(3) - np.outer(d, d)
+        a, b = a + m, b + m @ camera.centre
+    focus = np.linalg.lstsq(a, b, rcond=None)[0]
+    return focus, all((focus - c.centre) @ c.c2w[:3, 2] > 0 for c in cameras)
+
+
+def _frustum(camera: Camera, depths: Sequence[float]) -> np.ndarray:
+    """World points [N, 3] of the image corners at ``depths``."""
+    uv = np.array([[x, y] for x in (0, camera.width) for y in (0, camera.height)], dtype=np.float64)
+    return np.concatenate([camera.unproject(uv, np.full(4, depth)) for depth in depths])
+
+
+def _forward(cameras: Sequence[Camera], mean: np.ndarray, near: float, far: float, reason: str) -> Space:
+    """Reference frame that looks the mean way from behind all cameras, fitted to all frusta between near and far."""
+    z = mean / np.linalg.norm(mean)
+    x = np.cross(np.mean([c.c2w[:3, 1] for c in cameras], axis=0), z)
+    x /= np.linalg.norm(x)
+    frame = np.eye(4)
+    frame[:3, :3] = np.stack([x, np.cross(z, x), z], axis=1)
+    centre = np.mean([c.centre for c in cameras], axis=0)
+    # All corners must lie in front of the reference centre: step back if a camera stands far behind the others.
+    back = min(0.0, min(float((c.centre - centre) @ z) for c in cameras))
+    frame[:3, 3] = centre + back * z
+    corners = np.concatenate([_frustum(camera, np.geomspace(near, far, 8)) for camera in cameras])
+    local = (corners - frame[:3, 3]) @ frame[:3, :3]
+    ref_near, ref_far = max(local[:, 2].min(), 0.2 * near), local[:, 2].max()
+    uv = local[:, :2] / np.maximum(local[:, 2:], ref_near)
+    low, high = [*uv.min(axis=0), 0.0], [*uv.max(axis=0), 1.0]
+    return Space(
+        "forward", reason, float(near), float(far), frame.tolist(),
+        [float(v) for v in low], [float(v) for v in high], float(ref_near), float(ref_far),
+    )  # fmt: skip
+
+
+def _seen_box(cameras: Sequence[Camera], bounds: Sequence[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
+    """Box, ([3], [3]) world units, that holds the middle of every frustum up to its own far."""
+    ends = []
+    for camera, (_, far) in zip(cameras, bounds, strict=True):
+        grid = np.stack(np.meshgrid(*[np.linspace(0.1, 0.9, 5)] * 2), -1).reshape(-1, 2) * [camera.width, camera.height]
+        ends.append(camera.unproject(grid, np.full(len(grid), far)))
+    points = np.concatenate(ends)
+    low, high = np.percentile(points, 2, axis=0), np.percentile(points, 98, axis=0)
+    pad = 0.05 * (high - low)
+    return low - pad, high + pad
+
+
+def write_space(scene: "Scene", cameras_json: Path, photos_json: Path, bounds_json: Path, output: Path) -> None:
+    """Choose the space from every camera and photo of ``scene`` that trains or is rendered, and write it."""
+    bounds = read_json(bounds_json)
+    chosen, ranges = [], []
+    for group, path, names in (
+        ("cameras", cameras_json, [*scene.train_cameras, *scene.test_cameras]),
+        ("photos", photos_json, [*scene.train_photos, *scene.test_photos]),
+    ):
+        loaded = load_cameras(path)
+        chosen += [loaded[name] for name in names]
+        ranges += [tuple(bounds[group][name]) for name in names]
+    options = scene.options
+    choose_space(chosen, ranges, options["space"], options["near"], options["far"]).save(output)

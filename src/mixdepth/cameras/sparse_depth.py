@@ -1,0 +1,110 @@
+"""Sparse depth from a COLMAP model: where a camera sees its points, how deep they are and how sure that is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixdepth.cameras.camera import Camera
+from mixdepth.cameras.colmap import Model
+from mixdepth.cameras.lens import Lens
+
+PIXEL_FLOOR = 0.3  # pixels of the original: SIFT is no surer than this, however small a point's own residuals are
+PERCENTILES = (0.1, 99.9)  # of z-depth: near and far, as LLFF takes them
+FEWEST = 10  # points a camera must see for bounds of its own
+
+
+@dataclass(frozen=True)
+class SparseDepth:
+    """The points that one camera sees."""
+
+    uv: np.ndarray  # [N, 2] float64 pixels of the (undistorted, scaled) camera, centre of the top left pixel at 0.5
+    z: np.ndarray  # [N] float64 z-depth, world units
+    sigma: np.ndarray  # [N] float64 standard deviation of z, world units
+
+
+def point_covariances(model: Model) -> np.ndarray:
+    """Covariance of every point of ``model`` given its cameras, [P, 3, 3], square world units.
+
+    First-order propagation (Hartley & Zisserman 2004, section 5.2.3): with J the stacked Jacobians of the point's
+    projections, in pixels per world unit, cov = s^2 (J^T J)^-1. The measurement error s of one coordinate is the point's
+    root mean square residual, floored, with 2n - 3 degrees of freedom for n views. Small triangulation angles make J^T J
+    nearly singular along the ray, which is how they come to mean a large depth error. Distortion is left out of J.
+    """
+    names = sorted(model.lenses)
+    information = np.zeros((len(model.points), 3, 3))
+    squares = np.zeros(len(model.points))
+    for index, name in enumerate(names):
+        seen = model.track_image == index
+        point, lens = model.track_point[seen], model.lenses[name]
+        w2c = np.linalg.inv(model.c2w[name])
+        local = model.points[point] @ w2c[:3, :3].T + w2c[:3, 3]
+        jacobian = _projection_jacobian(local, lens.focal) @ w2c[:3, :3]
+        np.add.at(information, point, jacobian.transpose(0, 2, 1) @ jacobian)
+        residual = lens.distort(local[:, :2] / local[:, 2:]) - model.track_uv[seen]
+        np.add.at(squares, point, np.sum(residual**2, axis=1))
+    views = np.bincount(model.track_point, minlength=len(model.points))
+    variance = np.maximum(squares / np.maximum(2 * views - 3, 1), PIXEL_FLOOR**2)
+    return variance[:, None, None] * np.linalg.pinv(information, hermitian=True)
+
+
+def _projection_jacobian(local: np.ndarray, focal: tuple[float, float]) -> np.ndarray:
+    """d(pixel) / d(point in the camera frame) of a pinhole, [N, 2, 3]."""
+    x, y, z = local.T
+    zero = np.zeros_like(z)
+    rows = [[1 / z, zero, -x / z**2], [zero, 1 / z, -y / z**2]]
+    return np.moveaxis(np.array(rows), -1, 0) * np.array(focal)[:, None]
+
+
+def sparse_depth(model: Model, cameras: Mapping[str, Camera]) -> dict[str, SparseDepth]:
+    """The points that each camera observed, where the camera projects them.
+
+    Args:
+        model: points and tracks, in pixels of the original images.
+        cameras: COLMAP image name to the camera after undistortion and scaling. Images that are not in ``model`` give
+            an empty result.
+
+    Returns:
+        image name to its depth; points that fall outside the camera's image are dropped. sigma is the point's standard
+        deviation along the camera's z axis n: sqrt(n^T cov n).
+    """
+    covariances = point_covariances(model)
+    names = sorted(model.lenses)
+    result = {}
+    for name, camera in cameras.items():
+        seen = model.track_image == names.index(name) if name in model.lenses else np.zeros(0, bool)
+        point = np.unique(model.track_point[seen]) if seen.any() else np.zeros(0, int)
+        uv, z = camera.project(model.points[point])
+        axis = camera.c2w[:3, 2]
+        sigma = np.sqrt(axis @ covariances[point] @ axis)
+        inside = _inside(camera, uv, z)
+        result[name] = SparseDepth(uv[inside], z[inside], sigma[inside])
+    return result
+
+
+def _inside(camera: Camera, uv: np.ndarray, z: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return (z > 0) & np.all((uv >= 0) & (uv < [camera.width, camera.height]), axis=1)
+
+
+def depth_bounds(
+    cameras: Mapping[str, Camera], depths: Mapping[str, SparseDepth], points: np.ndarray
+) -> dict[str, tuple[float, float] | None]:
+    """(near, far) of each camera as percentiles of the z-depths of the points it sees, world units.
+
+    Args:
+        cameras: name to camera.
+        depths: what each camera sees, under the same names; may lack cameras that nothing was triangulated from.
+        points: [P, 3] all points. A camera that sees too few takes those that project into its image instead.
+
+    Returns:
+        None for a camera in whose image there is no point at all.
+    """
+    bounds: dict[str, tuple[float, float] | None] = {}
+    for name, camera in cameras.items():
+        z = depths[name].z if name in depths else np.zeros(0)
+        if len(z) < FEWEST:
+            uv, all_z = camera.project(points)
+            z = all_z[_inside(camera, uv, all_z)]
+        bounds[name] = tuple(np.percentile(z, PERCENTILES).tolist()) if len(z) else None
+    return bounds

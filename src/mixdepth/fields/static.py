@@ -1,0 +1,86 @@
+"""The static branch: density and appearance of what does not move, a small view-dependent colour network, tone."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mixdepth.fields.occupancy import Occupancy
+from mixdepth.fields.vm import VMGrid
+
+DENSITY_SCALE, DENSITY_SHIFT = 25.0, 3.0
+
+
+def density(feature: Tensor) -> Tensor:
+    """Density, per unit of normalised length, of a sum of VM features."""
+    return DENSITY_SCALE * F.softplus(5 * feature - DENSITY_SHIFT)
+
+
+def encode_directions(directions: Tensor) -> Tensor:
+    """Unit directions [N, 3] of ``directions`` with two octaves of sines and cosines, [N, 15]."""
+    d = F.normalize(directions, dim=-1)
+    return torch.cat([d, *(f(octave * d) for octave in (1.0, 2.0) for f in (torch.sin, torch.cos))], dim=-1)
+
+
+class Tone(nn.Module):
+    """A small affine colour per camera: real cameras differ in white balance and exposure.
+
+    Where ``camera`` is None (held-out cameras) it is the mean tone of the training cameras.
+    """
+
+    def __init__(self, cameras: int):
+        super().__init__()
+        self.gain = nn.Parameter(torch.zeros(cameras, 3))  # log gain
+        self.offset = nn.Parameter(torch.zeros(cameras, 3))
+
+    def forward(self, rgb: Tensor, camera: Tensor | None) -> Tensor:
+        """Colours [R, ..., 3] as ``camera`` [R] shows them."""
+        if camera is None:
+            return rgb * torch.exp(self.gain.mean(0)) + self.offset.mean(0)
+        shape = (len(camera), *([1] * (rgb.dim() - 2)), 3)
+        return rgb * torch.exp(self.gain[camera]).view(shape) + self.offset[camera].view(shape)
+
+    def regularisation(self) -> Tensor:
+        """Keeps every tone near the identity, and their mean at it (else scene and tones drift together)."""
+        spread = self.gain.square().mean() + self.offset.square().mean()
+        return spread + 100 * (self.gain.mean(0).square().mean() + self.offset.mean(0).square().mean())
+
+
+class StaticField(nn.Module):
+    """VM density and VM appearance with a colour network; see ``StaticOptions`` for the sizes."""
+
+    def __init__(
+        self,
+        resolution: int,
+        density_components: int,
+        colour_components: int,
+        width: int,
+        cameras: int,
+        view_dependence: bool = True,
+        occupancy_resolution: int = 64,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__()
+        self.density_grid = VMGrid(density_components, resolution, generator=generator)
+        self.colour_grid = VMGrid(colour_components, resolution, generator=generator)
+        self.view_dependence = view_dependence
+        self.head = nn.Sequential(
+            nn.Linear(self.colour_grid.features + (15 if view_dependence else 0), width),
+            nn.ReLU(),
+            nn.Linear(width, width),
+            nn.ReLU(),
+            nn.Linear(width, 3),
+        )
+        self.tone = Tone(cameras)
+        self.background = nn.Parameter(torch.zeros(3))
+        self.occupancy = Occupancy(occupancy_resolution)
+
+    def sigma(self, u: Tensor) -> Tensor:
+        """Density [N] of normalised points [N, 3]."""
+        return density(self.density_grid(u).sum(-1))
+
+    def colour(self, u: Tensor, directions: Tensor) -> Tensor:
+        """Colour [N, 3] in 0..1 of normalised points [N, 3] seen along world ``directions`` [N, 3]."""
+        features = self.colour_grid(u)
+        if self.view_dependence:
+            features = torch.cat([features, encode_directions(directions)], dim=-1)
+        return torch.sigmoid(self.head(features))

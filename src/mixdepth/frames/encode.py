@@ -1,0 +1,103 @@
+"""Frames into a video that every player shows in the right colours."""
+
+import errno
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO
+
+import ffmpeg
+import imageio_ffmpeg
+import numpy as np
+
+from mixdepth.frames.decode import SCALER_FLAGS, last_line
+from mixdepth.io import atomic
+
+BT709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
+
+
+def write_video(frames: Iterable[np.ndarray], path: Path, fps: float) -> None:
+    """Write an H.264 mp4 (yuv420p, BT.709, index in front). The same frames give the same bytes.
+
+    Args:
+        frames: [H, W, 3] uint8 RGB, all of one size; an odd size is made even by repeating the last row or column.
+        path: the file, written whole or not at all.
+        fps: frames per second.
+
+    Raises:
+        UserError: no space is left on the device.
+        RuntimeError: ffmpeg failed; with its last message.
+        ValueError: no frames, or frames of another shape or type.
+    """
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        raise ValueError(f"{path}: no frames to write")
+    height, width = first.shape[0] + first.shape[0] % 2, first.shape[1] + first.shape[1] % 2
+    with atomic(path) as temporary, tempfile.TemporaryFile() as messages:
+        process = subprocess.Popen(
+            _encode_command(temporary, width, height, fps),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=messages,
+        )
+        try:
+            _feed(process.stdin, _even_frames(chain([first], frames), first.shape))
+            code = process.wait()
+        finally:
+            process.kill()
+            process.wait()
+        if code:
+            message = last_line(messages)
+            if _disk_full(messages):
+                raise OSError(errno.ENOSPC, message)
+            raise RuntimeError(f"{path}: ffmpeg could not write the video: {message}")
+
+
+def _encode_command(path: Path, width: int, height: int, fps: float) -> list[str]:
+    rate = Fraction(fps).limit_denominator(1001)
+    stream = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", video_size=(width, height), framerate=rate)
+    stream = stream.filter(
+        "scale", flags=f"area+{SCALER_FLAGS}", in_range="pc", out_range="tv", out_color_matrix="bt709"
+    )
+    stream = stream.filter("format", "yuv420p").filter("setparams", range="tv", **BT709)
+    output = ffmpeg.output(
+        stream,
+        f"file:{path}",
+        format="mp4",
+        vcodec="libx264",
+        crf=18,
+        movflags="+faststart",
+        fflags="+bitexact",
+        map_metadata=-1,
+        # A fixed number of threads and the same algorithms on every processor: both change x264's bytes.
+        threads=2,
+        **{"flags:v": "+bitexact", "x264-params": "cpu-independent=1", "color_range": "tv", **BT709},
+    )
+    return output.global_args("-y", "-hide_banner", "-loglevel", "error").compile(cmd=imageio_ffmpeg.get_ffmpeg_exe())
+
+
+def _even_frames(frames: Iterable[np.ndarray], shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    for image in frames:
+        if image.shape != shape or image.dtype != np.uint8 or len(shape) != 3 or shape[2] != 3:
+            raise ValueError(f"frame {image.shape} {image.dtype}, expected [H, W, 3] uint8 as the first {shape}")
+        yield np.pad(image, ((0, shape[0] % 2), (0, shape[1] % 2), (0, 0)), mode="edge")
+
+
+def _feed(pipe: BinaryIO, frames: Iterable[np.ndarray]) -> None:
+    """Write all frames; where ffmpeg ends before, its exit status says why."""
+    try:
+        with pipe:
+            for image in frames:
+                pipe.write(np.ascontiguousarray(image))
+    except BrokenPipeError:
+        pass
+
+
+def _disk_full(messages: BinaryIO) -> bool:
+    messages.seek(0)
+    said = messages.read()
+    return b"No space left on device" in said or b"Disk quota exceeded" in said

@@ -1,0 +1,48 @@
+"""A static field seen by one camera: colour, depth and how far the depth can be trusted."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixdepth.cameras.camera import Camera
+from mixdepth.fields.static import StaticField
+from mixdepth.rendering.compositing import median_depth
+from mixdepth.rendering.rays import CameraBatch, SpaceMap
+from mixdepth.rendering.trace import sample_rays, shade_static
+
+CHUNK = 4096  # rays at once
+
+
+@dataclass
+class StaticView:
+    """A rendered image of the static branch."""
+
+    rgb: np.ndarray  # [H, W, 3] float32 in 0..1, before tone
+    depth: np.ndarray  # [H, W] float32 z-depth, world units, finite
+    opacity: np.ndarray  # [H, W] float32 accumulated weight
+    spread: np.ndarray  # [H, W] float32 standard deviation of the depth along the ray, relative to it
+
+
+def pixel_grid(camera: Camera) -> Tensor:
+    """Centres of all pixels in reading order, [H * W, 2] float64."""
+    y, x = torch.meshgrid(torch.arange(camera.height), torch.arange(camera.width), indexing="ij")
+    return torch.stack([x, y], dim=-1).view(-1, 2).double() + 0.5
+
+
+@torch.no_grad()
+def render_static(field: StaticField, space: SpaceMap, camera: Camera, samples: int) -> StaticView:
+    """Render the static branch as ``camera`` sees it, ``samples`` per ray, without jitter."""
+    batch = CameraBatch([camera])
+    parts = []
+    for uv in pixel_grid(camera).split(CHUNK):
+        traced = sample_rays(space, batch, torch.zeros(len(uv), dtype=torch.long), uv, samples, field.occupancy)
+        shade = shade_static(field, traced)
+        opacity = shade.weights.sum(-1)
+        depth = median_depth(shade.weights, traced.z, traced.far)
+        variance = (shade.weights * (traced.z - depth[:, None]) ** 2).sum(-1) / opacity.clamp_min(1e-6)
+        parts.append((shade.rgb, depth, opacity, variance.sqrt() / depth))
+    rgb, depth, opacity, spread = (torch.cat(p).numpy() for p in zip(*parts, strict=True))
+    size = (camera.height, camera.width)
+    return StaticView(rgb.reshape(*size, 3), depth.reshape(size), opacity.reshape(size), spread.reshape(size))

@@ -1,0 +1,101 @@
+"""What every workflow script needs around its work: the scene, a log that is also seen live, clear errors.
+
+Scripts import this module before torch, because the environment set here is read when torch is loaded.
+"""
+
+import contextlib
+import faulthandler
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mixdepth.config import Scene, load_config
+from mixdepth.errors import UserError
+from mixdepth.io import disk_errors
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+# Idle OpenMP threads sleep instead of spinning: two jobs on two cores otherwise slow each other several times.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+class Settings(dict[str, Any]):
+    """The settings that a rule declares in its params; any other is out of reach.
+
+    Snakemake re-runs a stage when its params change, so a setting that is read but not declared would go unnoticed.
+    """
+
+    def __missing__(self, key: str) -> Any:
+        raise KeyError(
+            f"setting {key!r} is read but not declared: add it to settings(...) in the params of this rule, so that"
+            f" changing it re-runs the stage (declared: {', '.join(self) or 'none'})"
+        )
+
+
+def run(smk: "Snakemake", main: Callable[["Snakemake"], None]) -> None:
+    """Run a script's ``main`` with everything it prints shown live and kept in the rule's log.
+
+    A :class:`UserError` is printed alone; any other exception with its traceback. Both end the script with status 1.
+    """
+    failed = True
+    with _tee(Path(smk.log[0])):
+        faulthandler.enable()
+        try:
+            with disk_errors(Path(smk.output[0])):
+                main(smk)
+            failed = False
+        except UserError as error:
+            of = ", ".join(f"{key} {value}" for key, value in smk.wildcards.items())
+            print(f"mixdepth: error in rule {smk.rule}{f' ({of})' if of else ''}: {error}", file=sys.stderr)
+        except Exception:
+            traceback.print_exc()
+    if failed:
+        sys.exit(1)
+
+
+def scene(smk: "Snakemake") -> Scene:
+    """The scene of this job, with the settings that its rule declares and no others."""
+    schema = Path(smk.scriptdir).parent / "schemas" / "config.schema.yaml"
+    found = load_config(smk.config, schema)[smk.wildcards.scene]
+    return replace(found, options=Settings(smk.params.get("settings", {})))
+
+
+def folder(smk: "Snakemake") -> Path:
+    """The scene's folder of results."""
+    return Path("results") / smk.wildcards.scene
+
+
+@contextlib.contextmanager
+def _tee(log: Path) -> Iterator[None]:
+    """Send file descriptors 1 and 2, so also those of child processes and C++ libraries, to stderr and to ``log``.
+
+    The copying is done by a process of its own: a thread could not drain the pipe while C++ code that writes a lot
+    holds Python's lock, and both would wait for ever.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    before = os.dup(1), os.dup(2)
+    # -i: an interrupt must not silence the messages that follow it.
+    copier = subprocess.Popen(["tee", "-i", str(log)], stdin=subprocess.PIPE, stdout=before[1])
+    assert copier.stdin is not None
+    os.dup2(copier.stdin.fileno(), 1)
+    os.dup2(copier.stdin.fileno(), 2)
+    copier.stdin.close()
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, saved in zip((1, 2), before, strict=True):
+            os.dup2(saved, number)
+            os.close(saved)
+        # A child process that outlives the script keeps the pipe open; it must not keep the workflow waiting.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            copier.wait(timeout=10)

@@ -1,0 +1,66 @@
+"""Pixels to train on: flat uint8 arrays, rays made on the fly."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixdepth.cameras.camera import Camera
+from mixdepth.rendering.rays import CameraBatch
+
+
+@dataclass
+class SparseRays:
+    """Depths at pixels: K rays of the cameras of an :class:`ImageSet`, in world units."""
+
+    camera: Tensor  # [K] int64
+    uv: Tensor  # [K, 2] float64 pixels
+    z: Tensor  # [K] float32 z-depth
+    sigma: Tensor  # [K] float32 standard deviation of z
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+
+class ImageSet:
+    """Images of several cameras, any sizes, as one flat list of P pixels.
+
+    Args:
+        images: per camera [H, W, 3] uint8.
+        cameras: the camera of each image, of the same size.
+        weight: per camera [H, W] float, how much each pixel counts; None counts all alike.
+        depth: per camera ([H, W] z-depth, NaN where unknown; [H, W] confidence in 0..1), or None.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[np.ndarray],
+        cameras: Sequence[Camera],
+        weight: Sequence[np.ndarray] | None = None,
+        depth: Sequence[tuple[np.ndarray, np.ndarray]] | None = None,
+    ):
+        for image, camera in zip(images, cameras, strict=True):
+            assert image.shape == (camera.height, camera.width, 3), (image.shape, camera)
+        self.cameras = CameraBatch(cameras)
+        self.rgb = torch.from_numpy(np.concatenate([np.ascontiguousarray(i).reshape(-1, 3) for i in images]))
+        self.start = torch.tensor(np.cumsum([0] + [c.width * c.height for c in cameras]))
+        self.width = torch.tensor([c.width for c in cameras])
+        self.weight = None if weight is None else _flat(weight)
+        self.depth = None if depth is None else _flat([d for d, _ in depth])
+        self.confidence = None if depth is None else _flat([c for _, c in depth])
+
+    def __len__(self) -> int:
+        return len(self.rgb)
+
+    def pixels(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Camera [R] and pixel coordinates [R, 2] (float64, centres at +0.5) of flat pixel indices [R]."""
+        camera = torch.searchsorted(self.start, index, right=True) - 1
+        local = index - self.start[camera]
+        width = self.width[camera]
+        return camera, torch.stack([local % width, local // width], dim=-1).double() + 0.5
+
+
+def _flat(arrays: Sequence[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.concatenate([np.asarray(a, dtype=np.float32).reshape(-1) for a in arrays]))

@@ -1,0 +1,19 @@
+"""Record where a scene's results come from: times, memory, host, versions, commit."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mixdepth.report.provenance import write_provenance
+
+from mixdepth import stage
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake, snakemake
+
+
+def main(smk: "Snakemake") -> None:
+    write_provenance(stage.scene(smk), stage.folder(smk), Path(smk.output[0]))
+
+
+if "snakemake" in globals():
+    stage.run(snakemake, main)

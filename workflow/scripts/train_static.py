@@ -1,0 +1,19 @@
+"""Train the static model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mixdepth.train.stage import train_static
+
+from mixdepth import stage
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake, snakemake
+
+
+def main(smk: "Snakemake") -> None:
+    train_static(stage.scene(smk), stage.folder(smk), Path(smk.output[0]))
+
+
+if "snakemake" in globals():
+    stage.run(snakemake, main)

@@ -1,0 +1,19 @@
+"""Write video.mp4: rendered colour and depth beside the camera's own video."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mixdepth.rendering.stage import write_video
+
+from mixdepth import stage
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake, snakemake
+
+
+def main(smk: "Snakemake") -> None:
+    write_video(stage.scene(smk), stage.folder(smk), Path(smk.output[0]))
+
+
+if "snakemake" in globals():
+    stage.run(snakemake, main)
