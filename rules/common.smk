@@ -56,11 +56,11 @@ def of(wildcards):
 
 
 def known_camera(wildcards):
-    """The scene of a job whose camera must be one of the scene's."""
+    """The scene of a job whose camera must be one that trains or is held out; others are left alone."""
     scene = of(wildcards)
-    if wildcards.camera not in scene.cameras:
-        names = ", ".join(scene.cameras) or "none"
-        raise UserError(f'scene {scene.name} has no video camera "{wildcards.camera}"; it has {names}')
+    if wildcards.camera not in scene.used_cameras:
+        names = ", ".join(scene.used_cameras) or "none"
+        raise UserError(f'scene {scene.name} uses no video camera "{wildcards.camera}"; it uses {names}')
     return scene
 
 
@@ -84,7 +84,7 @@ def settings(*names):
 
     def chosen(wildcards):
         scene = of(wildcards)
-        sections = {name: scene.options.get(name, {}) for name in names}
+        sections = {name: scene.options[name] for name in names}
         if "dynamic" in sections and "variant" in wildcards.keys():
             sections["dynamic"] = scene.dynamic_options(wildcards.variant)
         return sections
@@ -112,7 +112,7 @@ def reference_frame(wildcards):
 
 def training_threads(section):
     """Threads function: what the options say (the result may depend on it), whatever --cores is."""
-    return lambda wildcards: settings(section)(wildcards)[section].get("threads", 2)
+    return lambda wildcards: settings(section)(wildcards)[section]["threads"]
 
 
 # Input files.
@@ -223,6 +223,10 @@ def variant_depth(wildcards):
 
 def inherited_model(wildcards):
     return f"results/{wildcards.scene}/static/model.safetensors" if wildcards.variant == "inherited" else []
+
+
+def rendered_cameras(wildcards):
+    return f"results/{known_camera(wildcards).name}/cameras.json"
 
 
 def renders(wildcards):

@@ -4,7 +4,7 @@
 rule render:
     input:
         model="results/{scene}/{variant}/model.safetensors",
-        cameras="results/{scene}/cameras.json",
+        cameras=rendered_cameras,
         space="results/{scene}/space.json",
     output:
         directory("results/{scene}/{variant}/renders/{camera}"),

@@ -57,7 +57,7 @@ class Scene:
 
     def dynamic_options(self, variant: str) -> dict[str, Any]:
         """The settings of dynamic training for one variant: ``dynamic``, overridden by ``variant_options``."""
-        return _merged(self.options.get("dynamic", {}), self.options.get("variant_options", {}).get(variant, {}))
+        return _merged(self.options["dynamic"], self.options["variant_options"].get(variant, {}))
 
 
 class Scenes(Mapping[str, Scene]):
@@ -171,7 +171,7 @@ def _explain(error: Any) -> Iterator[str]:
         known = list(error.schema.get("properties", {}))
         for key in error.instance:
             if key not in known:
-                yield f"{dot}{key}: unknown key{_nearest(key, known)}. Known keys here: {_listed(known)}"
+                yield f"{dot}{key}: unknown key{_nearest(key, known)} (known here: {_listed(known)})"
     elif error.validator == "required":
         for key in error.validator_value:
             if key not in error.instance:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth.rendering.stage import write_video
+from mixdepth.rendering.video import write_video
 
 from mixdepth import stage
 

@@ -10,6 +10,7 @@ written are in pixels of the ORIGINAL images, whose pixel centres are at +0.5 in
 
 import itertools
 import math
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -201,11 +202,11 @@ def _check_registered(model: pycolmap.Reconstruction | None, database: _Database
     missing = sorted(set(database.image_ids) - registered)
     if not missing:
         return
-    lines = []
+    lines, total = [], len(database.image_ids)
     for name in missing:
         counts = [count for pair, count in database.inliers.items() if name in pair]
-        lines.append(f"  {name}: {sum(counts)} verified matches with {len(counts)} of {len(database.image_ids) - 1} images")
-    found = "no model at all" if model is None else f"a model of {len(registered)} of {len(database.image_ids)} images"
+        lines.append(f"  {name}: {sum(counts)} verified matches with {len(counts)} of {total - 1} images")
+    found = "no model at all" if model is None else f"a model of {len(registered)} of {total} images"
     raise UserError(
         f"COLMAP found {found}. Not registered:\n" + "\n".join(lines) + "\n"
         "Expected every image in one model. An image needs some 30 matches with images that overlap it: take photos "
@@ -227,7 +228,9 @@ def run_sfm(images: Mapping[str, Path], output: Path, options: Mapping) -> None:
         UserError: fewer than two images, an unreadable image, or images that could not be registered.
     """
     if len(images) < 2:
-        raise UserError(f"COLMAP was given {len(images)} image(s) ({', '.join(images)}); it needs at least 2: add photos.")
+        raise UserError(
+            f"COLMAP was given {len(images)} image(s) ({', '.join(images)}); it needs at least 2: add photos"
+        )
     features = detect(images, options)
     pycolmap.set_random_seed(options["seed"])
     with tempfile.TemporaryDirectory() as folder:
@@ -248,28 +251,27 @@ def run_sfm(images: Mapping[str, Path], output: Path, options: Mapping) -> None:
     model.write_binary(output)
 
 
-def _pinhole_points(camera: pycolmap.Camera, features: Features) -> np.ndarray:
-    """Key points as normalised coordinates without distortion, [N, 2]."""
-    return camera.cam_from_img(features.keypoints[:, :2].astype(np.float64)).reshape(-1, 2)
-
-
-def _match_with_poses(database: _Database, features: Mapping, cameras: Mapping, poses: Mapping) -> None:
+def _match_with_poses(database: _Database, features: Mapping[str, Features], model: pycolmap.Reconstruction) -> None:
     """Match all pairs; what agrees with the known poses counts as verified.
 
-    Matching along the epipolar lines only (guided matching) was tried and dropped: it finds a tenth more points, of which
-    every second one that is seen from two places is wrong (arc8), because chance matches on a line always agree with it.
+    Matching along the epipolar lines only (guided matching) was tried and dropped: it finds a tenth more points, but a
+    quarter of those seen from two places are wrong (arc8; else 4 %), as chance matches on a line agree with it.
     """
-    points = {name: _pinhole_points(cameras[name], features[name]) for name in features}
-    centres = np.array([pose.inverse().translation for pose in poses.values()])
+    images = {image.name: image for image in model.images.values()}
+    points = {
+        name: image.camera.cam_from_img(features[name].keypoints[:, :2].astype(np.float64)).reshape(-1, 2)
+        for name, image in images.items()
+    }
+    centres = np.array([image.projection_center() for image in images.values()])
     extent = np.linalg.norm(centres - centres.mean(axis=0), axis=1).max(initial=0)
     for one, two in _pairs(features, "colmap matches (given poses)"):
-        relative = poses[two] * poses[one].inverse()
+        relative = images[two].cam_from_world() * images[one].cam_from_world().inverse()
         if np.linalg.norm(relative.translation) <= 1e-6 * extent:  # a photo from a camera's place: no parallax
             continue
         matches = match(features[one].descriptors, features[two].descriptors)
         essential = pycolmap.essential_matrix_from_pose(relative)
         error = epipolar_error(essential, points[one][matches[:, 0]], points[two][matches[:, 1]])
-        focal = (cameras[one].mean_focal_length() + cameras[two].mean_focal_length()) / 2
+        focal = (images[one].camera.mean_focal_length() + images[two].camera.mean_focal_length()) / 2
         verified = matches[error * focal <= EPIPOLAR_ERROR]
         if len(verified) >= MIN_INLIERS_GIVEN:
             geometry = pycolmap.TwoViewGeometry(config=VERIFIED, E=essential, inlier_matches=verified)
@@ -290,41 +292,51 @@ def triangulate(
         options: the scene's ``colmap`` section.
     """
     features = detect(images, options)
+    for name in sorted(images):
+        lens, (width, height) = cameras[name][0], features[name].size
+        if (lens.width, lens.height) != (width, height):
+            raise UserError(
+                f"{images[name]}: the image is {width}x{height} pixels, its camera {lens.width}x{lens.height}. Expected "
+                "the original image: do not resize it after the cameras were found."
+            )
     pycolmap.set_random_seed(options["seed"])
-    model = pycolmap.Reconstruction()
     with tempfile.TemporaryDirectory() as folder:
         database = _Database(Path(folder) / "database.db")
-        colmap_cameras, poses = {}, {}
-        for name in sorted(images):
-            lens, c2w = cameras[name]
-            if (lens.width, lens.height) != features[name].size:
-                raise UserError(
-                    f"{images[name]}: the image is {features[name].size[0]}x{features[name].size[1]} pixels, its camera "
-                    f"{lens.width}x{lens.height}. Expected the original image: do not resize it after the cameras were found."
-                )
-            camera = colmap_camera(lens)
-            camera.rescale(*features[name].detection_size)
-            database.add_camera(camera)
-            database.add_image(name, camera.camera_id, features[name])
-            model.add_camera_with_trivial_rig(camera)
-            image = pycolmap.Image(
-                name=name,
-                keypoints=features[name].keypoints[:, :2].astype(np.float64),
-                camera_id=camera.camera_id,
-                image_id=database.image_ids[name],
-            )
-            poses[name] = pycolmap.Rigid3d(np.linalg.inv(c2w)[:3])
-            colmap_cameras[name] = camera
-            model.add_image_with_trivial_frame(image, poses[name])
-        _match_with_poses(database, features, colmap_cameras, poses)
+        model = _known_model(database, features, cameras)
+        _match_with_poses(database, features, model)
         database.database.close()
         if database.inliers:
-            print("colmap triangulation: starting", flush=True)
             model = _triangulate(model, Path(folder) / "database.db", Path(folder), options["seed"])
     _to_original_pixels(model, features)
     _drop_bad_points(model, options)
+    count = model.num_points3D()
+    print(f"colmap triangulation: {count} points from {len(images)} images", file=sys.stderr, flush=True)
+    if not count:
+        print("warning: no point was found, so there is no sparse depth; lower colmap.peak_threshold", file=sys.stderr)
     output.mkdir(parents=True, exist_ok=True)
     model.write_binary(output)
+
+
+def _known_model(
+    database: _Database, features: Mapping[str, Features], cameras: Mapping[str, tuple[Lens, np.ndarray]]
+) -> pycolmap.Reconstruction:
+    """A model without points, at the detection size; its cameras and images are written to ``database`` too."""
+    model = pycolmap.Reconstruction()
+    for name in sorted(features):
+        lens, c2w = cameras[name]
+        camera = colmap_camera(lens)
+        camera.rescale(*features[name].detection_size)
+        database.add_camera(camera)
+        database.add_image(name, camera.camera_id, features[name])
+        model.add_camera_with_trivial_rig(camera)
+        image = pycolmap.Image(
+            name=name,
+            keypoints=features[name].keypoints[:, :2].astype(np.float64),
+            camera_id=camera.camera_id,
+            image_id=database.image_ids[name],
+        )
+        model.add_image_with_trivial_frame(image, pycolmap.Rigid3d(np.linalg.inv(c2w)[:3]))
+    return model
 
 
 def _triangulate(model: pycolmap.Reconstruction, database: Path, work: Path, seed: int) -> pycolmap.Reconstruction:

@@ -44,7 +44,9 @@ def read_poses_bounds(
         cameras[name] = _camera(where, row[:15].reshape(3, 5), sizes[name])
         near, far = map(float, row[15:])
         if not 0 < near < far:
-            raise UserError(f"{where}: near {near:g}, far {far:g}; expected 0 < near < far. Correct the last two columns.")
+            raise UserError(
+                f"{where}: near {near:g}, far {far:g}; expected 0 < near < far. Correct the last two columns."
+            )
         bounds[name] = (near, far)
     return cameras, bounds
 
@@ -55,7 +57,9 @@ def _load(path: Path, names: Sequence[str]) -> np.ndarray:
     try:
         rows = np.load(path, allow_pickle=False)
     except FileNotFoundError:
-        raise UserError(f"{path}: file not found; {advice}. Correct `poses.path`, or set `poses.source: colmap`.") from None
+        raise UserError(
+            f"{path}: file not found; {advice}. Correct `poses.path`, or set `poses.source: colmap`."
+        ) from None
     except (ValueError, OSError, EOFError) as error:
         raise UserError(f"{path}: cannot be read ({error}); {advice}, without pickled objects.") from None
     if not isinstance(rows, np.ndarray) or rows.dtype.kind not in "fiu":
@@ -64,8 +68,8 @@ def _load(path: Path, names: Sequence[str]) -> np.ndarray:
         raise UserError(f"{path}: has the shape {list(rows.shape)}; {advice}.")
     if len(rows) != len(names):
         raise UserError(
-            f"{path}: has {len(rows)} rows, but there are {len(names)} cameras: {', '.join(names)}. Expected one row per "
-            "camera in this order: use the file that belongs to these images, or name the cameras (`cameras`, "
+            f"{path}: has {len(rows)} rows, but there are {len(names)} cameras: {', '.join(names)}. Expected one row "
+            "per camera in this order: use the file that belongs to these images, or name the cameras (`cameras`, "
             "`photo_files`) that it describes."
         )
     return rows.astype(np.float64)
@@ -81,7 +85,9 @@ def _camera(where: str, matrix: np.ndarray, size: tuple[int, int]) -> Camera:
             "angles; was the file made in another convention?"
         )
     if min(height, width, focal) <= 0:
-        raise UserError(f"{where}: h {height:g}, w {width:g}, f {focal:g}; expected positive pixels. Make the file again.")
+        raise UserError(
+            f"{where}: h {height:g}, w {width:g}, f {focal:g}; expected positive pixels. Make the file again."
+        )
     sx, sy = size[0] / width, size[1] / height
     if abs(sx / sy - 1) > ASPECT_TOLERANCE:
         raise UserError(
@@ -93,9 +99,7 @@ def _camera(where: str, matrix: np.ndarray, size: tuple[int, int]) -> Camera:
     return Camera(size[0], size[1], focal * sx, focal * sy, size[0] / 2, size[1] / 2, c2w)
 
 
-def write_poses_bounds(
-    path: Path, cameras: Mapping[str, Camera], bounds: Mapping[str, tuple[float, float]]
-) -> None:
+def write_poses_bounds(path: Path, cameras: Mapping[str, Camera], bounds: Mapping[str, tuple[float, float]]) -> None:
     """Write ``cameras`` as rows sorted by name. LLFF has one focal length: the mean of fx and fy."""
     rows = []
     for name, camera in sorted(cameras.items()):

@@ -29,23 +29,21 @@ def match(
     first, second = descriptors1.astype(np.float32), descriptors2.astype(np.float32).T
     best = np.empty((2, len(first)))  # similarity of the best and second best partner
     partner = np.empty(len(first), np.int64)
-    column_best, column_partner = np.full(len(descriptors2), -1.0), np.full(len(descriptors2), -1)
+    column_best = np.zeros(len(descriptors2))
     for start in range(0, len(first), CHUNK):
         rows = slice(start, start + CHUNK)
         similarity = first[rows] @ second
-        top = similarity.max(axis=0)
-        better = top > column_best
-        column_partner[better] = similarity.argmax(axis=0)[better] + start
-        column_best[better] = top[better]
+        column_best = np.maximum(column_best, similarity.max(axis=0))
         line = np.arange(len(similarity))
         partner[rows] = similarity.argmax(axis=1)
         best[0, rows] = similarity[line, partner[rows]]
         similarity[line, partner[rows]] = 0
         best[1, rows] = similarity.max(axis=1)
     angle = np.arccos(np.clip(best / SIFT_NORM**2, 0, 1))
-    index = np.arange(len(partner))
-    good = (column_partner[partner] == index) & (angle[0] <= max_angle) & (angle[0] < max_ratio * angle[1])
-    return np.stack([index[good], partner[good]], axis=1).astype(np.uint32)
+    good = (best[0] == column_best[partner]) & (angle[0] <= max_angle) & (angle[0] < max_ratio * angle[1])
+    # Two equally near rows both claim their column: neither is a match.
+    good &= np.bincount(partner[good], minlength=len(descriptors2))[partner] <= 1
+    return np.stack([np.flatnonzero(good), partner[good]], axis=1).astype(np.uint32)
 
 
 def epipolar_error(essential: np.ndarray, xy1: np.ndarray, xy2: np.ndarray) -> np.ndarray:

@@ -34,7 +34,9 @@ def read_panoptic(folder: Path, names: Iterable[str], sizes: Mapping[str, tuple[
         path = Path(folder) / file
         meta = read_json(path)
         if absent := [key for key in KEYS if key not in meta]:
-            raise UserError(f"{path}: has no {', '.join(absent)}; expected the keys {', '.join(KEYS)} of PanopticSports.")
+            raise UserError(
+                f"{path}: has no {', '.join(absent)}; expected the keys {', '.join(KEYS)} of PanopticSports."
+            )
         for name, k, w2c in _cameras(path, meta):
             found[name] = Camera(int(meta["w"]), int(meta["h"]), k[0, 0], k[1, 1], k[0, 2], k[1, 2], np.linalg.inv(w2c))
     names = sorted(names)
@@ -55,9 +57,13 @@ def _cameras(path: Path, meta: Mapping) -> Iterator[tuple[str, np.ndarray, np.nd
         try:
             array = np.array(meta[key], dtype=np.float64)
         except (TypeError, ValueError) as error:
-            raise UserError(f"{path}: {key}: {error}; expected numbers [frames, cameras, {shape[0]}, {shape[1]}].") from None
+            raise UserError(
+                f"{path}: {key}: {error}; expected numbers [frames, cameras, {shape[0]}, {shape[1]}]."
+            ) from None
         if array.shape != expected:
-            raise UserError(f"{path}: {key} has the shape {list(array.shape)}, expected {list(expected)} as cam_id says.")
+            raise UserError(
+                f"{path}: {key} has the shape {list(array.shape)}, expected {list(expected)} as cam_id says."
+            )
         arrays.append(array)
     k, w2c = arrays
     for number, name in enumerate(names):

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mixdepth.cameras.camera import Camera
-from mixdepth.cameras.colmap import Model
-from mixdepth.cameras.lens import Lens
+
+if TYPE_CHECKING:
+    from mixdepth.cameras.colmap import Model
 
 PIXEL_FLOOR = 0.3  # pixels of the original: SIFT is no surer than this, however small a point's own residuals are
 PERCENTILES = (0.1, 99.9)  # of z-depth: near and far, as LLFF takes them
@@ -23,13 +25,14 @@ class SparseDepth:
     sigma: np.ndarray  # [N] float64 standard deviation of z, world units
 
 
-def point_covariances(model: Model) -> np.ndarray:
+def point_covariances(model: "Model") -> np.ndarray:
     """Covariance of every point of ``model`` given its cameras, [P, 3, 3], square world units.
 
     First-order propagation (Hartley & Zisserman 2004, section 5.2.3): with J the stacked Jacobians of the point's
-    projections, in pixels per world unit, cov = s^2 (J^T J)^-1. The measurement error s of one coordinate is the point's
-    root mean square residual, floored, with 2n - 3 degrees of freedom for n views. Small triangulation angles make J^T J
-    nearly singular along the ray, which is how they come to mean a large depth error. Distortion is left out of J.
+    projections, in pixels per world unit, cov = s^2 (J^T J)^-1. The measurement error s of one coordinate is the
+    point's root mean square residual, floored, with 2n - 3 degrees of freedom for n views. Small triangulation angles
+    make J^T J nearly singular along the ray, which is how they come to mean a large depth error. Distortion is left
+    out of J.
     """
     names = sorted(model.lenses)
     information = np.zeros((len(model.points), 3, 3))
@@ -56,7 +59,7 @@ def _projection_jacobian(local: np.ndarray, focal: tuple[float, float]) -> np.nd
     return np.moveaxis(np.array(rows), -1, 0) * np.array(focal)[:, None]
 
 
-def sparse_depth(model: Model, cameras: Mapping[str, Camera]) -> dict[str, SparseDepth]:
+def sparse_depth(model: "Model", cameras: Mapping[str, Camera]) -> dict[str, SparseDepth]:
     """The points that each camera observed, where the camera projects them.
 
     Args:

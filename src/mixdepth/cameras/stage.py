@@ -200,7 +200,7 @@ def _from_given(scene: "Scene", sizes: Mapping[str, Mapping[str, Size]]) -> tupl
             raise UserError(
                 f"photos without a pose: {', '.join(homeless)}. With given cameras (`poses.source: "
                 f"{scene.options['poses']['source']}`) a photo takes the pose of the camera of its name "
-                f"({', '.join(every)}). Exclude them (`exclude_photos`), or let COLMAP find all (`poses.source: colmap`)."
+                f"({', '.join(every)}). Exclude them (`exclude_photos`), or use COLMAP (`poses.source: colmap`)."
             )
         found = {
             "cameras": {name: every[name] for name in sizes["cameras"]},
@@ -215,8 +215,8 @@ def _plate(stem: str, camera: Camera, size: Size) -> Camera:
     """The camera of a photo that was taken with video camera ``camera``, at the photo's own size."""
     if abs(size[0] * camera.height / (size[1] * camera.width) - 1) > 0.01:
         raise UserError(
-            f"photo {stem} is {size[0]}x{size[1]} pixels, camera {stem} {camera.width}x{camera.height}: another aspect, "
-            "so it cannot be the same view. Use an uncropped photo, or exclude it (`exclude_photos`)."
+            f"photo {stem} is {size[0]}x{size[1]} pixels, camera {stem} {camera.width}x{camera.height}: another "
+            "aspect, so it cannot be the same view. Use an uncropped photo, or exclude it (`exclude_photos`)."
         )
     return camera.resized(*size)
 
@@ -262,8 +262,8 @@ def _bounds(
     known = [value for value in found.values() if value is not None]
     if cameras and not known and (near is None or far is None):
         raise UserError(
-            f"scene {scene.name}: no point could be triangulated, so how near and far things are is unknown. Set `near` "
-            "and `far` (world units) in the scene's configuration, or lower `colmap.peak_threshold`."
+            f"scene {scene.name}: no point could be triangulated, so how near and far things are is unknown. Set "
+            "`near` and `far` (world units) in the scene's configuration, or lower `colmap.peak_threshold`."
         )
     widest = (min(low for low, _ in known), max(high for _, high in known)) if known else (near, far)
     result = {}

@@ -1,7 +1,7 @@
 """Rendering of the demo's place: one ray per sub-pixel, soft light from a window and from all around.
 
-A pixel is the mean of 3 x 3 rays; depth and the masks belong to the middle one. Each of the nine asks two points of the
-window and two directions of the sky whether something is in the way, so a pixel knows eighteen of each.
+A pixel is the mean of 3 x 3 rays; depth and the masks belong to the middle one. Each of the nine asks one point of the
+window and one direction of the sky whether something is in the way, so a pixel knows nine of each.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -18,13 +18,20 @@ MIDDLE = 4  # the sub-pixel at the pixel's centre
 
 _WINDOW_CENTRE = np.array([[-2.2], [3.0], [-0.6]], np.float32)
 _WINDOW = tuple(
-    _WINDOW_CENTRE + np.array([[0.15 * (i * 7 % 18 - 8.5)], [0.0], [0.1 * (i - 8.5)]], np.float32) for i in range(18)
+    _WINDOW_CENTRE + np.array([[0.2 * (i * 4 % 9 - 4)], [0.0], [0.2 * (i - 4)]], np.float32) for i in range(9)
 )
 _SKY = tuple(
     unit(np.array(direction, np.float32)[:, None])
     for direction in (
-        *((1, 1, 1), (-1, 1, 2), (1, 1, -1), (-2, 1, -1), (2, 1, 0), (-2, 1, 1), (0, 1, 2), (0, 1, -2), (1, 3, 0)),
-        *((-1, 3, 0), (0, 3, 1), (0, 3, -1), (1, 2, 1), (-1, 2, -1), (3, 1, 1), (-3, 1, 0), (1, 1, 3), (-1, 1, -3)),
+        (2, 2, 1),
+        (-1, 2, 2),
+        (1, 1, -2),
+        (-2, 2, -1),
+        (3, 1, 0),
+        (-3, 1, 1),
+        (1, 1, 3),
+        (-1, 1, -3),
+        (0, 3, 1),
     )
 )
 _TILES = tuple(  # pixel numbers of tiles of 160 x 120 pixels
@@ -63,13 +70,11 @@ def shade(albedo: np.ndarray, points: np.ndarray, normals: np.ndarray, subpixel:
     off = points + normals * np.float32(0.004)
     towards = _WINDOW_CENTRE - off
     facing = np.maximum(dot(unit(towards), normals), 0)
-    key, sky = np.zeros(points.shape[1], np.float32), np.zeros(points.shape[1], np.float32)
-    for i in (subpixel, subpixel + 9):
-        key += ~occluded(off, _WINDOW[i] - off, 1.0)
-        side = np.where(dot(_SKY[i], normals) < 0, np.float32(-1), np.float32(1))
-        sky += ~occluded(off, _SKY[i] * side, _SKY_REACH)
-    warm = np.array([[1.0], [0.93], [0.82]], np.float32) * np.float32(0.42)
-    cool = np.array([[0.94], [0.98], [1.06]], np.float32) * np.float32(0.21)
+    key = ~occluded(off, _WINDOW[subpixel] - off, 1.0)
+    side = np.where(dot(_SKY[subpixel], normals) < 0, np.float32(-1), np.float32(1))
+    sky = ~occluded(off, _SKY[subpixel] * side, _SKY_REACH)
+    warm = np.array([[1.0], [0.93], [0.82]], np.float32) * np.float32(0.84)
+    cool = np.array([[0.94], [0.98], [1.06]], np.float32) * np.float32(0.42)
     light = warm * (facing * key) + cool * (sky * (0.8 + 0.2 * normals[1]))
     return np.clip(albedo, 0, 1) ** 2 * light
 

@@ -40,9 +40,10 @@ def variation_loss(logits: Tensor, moving: Tensor) -> Tensor:
         moving: [R] bool labels.
     """
     largest = logits.amax(-1)
-    share = moving.float().mean().clamp(0.05, 0.95)
+    label = moving.to(logits)
+    share = label.mean().clamp(0.05, 0.95)
     weight = torch.where(moving, 0.5 / share, 0.5 / (1 - share))
-    return F.binary_cross_entropy_with_logits(largest, moving.float(), weight=weight)
+    return F.binary_cross_entropy_with_logits(largest, label, weight=weight)
 
 
 def carve_hull(

@@ -110,7 +110,8 @@ def train_dynamic_field(
         resolution = growth(step, options.steps, options.start_resolution, options.resolution)
         if field.density_grid.planes.shape[-1] != resolution:
             _resize(field, optimiser, resolution)
-        loss, error = _step_loss(field, static, pixels, space, options, frames, generator)
+        samples = growth(step, options.steps, options.start_samples, options.samples)
+        loss, error = _step_loss(field, static, pixels, space, options, frames, samples, generator)
         if step % VARIATION_EVERY == 0:
             loss = loss + options.variation_weight * _variation_step(field, pixels, space, generator)
         if step % TV_EVERY == 0 and options.total_variation > 0:
@@ -154,6 +155,7 @@ def _step_loss(
     space: SpaceMap,
     options: DynamicOptions,
     frames: int,
+    samples: int,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Loss of one step on rays that move, and its mean squared colour error."""
@@ -164,7 +166,7 @@ def _step_loss(
     chosen = (stratified(1, count, generator, "cpu")[0] * frames).long()
     uv = torch.stack([column, row], dim=-1).double() + 0.5
     traced = sample_rays(
-        space, pixels.cameras, camera, uv, options.samples, static.occupancy, field.occupancy, generator=generator
+        space, pixels.cameras, camera, uv, samples, static.occupancy, field.occupancy, generator=generator
     )
     shade = shade_mixed(static, field, traced, chosen)
     with torch.no_grad():

@@ -42,6 +42,7 @@ class DynamicOptions:
     codes: int
     width: int
     samples: int
+    start_samples: int
     rays: int
     frames_per_step: int
     grid_rate: float

@@ -1,0 +1,58 @@
+# make demo    the built-in capture, from its videos to video.mp4, comparison.png and report.html
+# make test    all tests
+# make lint    formatting and style
+# make clean-scene SCENE=demo    remove one scene's results, to free disk space
+# Needs Python 3.11 or newer (with venv) and make; everything else goes into .venv, once.
+
+PYTHON ?= python3
+CORES ?= 2
+SHELL := /bin/bash
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint clean-scene
+
+help:
+	@sed -n '1,/^$$/s/^# //p' Makefile
+
+# The stamp is newer than what was installed, so a change of the requirements installs again.
+.venv/.installed: requirements.txt constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "mixdepth needs Python 3.11 or newer; $(PYTHON) is: $$($(PYTHON) --version 2>&1 || echo not found)."; \
+	  echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@echo "Setting up .venv (once; about 2 minutes, most of it the download of torch) ..."
+	@$(PYTHON) -m venv .venv || { \
+	  echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+	@echo "Setting up .venv: done."
+
+.venv/.installed-dev: .venv/.installed requirements-dev.txt
+	@echo "Adding what tests and formatting need to .venv (once, seconds) ..."
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
+	@touch $@
+
+demo: .venv/.installed
+	@echo "Running the demo on $(CORES) cores (about 10 minutes on two; run it again to go on after an interrupt) ..."
+	@.venv/bin/snakemake --cores $(CORES) results/demo/video.mp4 results/demo/comparison.png results/demo/report.html
+	@echo
+	@echo "The demo is in $(CURDIR)/results/demo:"
+	@echo "  video.mp4        the held-out camera: rendered colour and depth beside its own video"
+	@echo "  comparison.png   what each kind of depth supervision changes"
+	@echo "  report.html      everything in one page"
+
+test: .venv/.installed-dev
+	@.venv/bin/python -m pytest
+
+lint: .venv/.installed-dev
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/snakefmt --check Snakefile rules
+	@.venv/bin/snakemake --lint
+
+# A name, not a path: nothing outside results/ may be removed.
+clean-scene:
+	@[[ "$(SCENE)" =~ ^[A-Za-z0-9][A-Za-z0-9_.-]*$$ ]] || { echo "Which scene? make clean-scene SCENE=demo"; exit 1; }
+	@if [ -d "results/$(SCENE)" ]; then \
+	  du -sh "results/$(SCENE)" | sed 's/^/Removing /'; rm -rf "results/$(SCENE)"; \
+	else echo "There is no results/$(SCENE)."; fi

@@ -1,0 +1,122 @@
+"""Rays, spaces and compositing, against numbers worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from mixdepth.cameras.camera import Camera
+from mixdepth.cameras.space import Space, choose_space
+from mixdepth.rendering.compositing import expected_depth, median_depth, mix, render_weights, transmittance
+from mixdepth.rendering.rays import CameraBatch, SpaceMap, segment_lengths, stratified
+
+
+def look_at(eye: list[float], target: list[float], width: int = 64, height: int = 48, focal: float = 60.0) -> Camera:
+    """A camera at ``eye`` that looks at ``target``, the world's y down."""
+    z = np.subtract(target, eye) / np.linalg.norm(np.subtract(target, eye))
+    x = np.cross([0.0, 1.0, 0.0], z)
+    x /= np.linalg.norm(x)
+    c2w = np.eye(4)
+    c2w[:3, :3] = np.stack([x, np.cross(z, x), z], axis=1)
+    c2w[:3, 3] = eye
+    return Camera(width, height, focal, 1.1 * focal, width / 2 + 1.5, height / 2 - 2.0, c2w)
+
+
+FORWARD = [look_at([x, 0.2 * x, -0.1 * x * x], [0.1 * x, 0, 6]) for x in (-1.0, -0.3, 0.5, 1.2)]
+INWARD = [look_at([4 * math.cos(a), -1.0, 4 * math.sin(a)], [0, 0, 0]) for a in np.linspace(0, 5.5, 8)]
+OUTWARD = [look_at([0.5 * math.cos(a), 0, 0.5 * math.sin(a)], [4 * math.cos(a), 0, 4 * math.sin(a)]) for a in range(6)]
+
+
+def test_a_ray_at_depth_z_projects_back_to_its_pixel_at_depth_z():
+    cameras = [*FORWARD, *INWARD]
+    generator = np.random.default_rng(0)
+    uv = generator.uniform([0, 0], [64, 48], (200, 2))
+    which = generator.integers(0, len(cameras), 200)
+    z = generator.uniform(1, 8, 200)
+    origins, directions = CameraBatch(cameras).rays(torch.from_numpy(which), torch.from_numpy(uv))
+    points = origins.numpy() + z[:, None] * directions.numpy()
+    for index, camera in enumerate(cameras):
+        mine = which == index
+        pixels, depth = camera.project(points[mine].astype(np.float64))
+        assert np.abs(pixels - uv[mine]).max() < 1e-3
+        assert np.abs(depth - z[mine]).max() < 1e-5
+        assert np.abs(camera.unproject(uv[mine], z[mine]) - points[mine]).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("cameras", "kind"), [(FORWARD, "forward"), (INWARD, "bounded"), (OUTWARD, "unbounded")], ids=lambda v: str(v)[:9]
+)
+def test_a_space_is_chosen_from_the_cameras_and_its_coordinates_round_trip(cameras: list[Camera], kind: str):
+    space = choose_space(cameras, [(2.0, 9.0)] * len(cameras))
+    assert space.kind == kind
+    where = SpaceMap(space)
+    uv = torch.tensor([[0.5, 0.5], [63.5, 0.5], [32.0, 24.0], [0.5, 47.5], [63.5, 47.5]], dtype=torch.float64)
+    for index in range(len(cameras)):
+        origins, directions = CameraBatch(cameras).rays(torch.full((5,), index), uv)
+        near, far = where.depth_range(origins, directions)
+        z = where.depths(stratified(5, 16, None, "cpu"), near, far)
+        points = origins[:, None] + z[..., None] * directions[:, None]
+        u = where.normalise(points)
+        assert u.abs().max() <= 1 + 1e-4
+        assert torch.allclose(where.denormalise(u), points, rtol=2e-3, atol=2e-3)
+
+
+def test_forward_space_is_linear_in_disparity():
+    space = choose_space(FORWARD, [(2.0, 9.0)] * 4)
+    where = SpaceMap(space)
+    frame = np.array(space.frame)
+    z = 1 / np.linspace(1 / space.reference_near, 1 / space.reference_far, 5)
+    points = frame[:3, 3] + z[:, None] * frame[:3, 2]
+    u = where.normalise(torch.tensor(points, dtype=torch.float32))[:, 2]
+    assert torch.allclose(u, torch.linspace(-1, 1, 5), atol=1e-5)
+
+
+def test_a_box_is_entered_and_left_where_its_faces_are():
+    space = Space("bounded", "", 0.1, 50.0, np.eye(4).tolist(), [-1, -2, 3], [1, 2, 7])
+    near, far = SpaceMap(space).depth_range(torch.zeros(2, 3), torch.tensor([[0.0, 0, 1], [0.25, 0, 1]]))
+    assert near.tolist() == pytest.approx([3, 3])
+    assert far.tolist() == pytest.approx([7, 4])  # the second leaves by the side x = 1
+
+
+def test_jitter_differs_from_ray_to_ray_and_stays_in_its_bin():
+    share = stratified(100, 8, torch.Generator().manual_seed(0), "cpu")
+    assert (share[0] != share[1]).all()
+    assert ((share * 8).floor() == torch.arange(8)).all()
+
+
+def test_segment_lengths_halve_the_gaps():
+    u = torch.zeros(1, 3, 3)
+    u[0, :, 2] = torch.tensor([0.0, 1.0, 3.0])
+    assert segment_lengths(u).tolist() == [[1.0, 1.5, 2.0]]
+
+
+def test_compositing_by_hand():
+    tau = torch.tensor([0.0, math.log(2), math.log(4), 0.3])
+    assert transmittance(tau).tolist() == pytest.approx([1, 1, 1 / 2, 1 / 8])
+    weights = render_weights(tau)
+    assert weights.tolist() == pytest.approx([0, 1 / 2, 3 / 8, (1 - math.exp(-0.3)) / 8])
+    assert weights.sum().item() == pytest.approx(1 - math.exp(-tau.sum().item()))
+
+
+def test_every_sample_is_composited_with_its_own_distance():
+    """A surface at the last of uneven samples has its depth, whatever the samples before it are."""
+    z = torch.tensor([[1.0, 1.1, 4.0, 9.0]])
+    weights = render_weights(torch.tensor([[0.0, 0.0, 0.0, 1e3]]))
+    assert expected_depth(weights, z, torch.tensor([10.0])).item() == pytest.approx(9.0)
+
+
+def test_depth_by_hand():
+    z, far = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([10.0])
+    weights = torch.tensor([[0.2, 0.2, 0.4]])
+    assert expected_depth(weights, z, far).item() == pytest.approx(0.2 + 0.4 + 1.2 + 0.2 * 10)
+    # Centred sums are 0.1, 0.3, 0.6 at z = 1, 2, 3: a half lies two thirds of the way from 2 to 3.
+    assert median_depth(weights, z, far).item() == pytest.approx(2 + 2 / 3)
+    assert median_depth(0.5 * weights, z, far).item() == 10.0
+    assert median_depth(torch.tensor([[0.9, 0.05, 0.0]]), z, far).item() == 1.0
+
+
+def test_added_densities_mix_colours_by_their_share():
+    sigma, rgb = mix(torch.tensor([1.0]), torch.tensor([3.0]), torch.tensor([[1.0, 0, 0]]), torch.tensor([[0, 1.0, 0]]))
+    assert sigma.item() == 4
+    assert rgb.tolist() == [[0.25, 0.75, 0]]

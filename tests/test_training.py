@@ -1,0 +1,212 @@
+"""Fields and training on scenes of a few pixels: depth supervision is real, nothing is stale, results repeat."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from test_rendering import look_at
+
+from mixdepth.cameras.space import choose_space
+from mixdepth.errors import UserError
+from mixdepth.fields.occupancy import Occupancy
+from mixdepth.fields.static import StaticField
+from mixdepth.fields.storage import load_model, save_model
+from mixdepth.fields.variation import carve_hull
+from mixdepth.fields.vm import VMGrid, resize_grids
+from mixdepth.rendering.mixed import shade_mixed
+from mixdepth.rendering.rays import CameraBatch, SpaceMap
+from mixdepth.rendering.stage import render_video
+from mixdepth.rendering.static_view import render_static
+from mixdepth.rendering.trace import sample_rays
+from mixdepth.train.agreement import confidence
+from mixdepth.train.data import ImageSet, SparseRays
+from mixdepth.train.dynamic import Video, train_dynamic_field
+from mixdepth.train.options import DynamicOptions, StaticOptions
+from mixdepth.train.static import adam, train_static_field
+from mixdepth.train.tone import fit_tone
+
+CAMERAS = [look_at([x, 0, 0], [0, 0, 4], width=24, height=16, focal=24.0) for x in (-0.6, 0.0, 0.6)]
+SPACE = SpaceMap(choose_space(CAMERAS, [(2.0, 7.0)] * 3))
+STATIC = StaticOptions(
+    steps=80, resolution=16, start_resolution=8, density_components=2, colour_components=2, width=16,
+    view_dependence=False, tone=False, samples=32, start_samples=24, batch_samples=2048, grid_rate=0.05,
+    network_rate=0.005, total_variation=0.01, depth_loss="urf", depth_weight=0.0, threads=1, seed=0,
+)  # fmt: skip
+DYNAMIC = DynamicOptions(
+    steps=60, resolution=16, start_resolution=8, start_samples=24, components=2, codes=4, width=8, samples=32, rays=64,
+    frames_per_step=3, grid_rate=0.05, network_rate=0.005, total_variation=0.01, moving_threshold=0.02, hull_vote=0.8,
+    variation_weight=0.01, sparsity=1e-4, hinge_weight=0.01, threads=1, seed=0,
+)  # fmt: skip
+
+
+def plane_depth(camera) -> np.ndarray:
+    """z-depth [H, W] of the plane z = 4 in world units."""
+    y, x = np.mgrid[: camera.height, : camera.width]
+    uv = np.stack([x, y], -1).reshape(-1, 2) + 0.5
+    direction = camera.unproject(uv, np.ones(len(uv))) - camera.centre
+    return ((4 - camera.centre[2]) / direction[:, 2]).reshape(camera.height, camera.width)
+
+
+def grey() -> list[np.ndarray]:
+    """Images without texture: colour says nothing about depth."""
+    return [np.full((c.height, c.width, 3), 128, np.uint8) for c in CAMERAS]
+
+
+@pytest.mark.parametrize("loss", ["mse", "kl", "urf"])
+def test_depth_maps_teach_geometry_where_colour_cannot(loss: str):
+    depth = [(plane_depth(c), np.ones((c.height, c.width))) for c in CAMERAS]
+    options = replace(STATIC, depth_loss=loss, depth_weight=0.3)
+    errors = {}
+    for weight in (0.0, 0.3):
+        data = ImageSet(grey(), CAMERAS, depth=depth)
+        field = train_static_field(data, None, SPACE, replace(options, depth_weight=weight), "test")
+        view = render_static(field, SPACE, CAMERAS[1], 48)
+        errors[weight] = np.median(np.abs(view.depth / plane_depth(CAMERAS[1]) - 1))
+    assert errors[0.3] < 0.05 < errors[0.0]
+
+
+def test_sparse_depth_teaches_geometry_where_colour_cannot():
+    uv = torch.rand(300, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * torch.tensor([24, 16])
+    camera = torch.arange(300) % 3
+    z = [plane_depth(CAMERAS[c])[int(y), int(x)] for c, (x, y) in zip(camera.tolist(), uv.tolist(), strict=True)]
+    sparse = SparseRays(camera, uv, torch.tensor(z, dtype=torch.float32), torch.full((300,), 0.05))
+    field = train_static_field(ImageSet(grey(), CAMERAS), sparse, SPACE, replace(STATIC, depth_weight=0.3), "test")
+    view = render_static(field, SPACE, CAMERAS[1], 48)
+    assert np.median(np.abs(view.depth / plane_depth(CAMERAS[1]) - 1)) < 0.05
+
+
+def test_depths_without_confidence_teach_nothing():
+    wrong = [(np.full((c.height, c.width), 2.5), np.zeros((c.height, c.width))) for c in CAMERAS]
+    with_wrong = train_static_field(
+        ImageSet(grey(), CAMERAS, depth=wrong), None, SPACE, replace(STATIC, steps=5, depth_weight=1.0), "test"
+    )
+    without = train_static_field(ImageSet(grey(), CAMERAS), None, SPACE, replace(STATIC, steps=5), "test")
+    assert torch.equal(with_wrong.density_grid.planes, without.density_grid.planes)
+
+
+def test_resized_grids_go_on_learning_with_their_moments():
+    grid = VMGrid(2, 8, generator=torch.Generator().manual_seed(0))
+    optimiser = adam(grid, 0.1, 0.1)
+    u = torch.rand(50, 3, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    grid(u).square().sum().backward()
+    optimiser.step()
+    before = grid(u).detach()
+    resize_grids(grid, optimiser, 15)  # 2 * 8 - 1: every old node is a new node, values between are the same
+    assert torch.allclose(grid(u), before, atol=1e-5)
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    assert {id(p) for p in parameters} == {id(p) for p in grid.parameters()}
+    assert all(optimiser.state[p]["exp_avg"].shape == p.shape for p in parameters)
+    grid(u).square().sum().backward()
+    optimiser.step()
+    assert not torch.allclose(grid(u), before, atol=1e-3)
+
+
+def test_occupancy_keeps_what_carries_weight_and_its_neighbours_only():
+    occupancy = Occupancy(8, threshold=0.01)
+    u = torch.tensor([[0.1, 0.1, 0.1]])
+    occupancy.record(occupancy.cells(u), torch.tensor([0.5]))
+    occupancy.record(occupancy.cells(-u), torch.tensor([0.001]))
+    occupancy.update()
+    assert occupancy.mask[occupancy.cells(u)].item()
+    assert occupancy.mask.sum() == 27
+
+
+def test_a_vote_not_a_veto_carves_the_hull():
+    """The cell that two of three cameras see move is in at a vote of 0.6 and out at 1."""
+    w2c = torch.from_numpy(np.stack([c.w2c for c in CAMERAS])).float()
+    k = CameraBatch(CAMERAS).intrinsics.float()
+    moving = [torch.zeros(16, 24, dtype=torch.bool) for _ in CAMERAS]
+    point = np.array([[0.05, 0.03, 3.0]])
+    for camera, mask in zip(CAMERAS[:2], moving, strict=False):
+        (x, y), _ = camera.project(point)[0][0], None
+        mask[int(y) - 2 : int(y) + 3, int(x) - 2 : int(x) + 3] = True
+    far = [torch.full((16, 24), 9.0) for _ in CAMERAS]
+    u = SPACE.normalise(torch.tensor(point, dtype=torch.float32))
+    cell = ((u + 1) * 8).long()[0].tolist()
+    assert carve_hull(SPACE, w2c, k, moving, far, 16, 0.6)[tuple(cell)]
+    assert not carve_hull(SPACE, w2c, k, moving, far, 16, 1.0)[tuple(cell)]
+    near = [torch.full((16, 24), 2.0) for _ in CAMERAS]
+    assert not carve_hull(SPACE, w2c, k, moving, near, 16, 0.6).any(), "a cell behind static surfaces is not seen"
+
+
+def blinking() -> list[Video]:
+    """A grey wall in front of which a white square appears in half of the frames."""
+    videos = []
+    for camera in CAMERAS:
+        rgb = np.full((6, 16, 24, 3), 90, np.uint8)
+        rgb += np.random.default_rng(0).integers(0, 60, (1, 16, 24, 1), dtype=np.uint8)
+        corners, _ = camera.project(np.array([[-0.5, -0.4, 3.0], [0.5, 0.4, 3.0]]))
+        (x0, y0), (x1, y1) = corners.round().astype(int)
+        rgb[1::2, y0:y1, x0:x1] = 250
+        std = (rgb / 255).std(axis=0).mean(-1).astype(np.float32)
+        videos.append(Video(camera, rgb, np.median(rgb, axis=0).astype(np.uint8), std))
+    return videos
+
+
+def test_what_moves_is_learnt_in_time_and_the_rest_stays():
+    videos = blinking()
+    data = ImageSet([v.rgb[0] for v in videos], CAMERAS)
+    static = train_static_field(data, None, SPACE, replace(STATIC, steps=150), "test")
+    frozen = static.density_grid.planes.clone()
+    dynamic = train_dynamic_field(videos, static, SPACE, replace(DYNAMIC, steps=150), "test")
+    assert torch.equal(frozen, static.density_grid.planes), "the dynamic stage must not touch the static branch"
+    rgb, depth = render_video(static, dynamic, SPACE, CAMERAS[1], 48, "test")
+    assert rgb.shape == (6, 16, 24, 3)
+    assert np.isfinite(depth).all()
+    centre = rgb[:, 7:9, 11:13].astype(float).mean(axis=(1, 2, 3))
+    assert centre[1::2].min() > centre[::2].max() + 50
+    assert (rgb[:, 0, 0] == rgb[0, 0, 0]).all(), "a corner that does not move has no time axis"
+
+
+def test_training_twice_gives_the_same_file(tmp_path):
+    files = []
+    for run in range(2):
+        videos = blinking()
+        static = train_static_field(ImageSet([v.median for v in videos], CAMERAS), None, SPACE, STATIC, "test")
+        dynamic = train_dynamic_field(videos, static, SPACE, replace(DYNAMIC, steps=20), "test")
+        save_model(tmp_path / f"{run}.safetensors", {"b": 1, "a": [2]}, static=static, dynamic=dynamic)
+        files.append((tmp_path / f"{run}.safetensors").read_bytes())
+    assert files[0] == files[1]
+    header, static_again, dynamic_again = load_model(tmp_path / "0.safetensors")
+    assert header == {"a": [2], "b": 1}
+    traced = sample_rays(
+        SPACE, CameraBatch(CAMERAS), torch.zeros(4, dtype=torch.long), torch.full((4, 2), 8.0).double(), 32,
+        static.occupancy, dynamic.occupancy,
+    )  # fmt: skip
+    frames = torch.arange(3)
+    one, two = (shade_mixed(s, d, traced, frames).rgb for s, d in ((static, dynamic), (static_again, dynamic_again)))
+    assert torch.equal(one, two)
+
+
+def test_a_damaged_model_is_refused_with_what_to_do(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_model(path, {}, static=StaticField(8, 2, 2, 8, 3))
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match="delete it and run the same command again"):
+        load_model(path)
+
+
+def test_confidence_falls_where_cameras_contradict_each_other():
+    views = [render_static(StaticField(8, 2, 2, 8, 3), SPACE, c, 16) for c in CAMERAS]
+    for view, camera in zip(views, CAMERAS, strict=True):
+        view.depth, view.opacity, view.spread = plane_depth(camera), np.ones((16, 24)), np.zeros((16, 24))
+    good = confidence(1, CAMERAS, views)
+    views[1].depth = views[1].depth * 0.7  # floats in front of what the others see through it
+    bad = confidence(1, CAMERAS, views)
+    assert good[8, 12] == 1
+    assert bad[8, 12] == 0
+    views[1].opacity = np.full((16, 24), 0.25)
+    views[1].depth = plane_depth(CAMERAS[1])
+    assert confidence(1, CAMERAS, views)[8, 12] == pytest.approx(0.25)
+
+
+def test_the_tone_of_a_camera_is_found_in_spite_of_outliers():
+    generator = np.random.default_rng(0)
+    rendered = generator.uniform(0, 1, (4000, 3))
+    seen = rendered * [1.2, 0.9, 1.0] + [0.05, 0.0, -0.05]
+    seen[:400] = generator.uniform(0, 1, (400, 3))
+    gain, offset = fit_tone(rendered, seen)
+    assert gain == pytest.approx([1.2, 0.9, 1.0], abs=0.02)
+    assert offset == pytest.approx([0.05, 0.0, -0.05], abs=0.01)
+    assert fit_tone(rendered[:50], seen[:50])[0].tolist() == [1, 1, 1]

@@ -1,0 +1,294 @@
+"""The graph of jobs, read from dry runs on captures that are names only, and the rules themselves."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import REPOSITORY
+
+RULE_FILES = sorted((REPOSITORY / "rules").glob("*.smk"))
+SCRIPTS = sorted((REPOSITORY / "workflow" / "scripts").glob("*.py"))
+
+
+@dataclass
+class Job:
+    """One job of a dry run."""
+
+    rule: str
+    input: set[str]
+    output: set[str]
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run this repository's workflow with ``folder`` as the place of its data and results."""
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(REPOSITORY / "Snakefile"),
+        "--directory",
+        str(folder),
+    ]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / ".cache"), "NO_COLOR": "1"}
+    return subprocess.run(
+        [*command, "--cores", "2", *arguments], cwd=folder, env=environment, text=True, capture_output=True
+    )
+
+
+def plan(folder: Path, *targets: str) -> list[Job]:
+    """The jobs that ``targets`` need, from a dry run; the configuration is ``folder``/config.yaml."""
+    done = snakemake(folder, "-n", "--configfile", str(folder / "config.yaml"), "--", *targets)
+    assert done.returncode == 0, done.stdout + done.stderr
+    jobs = []
+    for block in re.split(r"\n(?:local)?rule ", done.stdout + done.stderr)[1:]:
+        files = {key: re.search(rf"^    {key}: (.*)$", block, re.M) for key in ("input", "output")}
+        parts = {key: set(match[1].split(", ")) if match else set() for key, match in files.items()}
+        jobs.append(Job(block.split(":")[0], parts["input"], parts["output"]))
+    return jobs
+
+
+def behind(jobs: list[Job], target: str) -> set[str]:
+    """``target`` and every file that it is made from, directly or not.
+
+    Not by way of capture.json, which holds sizes and numbers of frames of all cameras, and no pixel.
+    """
+    found, queue = set(), [target]
+    while queue:
+        path = queue.pop()
+        if path in found or path.endswith("/capture.json"):
+            continue
+        found.add(path)
+        queue += [file for job in jobs if path in job.output for file in job.input]
+    return found
+
+
+def write_capture(folder: Path, source: str = "llff", photos: bool = True, **options: object) -> Path:
+    """Four videos, two plates, given poses and a truth, all of them empty files, as scene ``x``."""
+    data = folder / "data" / "x"
+    files = [f"videos/cam{i:02d}.mp4" for i in range(4)] + ["poses_bounds.npy", "truth.npz"]
+    for name in files + ["photos/cam01.png", "photos/cam02.png"] * photos:
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).touch()
+    scene = {"data": "data/x", "poses": {"source": source}, "truth": "truth.npz", **options}
+    (folder / "config.yaml").write_text(yaml.safe_dump({"scenes": {"x": scene}}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> list[Job]:
+    """Everything that there is to make of a capture with given poses, three cameras that train, and photos."""
+    everything = ["video.mp4", "comparison.png", "report.html", "contact_sheet.jpg", "provenance.json"]
+    return plan(write_capture(tmp_path_factory.mktemp("x")), *(f"results/x/{name}" for name in everything))
+
+
+def trained(jobs: list[Job]) -> dict[str, set[str]]:
+    """By model file, everything that it is made from."""
+    models = [path for job in jobs for path in job.output if path.endswith("model.safetensors")]
+    return {path.removeprefix("results/x/"): behind(jobs, path) for path in models}
+
+
+def test_all_variants_and_the_static_model_are_trained(jobs: list[Job]) -> None:
+    variants = {f"{variant}/model.safetensors" for variant in ("none", "colmap", "distilled", "inherited")}
+    assert set(trained(jobs)) == {"static/model.safetensors", *variants}
+
+
+@pytest.mark.parametrize("variant", ["none", "colmap"])
+def test_none_and_colmap_never_see_the_static_stage(jobs: list[Job], variant: str) -> None:
+    assert not [path for path in trained(jobs)[f"{variant}/model.safetensors"] if "/static/" in path]
+    assert not [path for path in behind(jobs, f"results/x/{variant}/metrics.json") if "/static/" in path]
+
+
+def test_each_variant_is_given_its_own_depth(jobs: list[Job]) -> None:
+    given = {next(iter(job.output)).split("/")[2]: job.input for job in jobs if job.rule == "train_dynamic"}
+    names = ("cam01", "cam02", "cam03")
+    sparse = {f"results/x/colmap_depth/{name}.npz" for name in names}
+    distilled = {f"results/x/static/depth/{name}.npz" for name in names}
+    model = {"results/x/static/model.safetensors"}
+    everything = sparse | distilled | model
+    assert given["none"] & everything == set()
+    assert given["colmap"] & everything == sparse
+    assert given["distilled"] & everything == distilled
+    assert given["inherited"] & everything == distilled | model
+
+
+def test_nothing_that_trains_sees_the_held_out_camera(jobs: list[Job]) -> None:
+    for model, sources in trained(jobs).items():
+        assert not [path for path in sources if "cam00" in path], model
+
+
+def test_colmap_may_use_the_held_out_camera_for_poses_only(tmp_path: Path) -> None:
+    jobs = plan(write_capture(tmp_path, source="colmap"), "results/x/inherited/model.safetensors")
+    users = {job.rule for job in jobs if any("cam00" in path for path in job.input)}
+    assert users == {"probe", "reference", "structure_from_motion"}
+
+
+def test_held_out_photos_do_not_train(tmp_path: Path) -> None:
+    jobs = plan(write_capture(tmp_path, source="colmap", test_photos_every=2), "results/x/static/metrics.json")
+    held_out = "data/x/photos/cam01.png"
+    users = {job.rule for job in jobs if held_out in job.input}
+    assert users == {"probe", "structure_from_motion", "static_test_set"}
+    (metrics,) = (job for job in jobs if job.rule == "static_metrics")
+    assert "results/x/static/test_set.npz" in metrics.input
+
+
+def test_a_held_out_camera_has_no_static_depth(tmp_path: Path) -> None:
+    write_capture(tmp_path)
+    target = "results/x/static/depth/cam00.npz"
+    done = snakemake(tmp_path, "-n", "--configfile", str(tmp_path / "config.yaml"), "--", target)
+    assert done.returncode != 0
+    assert "No rule to produce" in done.stdout + done.stderr
+
+
+def test_only_scoring_reads_the_truth(jobs: list[Job]) -> None:
+    readers = {job.rule for job in jobs if any("truth" in path for path in job.input)}
+    assert readers == {"evaluate", "static_metrics"}
+
+
+def test_a_camera_that_neither_trains_nor_is_held_out_is_left_alone(tmp_path: Path) -> None:
+    write_capture(tmp_path, train_cameras=["cam01", "cam02"])
+    jobs = plan(tmp_path, "results/x/report.html", "results/x/video.mp4")
+    assert not [job.rule for job in jobs if any("cam03" in path for path in job.input | job.output)]
+
+
+def test_without_photos_the_static_model_learns_from_the_training_videos(tmp_path: Path) -> None:
+    jobs = plan(write_capture(tmp_path, photos=False), "results/x/distilled/model.safetensors")
+    (static_set,) = (job for job in jobs if job.rule == "static_set")
+    cameras = {Path(path).parent.name for path in static_set.input if "/frames/" in path}
+    assert cameras == {"cam01", "cam02", "cam03"}
+
+
+def test_the_video_needs_one_variant_only(tmp_path: Path) -> None:
+    jobs = plan(write_capture(tmp_path, photos=False), "results/x/video.mp4")
+    assert [job.output for job in jobs if job.rule == "train_dynamic"] == [{"results/x/colmap/model.safetensors"}]
+    assert not [job.rule for job in jobs if job.rule in ("train_static", "comparison", "report_html")]
+
+
+def test_a_folder_of_frames_is_watched_frame_by_frame(tmp_path: Path) -> None:
+    write_capture(tmp_path)
+    shutil.rmtree(tmp_path / "data/x/videos")
+    for camera in ("1", "2", "3"):
+        for frame in ("000.jpg", "001.jpg"):
+            path = tmp_path / "data/x/videos" / camera / frame
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    jobs = plan(tmp_path, "results/x/frames/cam02/rgb.npy")
+    (store,) = (job for job in jobs if job.rule == "frame_store")
+    assert {path for path in store.input if "videos" in path} == {f"data/x/videos/2/{i:03d}.jpg" for i in range(2)}
+
+
+def test_the_demo_runs_where_no_other_capture_is(tmp_path: Path) -> None:
+    # The demo makes its own data; the second file names a capture that this folder does not have.
+    files = [str(REPOSITORY / "config" / name) for name in ("config.yaml", "fern.yaml")]
+    targets = [f"results/demo/{name}" for name in ("video.mp4", "comparison.png", "report.html")]
+    done = snakemake(tmp_path, "-n", "--configfile", *files, "--", *targets)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "rule demo_capture" in done.stdout + done.stderr
+
+
+def test_the_demo_rule_names_the_files_that_the_demo_makes() -> None:
+    from mixdepth.demo import CAMERA_NAMES, PHOTO_FILES
+
+    scene = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())["scenes"]["demo"]
+    assert scene["cameras"] == {name: f"videos/{name}.mp4" for name in CAMERA_NAMES}
+    assert scene["photo_files"] == list(PHOTO_FILES)
+
+
+# Errors before anything runs
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        ({"frames": {"strat": 1}}, ["scenes.x.frames.strat", 'did you mean "start"']),
+        ({"test_cameras": ["cam9"]}, ["scenes.x.test_cameras", '"cam9"', "cam00, cam01, cam02, cam03"]),
+        ({"data": "elsewhere"}, ["scenes.x.data", "elsewhere"]),
+    ],
+)
+def test_a_mistake_in_the_configuration_is_told_without_a_traceback(
+    tmp_path: Path, options: dict, parts: list[str]
+) -> None:
+    write_capture(tmp_path, **options)
+    done = snakemake(tmp_path, "-n", "--configfile", str(tmp_path / "config.yaml"), "--", "results/x/video.mp4")
+    told = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert all(part in told for part in parts), told
+    assert "Traceback" not in told
+
+
+def test_a_scene_of_another_file_says_so(tmp_path: Path) -> None:
+    write_capture(tmp_path)
+    done = snakemake(tmp_path, "-n", "--configfile", str(tmp_path / "config.yaml"), "--", "results/y/video.mp4")
+    assert done.returncode != 0
+    assert 'no scene "y"' in done.stdout + done.stderr
+
+
+# The rules
+
+
+def rules() -> dict[str, str]:
+    """The text of every rule that runs something, by name."""
+    found = {}
+    for path in RULE_FILES:
+        for block in re.split(r"(?m)^(?= *rule\b.*:$)", path.read_text())[1:]:
+            # Up to the rule's last directive: comments that follow belong to the next rule.
+            found[f"{path.name}: {block.split(':')[0].strip()} {len(found)}"] = block
+    return found
+
+
+@pytest.mark.parametrize("name", rules())
+def test_every_rule_says_what_it_needs_and_leaves_a_log(name: str) -> None:
+    for directive in ("log", "benchmark", "threads", "resources", "conda", "script", "params"):
+        assert re.search(rf"(?m)^ +{directive}:", rules()[name]), directive
+    for key in ("mem_mb=", "runtime=", "version=STAGE_VERSIONS["):
+        assert key in rules()[name], key
+
+
+def test_the_linter_has_nothing_to_say(tmp_path: Path) -> None:
+    write_capture(tmp_path)
+    done = snakemake(tmp_path, "--lint", "--configfile", str(tmp_path / "config.yaml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_are_thin_and_each_is_used(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= 40
+    assert "def main(smk" in text
+    # Snakemake puts a preamble before it, which makes it a syntax error.
+    assert "from __future__" not in text
+    assert any(f"scripts/{path.name}" in rules.read_text() for rules in RULE_FILES)
+
+
+# Environments
+
+
+def pins(lines: list[str], separator: str) -> dict[str, str]:
+    parts = (line.split("#")[0].strip().split(separator) for line in lines)
+    return {part[0].lower(): part[1] for part in parts if len(part) == 2}
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "envs").glob("*.yaml")), ids=lambda path: path.name)
+def test_conda_environments_agree_with_the_requirements(path: Path) -> None:
+    required = pins((REPOSITORY / "requirements.txt").read_text().splitlines(), "==")
+    required["pytorch"] = required["torch"]
+    environment = yaml.safe_load(path.read_text())
+    given = pins(environment["dependencies"], "=")
+    assert len(given) == len(environment["dependencies"])
+    assert given.pop("python") == "3.11"
+    assert given == {name: required.get(name) for name in given}
+
+
+def test_constraints_agree_with_the_requirements() -> None:
+    lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
+    assert not [line for line in lines if "://" in line or "@" in line or "+" in line.split("#")[0]]
+    every = pins(lines, "==")
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        direct = pins((REPOSITORY / name).read_text().splitlines(), "==")
+        assert direct == {package: every.get(package) for package in direct}
