@@ -26,9 +26,12 @@ rule structure_from_motion:
 
 rule cameras:
     input:
-        # Sizes of images. A touched video changes them only if COLMAP's model or the stores notice (see frame_store).
-        capture=ancient("results/{scene}/capture.json"),
         poses=given_poses,
+        # Only the sizes of their images. Were these not ancient, a touched held-out video would retrain everything; where
+        # a size does change, frame_store refuses. (Only files that no rule makes may be ancient here: Snakemake does not
+        # look at jobs behind a job that is to run, even if all that they take from it is ancient.)
+        videos=ancient(used_videos),
+        images=ancient(photo_files(lambda scene: scene.photos)),
     output:
         cameras="results/{scene}/cameras.json",
         photos="results/{scene}/photos.json",

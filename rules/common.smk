@@ -129,8 +129,8 @@ def video_files(wildcards):
     return folder_images(path) if Path(path).is_dir() else path
 
 
-def probed_videos(wildcards):
-    """Every camera's video or folder (a folder changes when an image is added or removed)."""
+def used_videos(wildcards):
+    """The video or folder of every camera in use (a folder changes when an image is added or removed)."""
     scene = of(wildcards)
     return [scene.cameras[camera] for camera in scene.used_cameras]
 

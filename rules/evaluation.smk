@@ -7,6 +7,8 @@ rule evaluate:
         stores=stores(lambda scene: scene.test_cameras),
         cameras="results/{scene}/cameras.json",
         truth=truth,
+        # Not read: scores of videos that do not fit together would be worth nothing.
+        capture="results/{scene}/capture.json",
     output:
         "results/{scene}/{variant}/metrics.json",
     log:

@@ -1,9 +1,10 @@
 # Videos and photos, from files to arrays: what there is, one reference image per camera, the frame stores.
 
 
+# First of all jobs, so that a capture that cannot work is refused before anything long has started.
 rule probe:
     input:
-        videos=probed_videos,
+        videos=used_videos,
         photos=photo_files(lambda scene: scene.photos),
     output:
         "results/{scene}/capture.json",
@@ -11,6 +12,7 @@ rule probe:
         "results/{scene}/logs/probe.log",
     benchmark:
         "results/{scene}/benchmarks/probe.tsv"
+    priority: 100
     conda:
         "../envs/frames.yaml"
     threads: 1
@@ -27,8 +29,6 @@ rule probe:
 rule reference:
     input:
         video=video_files,
-        # Only so that a capture that cannot work is refused first.
-        capture=ancient("results/{scene}/capture.json"),
     output:
         "results/{scene}/reference/{camera}.png",
     log:
@@ -51,8 +51,6 @@ rule reference:
 rule frame_store:
     input:
         video=video_files,
-        # What a store needs of the other videos is that they are as long; it need not be redone when one is touched.
-        capture=ancient("results/{scene}/capture.json"),
         cameras="results/{scene}/cameras.json",
         lenses="results/{scene}/lenses.json",
     output:
@@ -78,7 +76,9 @@ rule frame_store:
 
 rule contact_sheet:
     input:
-        stores(lambda scene: scene.used_cameras),
+        stores=stores(lambda scene: scene.used_cameras),
+        # Not shown: who looks at the sheet wants to know that the videos fit together.
+        capture="results/{scene}/capture.json",
     output:
         report(
             "results/{scene}/contact_sheet.jpg",

@@ -27,7 +27,7 @@ rule render:
 rule video:
     input:
         sources=video_sources,
-        capture=ancient("results/{scene}/capture.json"),
+        capture="results/{scene}/capture.json",
     output:
         report("results/{scene}/video.mp4", caption="../workflow/report/video.rst", category="{scene}"),
     log:

@@ -5,6 +5,8 @@ rule comparison:
     input:
         renders=compared_renders,
         scores=scores,
+        cameras="results/{scene}/cameras.json",
+        truth=truth,
     output:
         report("results/{scene}/comparison.png", caption="../workflow/report/comparison.rst", category="{scene}"),
     log:
@@ -18,6 +20,7 @@ rule comparison:
         mem_mb=2000,
         runtime=30,
     params:
+        settings=settings("frames", "truth"),
         version=STAGE_VERSIONS["report"],
     script:
         "../workflow/scripts/comparison.py"
@@ -31,6 +34,7 @@ rule report_html:
         contact_sheet="results/{scene}/contact_sheet.jpg",
         provenance="results/{scene}/provenance.json",
         cameras="results/{scene}/cameras.json",
+        depth=sparse_depth,
         space="results/{scene}/space.json",
     output:
         report("results/{scene}/report.html", caption="../workflow/report/report.rst", category="{scene}"),

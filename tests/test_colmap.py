@@ -15,6 +15,7 @@ from mixdepth.cameras.camera import Camera, load_cameras
 from mixdepth.cameras.lens import Lens, load_lenses
 from mixdepth.cameras.llff import write_poses_bounds
 from mixdepth.cameras.matching import epipolar_error, match
+from mixdepth.cameras.model import Model
 from mixdepth.cameras.sparse_depth import SparseDepth, depth_bounds, point_covariances, sparse_depth
 from mixdepth.errors import UserError
 from mixdepth.io import read_json
@@ -332,7 +333,7 @@ def test_covariance_of_a_point_worked_out_by_hand():
     c2w["a"][0, 3], c2w["b"][0, 3] = -1, 1
     lens = Lens("PINHOLE", 200, 100, (100.0, 100.0, 100.0, 50.0))
     uv = np.array([[110.0, 50.0], [90.0, 50.0]])
-    model = colmap.Model(
+    model = Model(
         {"a": lens, "b": lens}, c2w, np.array([[0, 0, 10.0]]), np.zeros(1), np.zeros(2, int), np.arange(2), uv
     )
     expected = 0.3**2 * np.diag([1 / 200, 1 / 200, 1 / 2])
@@ -346,17 +347,51 @@ def test_covariance_of_a_point_worked_out_by_hand():
     np.testing.assert_allclose(point_covariances(model)[0][2, 2], 2 / 2)
 
 
+def bare_model(points: np.ndarray, views: list[int]) -> Model:
+    """A model of five cameras at the origin; point i is observed by the first ``views[i]`` of them."""
+    names = "abcde"
+    lens = Lens("PINHOLE", 100, 50, (50.0, 50.0, 50.0, 25.0))
+    point = np.repeat(np.arange(len(points)), views)
+    image = np.concatenate([np.zeros(0, int), *(np.arange(count) for count in views)])
+    poses = {name: np.eye(4) for name in names}
+    return Model(
+        dict.fromkeys(names, lens), poses, points, np.zeros(len(points)), point, image, np.zeros((len(point), 2))
+    )
+
+
+def on_axis(z: np.ndarray) -> np.ndarray:
+    return np.stack([np.zeros_like(z), np.zeros_like(z), z], axis=1)
+
+
 def test_bounds_come_from_the_points_a_camera_sees_else_from_those_in_its_image():
     camera = Camera(100, 50, 50, 50, 50, 25, np.eye(4))
     z = np.linspace(2, 12, 1001)
-    seen = {"cam00": SparseDepth(np.zeros((1001, 2)), z, z)}
+    seen = {"cam00": SparseDepth(np.zeros((1001, 2)), z, z, np.full(1001, 3))}
     points = np.array([[0, 0, 3.0], [0, 0, 5.0], [0, 0, -1.0], [100, 0, 1.0]])
     backwards = Camera(100, 50, 50, 50, 50, 25, np.diag([-1.0, 1, -1, 1]))
-    bounds = depth_bounds({"cam00": camera, "cam01": camera, "cam02": backwards}, seen, points[:2])
+    cameras = {"cam00": camera, "cam01": camera, "cam02": backwards}
+    bounds = depth_bounds(cameras, seen, bare_model(points[:2], [2, 3]))
     np.testing.assert_allclose(bounds["cam00"], (2.01, 11.99))
     np.testing.assert_allclose(bounds["cam01"], (3.002, 4.998))
     assert bounds["cam02"] is None
-    np.testing.assert_allclose(depth_bounds({"cam01": camera}, {}, points)["cam01"], (3.002, 4.998))
+    outside = depth_bounds({"cam01": camera}, {}, bare_model(points, [2, 2, 2, 2]))
+    np.testing.assert_allclose(outside["cam01"], (3.002, 4.998))
+
+
+def test_one_point_of_two_views_does_not_spoil_bounds():
+    camera = Camera(100, 50, 50, 50, 50, 25, np.eye(4))
+    z, views = np.append(np.linspace(2, 12, 1001), 0.1), np.append(np.full(1001, 3), 2)
+    bounds = depth_bounds({"a": camera}, {"a": SparseDepth(np.zeros((1002, 2)), z, z, views)}, bare_model(z[:0], []))
+    np.testing.assert_allclose(bounds["a"], (2.01, 11.99))
+
+
+def test_points_of_two_views_far_from_what_is_well_seen_are_strays():
+    model = bare_model(on_axis(np.array([2.0, 8.0, 1.7, 9.5, 1.5, 11.0, 1.0])), [3, 4, 2, 2, 2, 2, 3])
+    # Point 6 is near, but three cameras see it, so it sets the range: 0.8 to 10.
+    kept = model.without_strays()
+    np.testing.assert_array_equal(kept.points[:, 2], [2, 8, 1.7, 9.5, 1.5, 1])
+    np.testing.assert_array_equal(kept.views, [3, 4, 2, 2, 2, 3])
+    np.testing.assert_array_equal(kept.track_depth[kept.track_point == 4], [1.5, 1.5])
 
 
 # The stage

@@ -57,15 +57,21 @@ def plan(folder: Path, *targets: str) -> list[Job]:
 def behind(jobs: list[Job], target: str) -> set[str]:
     """``target`` and every file that it is made from, directly or not.
 
-    Not by way of capture.json, which holds sizes and numbers of frames of all cameras, and no pixel.
+    Not what rule `cameras` takes from videos and photos, which is their sizes and no pixel.
     """
     found, queue = set(), [target]
     while queue:
         path = queue.pop()
-        if path in found or path.endswith("/capture.json"):
+        if path in found:
             continue
         found.add(path)
-        queue += [file for job in jobs if path in job.output for file in job.input]
+        queue += [
+            file
+            for job in jobs
+            if path in job.output
+            for file in job.input
+            if job.rule != "cameras" or not re.search("/(videos|photos)/", file)
+        ]
     return found
 
 
@@ -121,19 +127,20 @@ def test_each_variant_is_given_its_own_depth(jobs: list[Job]) -> None:
 def test_nothing_that_trains_sees_the_held_out_camera(jobs: list[Job]) -> None:
     for model, sources in trained(jobs).items():
         assert not [path for path in sources if "cam00" in path], model
+        assert [path for path in sources if "cam01" in path], model
 
 
 def test_colmap_may_use_the_held_out_camera_for_poses_only(tmp_path: Path) -> None:
     jobs = plan(write_capture(tmp_path, source="colmap"), "results/x/inherited/model.safetensors")
     users = {job.rule for job in jobs if any("cam00" in path for path in job.input)}
-    assert users == {"probe", "reference", "structure_from_motion"}
+    assert users == {"cameras", "reference", "structure_from_motion"}
 
 
 def test_held_out_photos_do_not_train(tmp_path: Path) -> None:
     jobs = plan(write_capture(tmp_path, source="colmap", test_photos_every=2), "results/x/static/metrics.json")
     held_out = "data/x/photos/cam01.png"
     users = {job.rule for job in jobs if held_out in job.input}
-    assert users == {"probe", "structure_from_motion", "static_test_set"}
+    assert users == {"cameras", "structure_from_motion", "static_test_set"}
     (metrics,) = (job for job in jobs if job.rule == "static_metrics")
     assert "results/x/static/test_set.npz" in metrics.input
 
@@ -146,9 +153,9 @@ def test_a_held_out_camera_has_no_static_depth(tmp_path: Path) -> None:
     assert "No rule to produce" in done.stdout + done.stderr
 
 
-def test_only_scoring_reads_the_truth(jobs: list[Job]) -> None:
+def test_only_scores_and_their_picture_read_the_truth(jobs: list[Job]) -> None:
     readers = {job.rule for job in jobs if any("truth" in path for path in job.input)}
-    assert readers == {"evaluate", "static_metrics"}
+    assert readers == {"evaluate", "static_metrics", "comparison"}
 
 
 def test_a_camera_that_neither_trains_nor_is_held_out_is_left_alone(tmp_path: Path) -> None:

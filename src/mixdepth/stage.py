@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # Idle OpenMP threads sleep instead of spinning: two jobs on two cores otherwise slow each other several times.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+PATIENCE = 10.0  # seconds that the log waits for a child process that outlives the script
+
 
 class Settings(dict[str, Any]):
     """The settings that a rule declares in its params; any other is out of reach.
@@ -61,14 +63,22 @@ def run(smk: "Snakemake", main: Callable[["Snakemake"], None]) -> None:
 
 def scene(smk: "Snakemake") -> Scene:
     """The scene of this job, with the settings that its rule declares and no others."""
-    schema = Path(smk.scriptdir).parent / "schemas" / "config.schema.yaml"
-    found = load_config(smk.config, schema)[smk.wildcards.scene]
-    return replace(found, options=Settings(smk.params.get("settings", {})))
+    return replace(_configured(smk), options=Settings(smk.params.get("settings", {})))
+
+
+def undeclared_options(smk: "Snakemake") -> dict[str, Any]:
+    """Every setting of this job's scene, for checks only: nothing that is written may depend on them."""
+    return _configured(smk).options
 
 
 def folder(smk: "Snakemake") -> Path:
     """The scene's folder of results."""
     return Path("results") / smk.wildcards.scene
+
+
+def _configured(smk: "Snakemake") -> Scene:
+    schema = Path(smk.scriptdir).parent / "schemas" / "config.schema.yaml"
+    return load_config(smk.config, schema)[smk.wildcards.scene]
 
 
 @contextlib.contextmanager
@@ -97,5 +107,8 @@ def _tee(log: Path) -> Iterator[None]:
             os.dup2(saved, number)
             os.close(saved)
         # A child process that outlives the script keeps the pipe open; it must not keep the workflow waiting.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            copier.wait(timeout=10)
+        try:
+            copier.wait(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            copier.kill()
+            copier.wait()

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth.cameras.stage import write_cameras
-
 from mixdepth import stage
-from mixdepth.io import read_json
+from mixdepth.cameras.stage import write_cameras
+from mixdepth.frames.probe import probe_capture
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
@@ -15,8 +14,12 @@ if TYPE_CHECKING:
 def main(smk: "Snakemake") -> None:
     scene = stage.scene(smk)
     model = stage.folder(smk) / "sfm" if scene.options["poses"]["source"] == "colmap" else None
+    videos = {name: Path(scene.cameras[name]) for name in scene.used_cameras}
+    photos = {stem: Path(path) for stem, path in scene.photos.items()}
+    # The selection of frames is checked, not used: choosing others does not move the cameras.
+    capture = probe_capture(videos, photos, stage.undeclared_options(smk)["frames"])
     outputs = [Path(smk.output[key]) for key in ("cameras", "photos", "lenses")]
-    write_cameras(scene, read_json(Path(smk.input.capture)), model, *outputs)
+    write_cameras(scene, capture, model, *outputs)
 
 
 if "snakemake" in globals():

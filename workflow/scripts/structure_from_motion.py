@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth.cameras.stage import structure_from_motion
-
 from mixdepth import stage
+from mixdepth.cameras.stage import structure_from_motion
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake

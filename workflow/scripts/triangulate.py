@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth.cameras.stage import write_sparse
-
 from mixdepth import stage
+from mixdepth.cameras.stage import write_sparse
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth.rendering.video import write_video
-
 from mixdepth import stage
+from mixdepth.rendering.video import write_video
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake

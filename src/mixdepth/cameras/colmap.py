@@ -23,6 +23,7 @@ import pycolmap
 
 from mixdepth.cameras.lens import Lens
 from mixdepth.cameras.matching import epipolar_error, match
+from mixdepth.cameras.model import Model
 from mixdepth.errors import UserError
 from mixdepth.progress import Progress
 
@@ -296,8 +297,8 @@ def triangulate(
         lens, (width, height) = cameras[name][0], features[name].size
         if (lens.width, lens.height) != (width, height):
             raise UserError(
-                f"{images[name]}: the image is {width}x{height} pixels, its camera {lens.width}x{lens.height}. Expected "
-                "the original image: do not resize it after the cameras were found."
+                f"{images[name]}: the image is {width}x{height} pixels, its camera {lens.width}x{lens.height}. "
+                "Expected the original image: do not resize it after the cameras were found."
             )
     pycolmap.set_random_seed(options["seed"])
     with tempfile.TemporaryDirectory() as folder:
@@ -367,19 +368,6 @@ def _drop_bad_points(model: pycolmap.Reconstruction, options: Mapping) -> None:
 def colmap_camera(lens: Lens) -> pycolmap.Camera:
     """``lens`` as a pycolmap camera, without a number."""
     return pycolmap.Camera(model=lens.model, width=lens.width, height=lens.height, params=list(lens.params))
-
-
-@dataclass(frozen=True)
-class Model:
-    """A COLMAP model as arrays. Image names as in COLMAP; points are numbered 0 .. P - 1."""
-
-    lenses: dict[str, Lens]
-    c2w: dict[str, np.ndarray]  # [4, 4] float64, OpenCV
-    points: np.ndarray  # [P, 3] world units
-    error: np.ndarray  # [P] mean reprojection error, original pixels
-    track_point: np.ndarray  # [K] point of each observation
-    track_image: np.ndarray  # [K] index into sorted(lenses) of each observation
-    track_uv: np.ndarray  # [K, 2] where it was observed, original pixels
 
 
 def read_model(path: Path) -> Model:

@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mixdepth.cameras.camera import Camera
-
-if TYPE_CHECKING:
-    from mixdepth.cameras.colmap import Model
+from mixdepth.cameras.model import Model
 
 PIXEL_FLOOR = 0.3  # pixels of the original: SIFT is no surer than this, however small a point's own residuals are
 PERCENTILES = (0.1, 99.9)  # of z-depth: near and far, as LLFF takes them
 FEWEST = 10  # points a camera must see for bounds of its own
+MANY_VIEWS = 3  # points with fewer can be chance matches; bounds, which one point can spoil, do without them
 
 
 @dataclass(frozen=True)
@@ -23,9 +21,10 @@ class SparseDepth:
     uv: np.ndarray  # [N, 2] float64 pixels of the (undistorted, scaled) camera, centre of the top left pixel at 0.5
     z: np.ndarray  # [N] float64 z-depth, world units
     sigma: np.ndarray  # [N] float64 standard deviation of z, world units
+    views: np.ndarray  # [N] int number of images that observe the point
 
 
-def point_covariances(model: "Model") -> np.ndarray:
+def point_covariances(model: Model) -> np.ndarray:
     """Covariance of every point of ``model`` given its cameras, [P, 3, 3], square world units.
 
     First-order propagation (Hartley & Zisserman 2004, section 5.2.3): with J the stacked Jacobians of the point's
@@ -59,11 +58,11 @@ def _projection_jacobian(local: np.ndarray, focal: tuple[float, float]) -> np.nd
     return np.moveaxis(np.array(rows), -1, 0) * np.array(focal)[:, None]
 
 
-def sparse_depth(model: "Model", cameras: Mapping[str, Camera]) -> dict[str, SparseDepth]:
+def sparse_depth(model: Model, cameras: Mapping[str, Camera]) -> dict[str, SparseDepth]:
     """The points that each camera observed, where the camera projects them.
 
     Args:
-        model: points and tracks, in pixels of the original images.
+        model: points and tracks, in pixels of the original images (best ``without_strays``).
         cameras: COLMAP image name to the camera after undistortion and scaling. Images that are not in ``model`` give
             an empty result.
 
@@ -71,7 +70,7 @@ def sparse_depth(model: "Model", cameras: Mapping[str, Camera]) -> dict[str, Spa
         image name to its depth; points that fall outside the camera's image are dropped. sigma is the point's standard
         deviation along the camera's z axis n: sqrt(n^T cov n).
     """
-    covariances = point_covariances(model)
+    covariances, views = point_covariances(model), model.views
     names = sorted(model.lenses)
     result = {}
     for name, camera in cameras.items():
@@ -81,7 +80,7 @@ def sparse_depth(model: "Model", cameras: Mapping[str, Camera]) -> dict[str, Spa
         axis = camera.c2w[:3, 2]
         sigma = np.sqrt(axis @ covariances[point] @ axis)
         inside = _inside(camera, uv, z)
-        result[name] = SparseDepth(uv[inside], z[inside], sigma[inside])
+        result[name] = SparseDepth(uv[inside], z[inside], sigma[inside], views[point[inside]])
     return result
 
 
@@ -91,23 +90,31 @@ def _inside(camera: Camera, uv: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 
 def depth_bounds(
-    cameras: Mapping[str, Camera], depths: Mapping[str, SparseDepth], points: np.ndarray
+    cameras: Mapping[str, Camera], depths: Mapping[str, SparseDepth], model: Model
 ) -> dict[str, tuple[float, float] | None]:
     """(near, far) of each camera as percentiles of the z-depths of the points it sees, world units.
 
     Args:
         cameras: name to camera.
         depths: what each camera sees, under the same names; may lack cameras that nothing was triangulated from.
-        points: [P, 3] all points. A camera that sees too few takes those that project into its image instead.
+        model: all points. A camera that sees too few takes those that project into its image instead.
 
     Returns:
         None for a camera in whose image there is no point at all.
     """
     bounds: dict[str, tuple[float, float] | None] = {}
+    all_views = model.views
     for name, camera in cameras.items():
-        z = depths[name].z if name in depths else np.zeros(0)
+        z = _well_seen(depths[name].z, depths[name].views) if name in depths else np.zeros(0)
         if len(z) < FEWEST:
-            uv, all_z = camera.project(points)
-            z = all_z[_inside(camera, uv, all_z)]
+            uv, all_z = camera.project(model.points)
+            inside = _inside(camera, uv, all_z)
+            z = _well_seen(all_z[inside], all_views[inside])
         bounds[name] = tuple(np.percentile(z, PERCENTILES).tolist()) if len(z) else None
     return bounds
+
+
+def _well_seen(z: np.ndarray, views: np.ndarray) -> np.ndarray:
+    """The depths of points with many views, or all where there are too few of them."""
+    many = z[views >= MANY_VIEWS]
+    return many if len(many) >= FEWEST else z

@@ -14,6 +14,7 @@ import numpy as np
 from mixdepth.cameras.camera import Camera, load_cameras, save_cameras
 from mixdepth.cameras.lens import Lens, load_lenses, save_lenses
 from mixdepth.cameras.llff import read_poses_bounds, write_poses_bounds
+from mixdepth.cameras.model import Model
 from mixdepth.cameras.panoptic import read_panoptic
 from mixdepth.cameras.sparse_depth import SparseDepth, depth_bounds, sparse_depth
 from mixdepth.errors import UserError
@@ -132,7 +133,7 @@ def write_depth(
         UserError: near and far are neither given nor can be found.
     """
     cameras, photos = load_cameras(cameras_json), load_cameras(photos_json)
-    points = colmap.read_model(model)
+    points = colmap.read_model(model).without_strays()
     training = {camera_image(name): cameras[name] for name in scene.train_cameras}
     training |= {photo_image(scene.photos[stem]): photos[stem] for stem in scene.train_photos}
     seen = sparse_depth(points, training)
@@ -146,7 +147,7 @@ def write_depth(
     by_name["cameras"] = {name: seen[camera_image(name)] for name in scene.train_cameras}
     given = _given_bounds(scene, load_lenses(lenses_json))
     bounds = {
-        group: _bounds(scene, found, by_name[group], points.points, given.get(group, {}))
+        group: _bounds(scene, found, by_name[group], points, given.get(group, {}))
         for group, found in (("cameras", cameras), ("photos", photos))
     }
     write_json(bounds_json, bounds)
@@ -250,7 +251,7 @@ def _bounds(
     scene: "Scene",
     cameras: Mapping[str, Camera],
     seen: Mapping[str, SparseDepth],
-    points: np.ndarray,
+    model: Model,
     given: Mapping[str, tuple[float, float]],
 ) -> Bounds:
     """(near, far) of each camera: the configuration's, else the given, else the points'.
@@ -258,7 +259,7 @@ def _bounds(
     A camera with no point in its image takes the widest range of the others.
     """
     near, far = scene.options["near"], scene.options["far"]
-    found = depth_bounds(cameras, seen, points) | {name: given[name] for name in cameras if name in given}
+    found = depth_bounds(cameras, seen, model) | {name: given[name] for name in cameras if name in given}
     known = [value for value in found.values() if value is not None]
     if cameras and not known and (near is None or far is None):
         raise UserError(

@@ -13,6 +13,7 @@ import numpy as np
 from mixdepth.config import Scene
 from mixdepth.errors import UserError
 from mixdepth.evaluation.metrics import (
+    DEPTH_PASSES,
     ColourScore,
     DepthBlocks,
     depth_errors,
@@ -53,13 +54,14 @@ class View:
             return repeat(self.store.std > MOVING_STD, len(self.rgb))
         return (mask for _, mask in self.truth.frames(self.name, self.frames, self.size))
 
-    def depth_pairs(self, moving_only: bool = False) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def depth_pairs(self, moving_only: bool, progress: Progress) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(rendered, true) z-depth per frame, [N] each, in the truth's units. Only where there is a truth."""
         assert self.truth is not None
         true_frames = self.truth.frames(self.name, self.frames, self.size)
         for rendered, (true, mask) in zip(self.depth, true_frames, strict=True):
             chosen = mask if moving_only else np.ones(self.size, bool)
             yield rendered[chosen].astype(np.float64) * self.scale, true[chosen]
+            progress.update()
 
 
 def evaluate_variant(scene: Scene, variant: str, folder: Path, output: Path) -> None:
@@ -86,13 +88,13 @@ def evaluate_variant(scene: Scene, variant: str, folder: Path, output: Path) -> 
     views = [open_view(scene, variant, camera, folder, truth, scale) for camera in scene.test_cameras]
     progress = Progress(f"scores {scene.name} {variant}", sum(len(view.rgb) for view in views))
     colours = {view.name: _score_view(view, progress) for view in views}
-    cameras = {view.name: {**colours[view.name].summary(), **_depth_scores([view])} for view in views}
+    depths = {view.name: _depth_scores([view]) for view in views}
     write_json(
         output,
         {
             **reduce(add, colours.values()).summary(),
-            **_depth_scores(views),
-            "cameras": cameras,
+            **(depths[views[0].name] if len(views) == 1 else _depth_scores(views)),
+            "cameras": {name: {**colours[name].summary(), **depths[name]} for name in colours},
             "settings": _settings(scene, variant, views),
         },
     )
@@ -132,8 +134,11 @@ def _depth_scores(views: list[View]) -> dict[str, Any]:
     if views[0].truth is None:
         return dict.fromkeys(DEPTH_KEYS)
 
+    frames = sum(len(view.rgb) for view in views)
+    progress = Progress(f"depth scores {', '.join(view.name for view in views)}", 2 * DEPTH_PASSES * frames)
+
     def blocks(moving_only: bool) -> DepthBlocks:
-        return lambda: chain.from_iterable(view.depth_pairs(moving_only) for view in views)
+        return lambda: chain.from_iterable(view.depth_pairs(moving_only, progress) for view in views)
 
     return {"depth": depth_errors(blocks(False)), "depth_moving": depth_errors(blocks(True))}
 

@@ -21,7 +21,7 @@ COLOUR_ERROR = 0.2  # colours in 0..1, mean of the channels; the same scale in e
 DEPTH_ERROR = 0.2  # share of the true depth
 DOTS_PER_INCH = 150
 COLUMN_INCHES, LABEL_INCHES, BAR_INCHES, TOP_INCHES, GAP_INCHES = 3.3, 1.75, 0.62, 0.62, 0.06
-MIN_ROW_INCHES, MAX_ROW_INCHES = 1.35, 4.0
+MIN_ROW_INCHES, MAX_ROW_INCHES = 1.55, 4.0
 MEANING = {
     "none": "no depth",
     "colmap": "sparse COLMAP depth",
@@ -88,7 +88,8 @@ def score_text(metrics: dict[str, Any], camera: str, meaning: str) -> str:
     shown = [("PSNR", "psnr", "{:.2f} dB"), ("moving", "psnr_moving", "{:.2f} dB"), ("SSIM", "ssim", "{:.3f}")]
     lines += [f"{name} {form.format(scores[key])}" for name, key, form in shown if scores[key] is not None]
     if scores["depth"]:
-        lines.append(f"depth error {scores['depth']['median']:.3g}")
+        lines.append(f"depth median {scores['depth']['median']:.3g}")
+        lines.append(f"within 5 %: {100 * scores['depth']['within_5_percent']:.1f} %")
     return "\n".join(lines)
 
 

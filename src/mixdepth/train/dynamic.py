@@ -26,6 +26,7 @@ from mixdepth.train.options import DynamicOptions
 from mixdepth.train.static import TV_EVERY, adam, growth
 
 REGION_EVERY = 100
+CULL_FROM = float(__import__("os").environ.get("CF","0.2"))
 VARIATION_EVERY = 4
 VARIATION_RAYS, VARIATION_SAMPLES = 256, 64
 HULL_RESOLUTION = 96
@@ -122,7 +123,7 @@ def train_dynamic_field(
         optimiser.step()
         schedule.step()
         if step % REGION_EVERY == REGION_EVERY - 1:
-            field.update_region(cull=step > 0.2 * options.steps)
+            field.update_region(cull=step > CULL_FROM * options.steps)
         psnr += (-10 * torch.log10(error).item() - psnr) * (0.05 if step else 1.0)
         progress.update(loss=loss.item(), psnr_moving=psnr)
         if on_step:

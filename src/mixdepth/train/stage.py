@@ -113,7 +113,7 @@ def train_dynamic(scene: "Scene", variant: str, folder: Path, output: Path) -> N
     if variant == "inherited":
         static = _inherit(folder, space, videos, options, label)
     else:
-        sparse = camera_sparse(folder, names) if variant == "colmap" else None
+        sparse = _still(camera_sparse(folder, names), videos, options) if variant == "colmap" else None
         depth = [_depth_map(folder, name) for name in names] if variant == "distilled" else None
         weight = [np.where(v.moving(options.moving_threshold), section["moving_median_weight"], 1.0) for v in videos]
         data = ImageSet([v.median for v in videos], [v.camera for v in videos], weight, depth)
@@ -127,6 +127,16 @@ def train_dynamic(scene: "Scene", variant: str, folder: Path, output: Path) -> N
 def _video(folder: Path, name: str, camera: Camera) -> Video:
     store = FrameStore.open(folder / "frames" / name)
     return Video(camera, store.rgb, np.asarray(store.median), motion_map(np.asarray(store.std)))
+
+
+def _still(sparse: SparseRays, videos: list[Video], options: DynamicOptions) -> SparseRays:
+    """The sparse depths that do not lie on moving pixels: a point of a mover is no static geometry."""
+    keep = torch.ones(len(sparse), dtype=torch.bool)
+    for index, video in enumerate(videos):
+        mine = sparse.camera == index
+        column, row = sparse.uv[mine].long().unbind(-1)
+        keep[mine] = ~torch.from_numpy(video.moving(options.moving_threshold))[row, column]
+    return SparseRays(sparse.camera[keep], sparse.uv[keep], sparse.z[keep], sparse.sigma[keep])
 
 
 def _depth_map(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:

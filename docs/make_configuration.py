@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""Write docs/configuration.md from workflow/schemas/config.schema.yaml.
+
+.venv/bin/python docs/make_configuration.py     (a test says when it has to run again)
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.yaml"
+OUTPUT = REPOSITORY / "docs" / "configuration.md"
+
+HEAD = """# Configuration
+
+Made by `docs/make_configuration.py` from `workflow/schemas/config.schema.yaml`, which alone has the defaults.
+
+A configuration file holds `scenes`, one entry per scene; the scene's name is the folder below `results/`. Only `data` is
+required. A file given with `--configfile` is merged over `config/config.yaml`.
+
+```yaml
+scenes:
+  kitchen:
+    data: data/kitchen
+    frames: {start: 100, count: 48}
+    dynamic: {steps: 900}
+```
+"""
+
+
+def rows(schema: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """One table row per key of a section, with the keys of its own subsections below it."""
+    for key, rule in schema.get("properties", {}).items():
+        cells = [f"`{prefix}{key}`", rule.get("description", "").strip(), _allowed(rule), _default(rule)]
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        if "$ref" not in rule:
+            yield from rows({"properties": _own_sections(rule)}, f"{prefix}{key}.")
+
+
+def _own_sections(rule: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The keys of a subsection, without those that only repeat another section."""
+    return {key: value for key, value in rule.get("properties", {}).items() if not value.get("partial")}
+
+
+def _allowed(rule: Mapping[str, Any]) -> str:
+    """Types and limits in a few words."""
+    if "$ref" in rule:
+        return "see below"
+    if "enum" in rule:
+        return ", ".join(_json(value) for value in rule["enum"])
+    types = rule.get("type", [])
+    words = " or ".join([types] if isinstance(types, str) else types)
+    limits = (("minimum", ">="), ("exclusiveMinimum", ">"), ("maximum", "<="))
+    return " ".join([words, *(f"{sign} {rule[key]}" for key, sign in limits if key in rule)])
+
+
+def _default(rule: Mapping[str, Any]) -> str:
+    if "default" not in rule:
+        return "required"
+    return "" if rule["default"] == {} else f"`{_json(rule['default'])}`"
+
+
+def _json(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def page(schema: Mapping[str, Any]) -> str:
+    """The whole page as Markdown."""
+    sections = {
+        "A scene": "scene",
+        "`static`, and `dynamic.static`": "static_training",
+        "`dynamic`, and `variant_options.<variant>`": "dynamic_training",
+    }
+    parts = [HEAD]
+    for title, name in sections.items():
+        table = ["| key | meaning | allowed | default |", "|---|---|---|---|", *rows(schema["$defs"][name])]
+        parts.append(f"## {title}\n\n" + "\n".join(table) + "\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    OUTPUT.write_text(page(yaml.safe_load(SCHEMA.read_text())))
+    print(f"wrote {OUTPUT}")

@@ -1,0 +1,187 @@
+"""Real runs of the whole chain on a capture of seconds: what is redone when something changes, and what is not."""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from test_workflow import snakemake
+
+from mixdepth.cameras.camera import Camera
+from mixdepth.cameras.llff import write_poses_bounds
+from mixdepth.frames.decode import write_image
+from mixdepth.frames.encode import write_video
+
+pytestmark = pytest.mark.slow
+
+WIDTH, HEIGHT, FRAMES = 48, 36, 4
+CAMERAS = {f"cam{i:02d}": 0.25 * (i - 1) for i in range(3)}  # name to position on the x axis
+MODELS = [f"results/x/{name}/model.safetensors" for name in ("static", "none", "colmap", "distilled", "inherited")]
+TARGETS = [*MODELS, "results/x/video.mp4", *(f"results/x/{name}/metrics.json" for name in ("none", "inherited"))]
+
+
+def picture(x: float, frame: int | None) -> np.ndarray:
+    """A camera at ``x`` sees a textured wall at depth 4 and, where there is a frame, a red square at depth 3."""
+    texture = np.random.default_rng(0).integers(0, 255, (40, 80, 3)).astype(np.uint8)
+    u, v = np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5)
+    wall = ((u - WIDTH / 2) / 48 * 4 + x) * 10 + 40, ((v - HEIGHT / 2) / 48 * 4) * 10 + 20
+    image = texture[wall[1].astype(int), wall[0].astype(int)].copy()
+    if frame is not None:
+        square = (u - WIDTH / 2) / 48 * 3 + x - 0.3 + 0.2 * frame, (v - HEIGHT / 2) / 48 * 3
+        image[(abs(square[0]) < 0.3) & (abs(square[1]) < 0.3)] = (220, 30, 30)
+    return image
+
+
+def tiny_config(**options: Any) -> dict:
+    training = {"steps": 12, "resolution": 12, "start_resolution": 8, "samples": 16, "start_samples": 8, "width": 8}
+    static = {**training, "batch_samples": 1024}
+    scene = {
+        "data": "data/x",
+        "poses": {"source": "llff"},
+        "static": static,
+        "dynamic": {**training, "static": static, "rays": 64, "frames_per_step": 2, "codes": 4, "components": 4},
+    }
+    return {"scenes": {"x": {**scene, **options}}}
+
+
+def write_config(folder: Path, config: dict) -> None:
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+
+def write_tiny_capture(folder: Path) -> Path:
+    """Three videos, a plate for each training camera, and exact poses, as scene ``x`` of ``folder``."""
+    data = folder / "data" / "x"
+    for kind in ("videos", "photos"):
+        (data / kind).mkdir(parents=True)
+    cameras = {}
+    for name, x in CAMERAS.items():
+        write_video([picture(x, frame) for frame in range(FRAMES)], data / "videos" / f"{name}.mp4", 30)
+        c2w = np.eye(4)
+        c2w[0, 3] = x
+        cameras[name] = Camera(WIDTH, HEIGHT, 48.0, 48.0, WIDTH / 2, HEIGHT / 2, c2w)
+        if name != "cam00":
+            write_image(data / "photos" / f"{name}.png", picture(x, None), "PNG")
+    write_poses_bounds(data / "poses_bounds.npy", cameras, dict.fromkeys(cameras, (2.5, 4.5)))
+    write_config(folder, tiny_config())
+    return folder
+
+
+def make(folder: Path, *arguments: str) -> list[str]:
+    """Run (or with ``-n`` plan) all targets; the jobs as "rule wildcard wildcard", in the order of their output."""
+    done = snakemake(folder, *arguments, "--configfile", str(folder / "config.yaml"), "--", *TARGETS)
+    told = done.stdout + done.stderr
+    assert done.returncode == 0, told
+    jobs = []
+    for block in re.split(r"\n(?:local)?rule ", told)[1:]:
+        wildcards = re.search(r"^    wildcards: (.*)$", block, re.M)
+        values = [part.split("=")[1] for part in wildcards[1].split(", ")] if wildcards else []
+        jobs.append(" ".join([block.split(":")[0], *(value for value in values if value != "x")]))
+    return jobs
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {path: hashlib.sha256((folder / path).read_bytes()).hexdigest() for path in MODELS}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny scene with everything made once. Tests only plan on it, and leave it as they found it."""
+    folder = write_tiny_capture(tmp_path_factory.mktemp("tiny"))
+    make(folder)
+    return folder
+
+
+def replan(folder: Path, **options: Any) -> list[str]:
+    """What would be redone with other options."""
+    write_config(folder, tiny_config(**options))
+    try:
+        return make(folder, "-n")
+    finally:
+        write_config(folder, tiny_config())
+
+
+def retouched(folder: Path, path: str) -> list[str]:
+    """What would be redone after ``path`` was touched."""
+    file = folder / path
+    before = file.stat()
+    os.utime(file)
+    try:
+        return make(folder, "-n")
+    finally:
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def trained(jobs: list[str]) -> set[str]:
+    return {job for job in jobs if job.startswith("train_")}
+
+
+def test_a_second_run_does_nothing(finished: Path) -> None:
+    assert make(finished, "-n") == []
+
+
+def test_touching_a_training_video_redoes_what_depends_on_it(finished: Path) -> None:
+    jobs = retouched(finished, "data/x/videos/cam01.mp4")
+    assert {job for job in jobs if job.startswith("frame_store")} == {"frame_store cam01"}
+    assert {job for job in jobs if job.startswith("reference")} == {"reference cam01"}
+    assert "cameras" not in jobs
+    assert {f"train_dynamic {variant}" for variant in ("none", "colmap", "distilled", "inherited")} <= trained(jobs)
+
+
+def test_touching_the_held_out_video_trains_nothing(finished: Path) -> None:
+    jobs = retouched(finished, "data/x/videos/cam00.mp4")
+    assert {job for job in jobs if job.startswith("frame_store")} == {"frame_store cam00"}
+    assert trained(jobs) == set()
+    assert {"evaluate none", "evaluate inherited", "video"} <= set(jobs)
+
+
+def test_touching_a_photo_redoes_the_static_stage(finished: Path) -> None:
+    jobs = retouched(finished, "data/x/photos/cam01.png")
+    assert "train_static" in jobs
+    assert not [job for job in jobs if job.startswith("frame_store")]
+    # Its features help to triangulate the sparse depth, which `colmap` learns from; `none` learns from videos alone,
+    # but in a space that is fitted to the same points.
+    assert "triangulate" in jobs
+
+
+def test_a_setting_of_one_variant_retrains_that_variant_only(finished: Path) -> None:
+    assert trained(replan(finished, variant_options={"colmap": {"steps": 13}})) == {"train_dynamic colmap"}
+
+
+def test_a_dynamic_setting_leaves_the_static_stage_alone(finished: Path) -> None:
+    dynamic = {**tiny_config()["scenes"]["x"]["dynamic"], "seed": 1}
+    jobs = replan(finished, dynamic=dynamic)
+    assert trained(jobs) == {f"train_dynamic {variant}" for variant in ("none", "colmap", "distilled", "inherited")}
+    assert not [job for job in jobs if "static" in job or "frame" in job]
+
+
+def test_a_static_setting_leaves_none_and_colmap_alone(finished: Path) -> None:
+    static = {**tiny_config()["scenes"]["x"]["static"], "seed": 1}
+    jobs = replan(finished, static=static)
+    assert trained(jobs) == {"train_static", "train_dynamic distilled", "train_dynamic inherited"}
+    assert "static_depth_x" in jobs
+    assert not [job for job in jobs if job.split()[-1] in ("none", "colmap")]
+    assert not {"evaluate none", "render none cam00"} & set(jobs)
+
+
+def test_choosing_fewer_frames_does_not_move_the_cameras(finished: Path) -> None:
+    jobs = replan(finished, frames={"count": 3})
+    assert {job for job in jobs if job.startswith("frame_store")} == {f"frame_store {name}" for name in CAMERAS}
+    assert not {"cameras", "triangulate", "train_static"} & set(jobs)
+
+
+def test_two_runs_from_scratch_give_the_same_models(finished: Path, tmp_path: Path) -> None:
+    write_tiny_capture(tmp_path)
+    make(tmp_path)
+    assert digests(tmp_path) == digests(finished)
+
+
+def test_logs_and_benchmarks_are_kept_for_every_job(finished: Path) -> None:
+    results = finished / "results" / "x"
+    logs = {path.stem for path in (results / "logs").glob("*.log")}
+    assert {"train_static", "train_dynamic.none", "frame_store.cam00", "video", "static_depth"} <= logs
+    assert logs == {path.stem for path in (results / "benchmarks").glob("*.tsv")}
+    assert "static x" in (results / "logs" / "train_static.log").read_text()

@@ -1,0 +1,103 @@
+"""What scripts print: seen live, kept in the log, errors clear, nothing hangs."""
+
+import errno
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from mixdepth import stage
+
+SCRIPT = """
+import os, subprocess, sys
+from types import SimpleNamespace
+from mixdepth import stage
+from mixdepth.errors import UserError
+
+def main(smk):
+{body}
+
+smk = SimpleNamespace(log=["logs/rule.log"], output=["out.npy"], rule="probe", wildcards={{"scene": "x"}})
+stage.run(smk, main)
+print("after")
+"""
+
+
+def run_script(folder: Path, body: str) -> tuple[subprocess.CompletedProcess[str], str]:
+    """A script with this ``main``, run in ``folder``; with it what the log holds."""
+    code = SCRIPT.format(body=textwrap.indent(textwrap.dedent(body), "    "))
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, text=True, capture_output=True, timeout=60)
+    return done, (folder / "logs" / "rule.log").read_text()
+
+
+def test_everything_printed_is_seen_and_kept(tmp_path: Path) -> None:
+    done, log = run_script(
+        tmp_path,
+        """
+        print("from print")
+        print("from stderr", file=sys.stderr)
+        os.write(2, b"from C\\n")
+        subprocess.run(["sh", "-c", "echo from a child >&2"])
+        """,
+    )
+    for words in ("from print", "from stderr", "from C", "from a child"):
+        assert words in log
+        assert words in done.stderr
+    assert done.returncode == 0
+    # The redirection ends with the work.
+    assert done.stdout == "after\n"
+    assert "after" not in log
+
+
+def test_a_users_mistake_is_told_without_a_traceback(tmp_path: Path) -> None:
+    done, log = run_script(tmp_path, 'raise UserError("cam01.mp4: file not found")')
+    assert done.returncode == 1
+    assert log == "mixdepth: error in rule probe (scene x): cam01.mp4: file not found\n"
+    assert done.stderr == log
+
+
+def test_any_other_error_leaves_its_traceback_in_the_log(tmp_path: Path) -> None:
+    done, log = run_script(tmp_path, "{}['key']")
+    assert done.returncode == 1
+    assert "Traceback" in log
+    assert "KeyError: 'key'" in log
+
+
+def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
+    done, log = run_script(tmp_path, f"raise OSError({errno.ENOSPC}, 'No space left on device')")
+    assert done.returncode == 1
+    assert "out.npy: no space left on the device" in log
+    assert "Traceback" not in log
+
+
+def test_much_output_at_once_does_not_block(tmp_path: Path) -> None:
+    # More than a pipe holds, written without letting go of Python's lock in between.
+    _, log = run_script(tmp_path, 'os.write(2, b"x" * 3_000_000)')
+    assert len(log) == 3_000_000
+
+
+def test_a_child_that_stays_does_not_keep_the_workflow_waiting(tmp_path: Path) -> None:
+    start = time.monotonic()
+    done, _ = run_script(tmp_path, 'subprocess.Popen(["sleep", "15"])\nstage.PATIENCE = 1')
+    assert done.returncode == 0
+    assert time.monotonic() - start < 12
+
+
+def test_a_setting_that_the_rule_does_not_declare_is_out_of_reach() -> None:
+    settings = stage.Settings({"scale": 0.5})
+    assert settings["scale"] == 0.5
+    with pytest.raises(KeyError, match="'frames' is read but not declared"):
+        _ = settings["frames"]
+
+
+def test_idle_threads_sleep() -> None:
+    assert os.environ["OMP_WAIT_POLICY"]
+
+
+def test_the_folder_of_results_is_the_scenes_own() -> None:
+    assert stage.folder(SimpleNamespace(wildcards=SimpleNamespace(scene="x"))) == Path("results/x")
