@@ -19,8 +19,8 @@ HEAD = """# Configuration
 
 Made by `docs/make_configuration.py` from `workflow/schemas/config.schema.yaml`, which alone has the defaults.
 
-A configuration file holds `scenes`, one entry per scene; the scene's name is the folder below `results/`. Only `data` is
-required. A file given with `--configfile` is merged over `config/config.yaml`.
+A configuration file holds `scenes`, one entry per scene; the scene's name is the folder below `results/`. Only `data`
+is required. A file given with `--configfile` is merged over `config/config.yaml`.
 
 ```yaml
 scenes:

@@ -10,6 +10,17 @@ from mixdepth.fields.variation import VariationField
 from mixdepth.fields.vm import VMGrid
 
 
+def cosine_codes(frames: int, codes: int) -> Tensor:
+    """Initial embedding [T, codes] of the frames: cosines of rising frequency (DCT-II), mean square 1.
+
+    Frames start apart from each other and neighbours alike. With random embeddings single frames got stuck with their
+    mover at a wrong depth (arc8: 18.6 dB in one frame where its neighbours had 24).
+    """
+    time = (torch.arange(frames) + 0.5) / frames
+    basis = torch.cos(torch.pi * time[:, None] * (torch.arange(codes) % frames))
+    return basis / basis.square().mean().sqrt()
+
+
 class DynamicField(nn.Module):
     """Densities and colours over time, evaluated only where the variation field says that something changes.
 
@@ -39,8 +50,8 @@ class DynamicField(nn.Module):
         features = self.density_grid.features
         self.density_code = nn.Linear(features, codes)
         self.colour_code = nn.Sequential(nn.Linear(features, width), nn.ReLU(), nn.Linear(width, 3 * codes))
-        self.density_frames = nn.Parameter(torch.randn((frames, codes), generator=generator))
-        self.colour_frames = nn.Parameter(torch.randn((frames, codes), generator=generator))
+        self.density_frames = nn.Parameter(cosine_codes(frames, codes))
+        self.colour_frames = nn.Parameter(cosine_codes(frames, codes))
         self.variation = VariationField(hull, generator=generator)
         self.occupancy = Occupancy(hull.shape[0])
         self.occupancy.mask.copy_(hull.view(-1))

@@ -4,11 +4,13 @@ Only rays that move are rendered: what does not move is the static branch's, and
 field is trained in the same step, on rays that move and rays that do not.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mixdepth.cameras.camera import Camera
@@ -26,7 +28,7 @@ from mixdepth.train.options import DynamicOptions
 from mixdepth.train.static import TV_EVERY, adam, growth
 
 REGION_EVERY = 100
-CULL_FROM = float(__import__("os").environ.get("CF","0.2"))
+CULL_FROM = 0.2  # share of the steps before which the dynamic region is not culled by weight
 VARIATION_EVERY = 4
 VARIATION_RAYS, VARIATION_SAMPLES = 256, 64
 HULL_RESOLUTION = 96
@@ -55,8 +57,9 @@ class MovingPixels:
         self.cameras = CameraBatch([v.camera for v in videos])
         self.masks = [torch.from_numpy(v.moving(threshold)) for v in videos]
         self.depths = [torch.from_numpy(v.depth) for v in views]
-        flat = torch.cat([m.view(-1) for m in self.masks])
-        self.moving, self.still = flat.nonzero().squeeze(1), (~flat).nonzero().squeeze(1)
+        self.moving = torch.cat([m.view(-1) for m in self.masks]).nonzero().squeeze(1)
+        # Pixels beside moving ones are neither: a cell of the hull is several pixels wide.
+        self.still = torch.cat([(~_dilated(m)).view(-1) for m in self.masks]).nonzero().squeeze(1)
         self.depth = torch.cat([d.view(-1) for d in self.depths])
         self.start = torch.tensor(np.cumsum([0] + [m.numel() for m in self.masks]))
         self.width = torch.tensor([m.shape[1] for m in self.masks])
@@ -75,6 +78,12 @@ class MovingPixels:
             rays = np.nonzero(which == index)[0]
             out[rays] = self.videos[index].rgb[steps[None, :], y[rays, None], x[rays, None]]
         return torch.from_numpy(out).float() / 255
+
+
+def _dilated(mask: Tensor) -> Tensor:
+    """``mask`` [H, W] grown by about one and a half cells of the hull."""
+    reach = math.ceil(1.5 * mask.shape[1] / HULL_RESOLUTION)
+    return F.max_pool2d(mask[None].float(), 2 * reach + 1, stride=1, padding=reach)[0] > 0
 
 
 def train_dynamic_field(

@@ -1,0 +1,68 @@
+"""What may import what: training and rendering run on a bare GPU node, and nothing can read a pickle."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+SOURCES = sorted((REPOSITORY / "src").rglob("*.py"))
+
+# Nothing of these may be needed to train and render (docs/dependencies.md: all but the first group).
+ABSENT = (
+    "pycolmap",
+    "snakemake",
+    "pandas",
+    "matplotlib",
+    "PIL",
+    "av",
+    "ffmpeg",
+    "imageio_ffmpeg",
+    "skimage",
+    "scipy",
+    "yaml",
+    "jsonschema",
+    "jinja2",
+)
+BARE = ("mixdepth.train.stage", "mixdepth.rendering.stage", "mixdepth.fields.storage", "mixdepth.cameras.space")
+
+
+def imports(path: Path) -> set[str]:
+    """The modules that a file imports anywhere in it, with their full names."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("module", BARE)
+def test_training_and_rendering_need_only_torch_numpy_safetensors_and_tqdm(module: str) -> None:
+    # A module that is None in sys.modules cannot be imported.
+    code = f"import sys; sys.modules.update(dict.fromkeys({ABSENT!r})); import {module}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(REPOSITORY / "src")))
+def test_no_module_can_read_or_write_a_pickle(path: Path) -> None:
+    names = {name.split(".")[0] for name in imports(path)}
+    assert not names & {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"}
+    tree = ast.parse(path.read_text())
+    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert not calls & {"torch.load", "torch.save", "np.fromfile"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("np.load", "np.save", "np.savez_compressed"):
+            allowed = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            assert allowed.get("allow_pickle") == "False", f"line {node.lineno}"
+
+
+def test_only_one_module_imports_pycolmap_and_pillow_comes_first_there() -> None:
+    users = [path for path in SOURCES if any(name.split(".")[0] == "pycolmap" for name in imports(path))]
+    assert [path.name for path in users] == ["colmap.py"]
+    text = users[0].read_text()
+    assert text.index("from PIL import") < text.index("import pycolmap\n")
