@@ -166,6 +166,16 @@ def test_what_moves_is_learnt_in_time_and_the_rest_stays():
     assert (rgb[:, 0, 0] == rgb[0, 0, 0]).all(), "a corner that does not move has no time axis"
 
 
+def test_a_median_that_few_frames_share_teaches_nothing():
+    rgb = np.full((10, 16, 24, 3), 100, np.uint8)
+    rgb[:3, 4] = 200  # passes by: seven frames show what stands still
+    rgb[:5, 8] = 200  # lingers: the median is neither
+    video = Video(CAMERAS[0], rgb, np.median(rgb, axis=0).astype(np.uint8), (rgb / 255).std(axis=0).mean(-1))
+    weight = video.median_weight(0.02, 0.6)
+    assert (weight[8] == 0).all()
+    assert (np.delete(weight, 8, axis=0) == 1).all()
+
+
 def test_training_twice_gives_the_same_file(tmp_path):
     files = []
     for run in range(2):

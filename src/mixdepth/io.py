@@ -91,4 +91,6 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     except FileNotFoundError:
         raise UserError(f"{path}: file not found") from None
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a readable npz file ({error}); delete it and run the same command again") from None
+        raise UserError(
+            f"{path}: not a readable npz file ({error}); delete it and run the same command again"
+        ) from None

@@ -61,11 +61,11 @@ def choose_space(
     near: float | None = None,
     far: float | None = None,
 ) -> Space:
-    """Choose the space from the cameras that train and the (near, far) of what they see.
+    """Choose the space from the cameras and the (near, far) of what those that train see.
 
     Args:
-        cameras: every camera that trains or will be rendered.
-        bounds: per camera (near, far), z-depth in world units.
+        cameras: every camera that trains or will be rendered, those that train first.
+        bounds: (near, far) of each camera that trains, z-depth in world units.
         kind: ``auto`` or a kind to use whatever the cameras say.
         near, far: override the range of depth.
 
@@ -141,7 +141,7 @@ def _forward(cameras: Sequence[Camera], mean: np.ndarray, near: float, far: floa
 def _seen_box(cameras: Sequence[Camera], bounds: Sequence[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
     """Box, ([3], [3]) world units, that holds the middle of every frustum up to its own far."""
     ends = []
-    for camera, (_, far) in zip(cameras, bounds, strict=True):
+    for camera, (_, far) in zip(cameras, bounds, strict=False):
         grid = np.stack(np.meshgrid(*[np.linspace(0.1, 0.9, 5)] * 2), -1).reshape(-1, 2) * [camera.width, camera.height]
         ends.append(camera.unproject(grid, np.full(len(grid), far)))
     points = np.concatenate(ends)
@@ -153,13 +153,10 @@ def _seen_box(cameras: Sequence[Camera], bounds: Sequence[tuple[float, float]]) 
 def write_space(scene: "Scene", cameras_json: Path, photos_json: Path, bounds_json: Path, output: Path) -> None:
     """Choose the space from every camera and photo of ``scene`` that trains or is rendered, and write it."""
     bounds = read_json(bounds_json)
-    chosen, ranges = [], []
-    for group, path, names in (
-        ("cameras", cameras_json, [*scene.train_cameras, *scene.test_cameras]),
-        ("photos", photos_json, [*scene.train_photos, *scene.test_photos]),
-    ):
-        loaded = load_cameras(path)
-        chosen += [loaded[name] for name in names]
-        ranges += [tuple(bounds[group][name]) for name in names]
+    loaded = {"cameras": load_cameras(cameras_json), "photos": load_cameras(photos_json)}
+    train = [("cameras", name) for name in scene.train_cameras] + [("photos", name) for name in scene.train_photos]
+    test = [("cameras", name) for name in scene.test_cameras] + [("photos", name) for name in scene.test_photos]
+    cameras = [loaded[group][name] for group, name in train + test]
+    ranges = [tuple(bounds[group][name]) for group, name in train]
     options = scene.options
-    choose_space(chosen, ranges, options["space"], options["near"], options["far"]).save(output)
+    choose_space(cameras, ranges, options["space"], options["near"], options["far"]).save(output)

@@ -32,6 +32,7 @@ CULL_FROM = 0.2  # share of the steps before which the dynamic region is not cul
 VARIATION_EVERY = 4
 VARIATION_RAYS, VARIATION_SAMPLES = 256, 64
 HULL_RESOLUTION = 96
+MEDIAN_TOLERANCE = 12  # of 255: a frame that differs less from the median shows the same thing
 NOISE_FACTOR = 3.0  # a pixel moves where its deviation exceeds the threshold and this many times the median one
 
 
@@ -47,6 +48,16 @@ class Video:
     def moving(self, threshold: float) -> np.ndarray:
         """[H, W] bool: where the deviation exceeds the threshold, and the noise of this camera."""
         return self.motion > max(threshold, NOISE_FACTOR * float(np.median(self.motion)))
+
+    def median_weight(self, threshold: float, agreement: float) -> np.ndarray:
+        """[H, W] float: 0 where a pixel moves and fewer than the share ``agreement`` of its frames show the median.
+
+        Such a median may show a mover that lingers; taken as static it would leave a ghost.
+        """
+        count = np.zeros(self.median.shape[:2], dtype=np.int64)
+        for frame in self.rgb:
+            count += np.abs(frame.astype(np.int16) - self.median).max(axis=-1) <= MEDIAN_TOLERANCE
+        return np.where(self.moving(threshold) & (count < agreement * len(self.rgb)), 0.0, 1.0)
 
 
 class MovingPixels:
@@ -201,9 +212,7 @@ def _hinge(shade: MixedShade, traced: RaySamples, depth: Tensor) -> Tensor:
     return behind(dense.view(traced.z.shape), traced.z, depth, 0.01 * depth).mean()
 
 
-def _variation_step(
-    field: DynamicField, pixels: MovingPixels, space: SpaceMap, generator: torch.Generator
-) -> Tensor:
+def _variation_step(field: DynamicField, pixels: MovingPixels, space: SpaceMap, generator: torch.Generator) -> Tensor:
     """Variation loss on as many rays that move as rays that do not, in front of the static surface."""
 
     def pick(group: Tensor) -> Tensor:

@@ -28,6 +28,8 @@ from mixdepth.train.tone import fit_tone
 if TYPE_CHECKING:
     from mixdepth.config import Scene
 
+ASKED_PHOTOS = 6  # photos whose depth is compared with the cameras'; each is rendered once
+
 
 def train_static(scene: "Scene", folder: Path, output: Path) -> None:
     """Train the static model on photos that train, or on the training cameras' medians, with COLMAP's sparse depth."""
@@ -71,13 +73,14 @@ def _sparse(index: np.ndarray, uv: np.ndarray, z: np.ndarray, sigma: np.ndarray)
 def extract_depth(scene: "Scene", folder: Path, output: Path) -> None:
     """Write ``<camera>.npz`` (depth, confidence: [H, W] float32) for every training camera, never for a held-out one.
 
-    Confidence asks all training cameras, and the photos that the static model learnt from.
+    Confidence asks all training cameras, and about ``ASKED_PHOTOS`` of the photos that the static model learnt from.
     """
     header, field, _ = load_model(folder / "static/model.safetensors")
     space = SpaceMap(Space.load(folder / "space.json"))
     cameras = load_cameras(folder / "cameras.json")
     others = load_cameras(folder / "photos.json") if scene.photos else {}
-    asked = [cameras[name] for name in scene.train_cameras] + [others[n] for n in header["images"] if n in others]
+    photos = [others[name] for name in header["images"] if name in others]
+    asked = [cameras[name] for name in scene.train_cameras] + photos[:: max(1, len(photos) // ASKED_PHOTOS)]
     torch.set_num_threads(scene.options["static"]["threads"])
     views = render_views(field, space, asked, header["samples"], f"static depth {scene.name}")
     for index, name in enumerate(scene.train_cameras):
@@ -115,13 +118,12 @@ def train_dynamic(scene: "Scene", variant: str, folder: Path, output: Path) -> N
     else:
         sparse = _still(camera_sparse(folder, names), videos, options) if variant == "colmap" else None
         depth = [_depth_map(folder, name) for name in names] if variant == "distilled" else None
-        weight = [np.where(v.moving(options.moving_threshold), section["moving_median_weight"], 1.0) for v in videos]
+        weight = [v.median_weight(options.moving_threshold, section["median_agreement"]) for v in videos]
         data = ImageSet([v.median for v in videos], [v.camera for v in videos], weight, depth)
         static = train_static_field(data, sparse, space, branch, f"{label}, static branch")
     dynamic = train_dynamic_field(videos, static, space, options, f"{label}, dynamic branch")
     header = {"cameras": names, "variant": variant, "samples": options.samples, "options": asdict(options)}
     save_model(output, header, static=static, dynamic=dynamic)
-
 
 
 def _video(folder: Path, name: str, camera: Camera) -> Video:
@@ -144,9 +146,7 @@ def _depth_map(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     return part["depth"], part["confidence"]
 
 
-def _inherit(
-    folder: Path, space: SpaceMap, videos: list[Video], options: DynamicOptions, label: str
-) -> StaticField:
+def _inherit(folder: Path, space: SpaceMap, videos: list[Video], options: DynamicOptions, label: str) -> StaticField:
     """The static model itself, frozen, with the tones of the video cameras fitted where nothing moves."""
     header, static, _ = load_model(folder / "static/model.safetensors")
     torch.set_num_threads(options.threads)
