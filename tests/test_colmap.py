@@ -531,3 +531,11 @@ def test_arc8_triangulates_to_its_true_depth(shared_data, tmp_path):
     error, sigma = np.concatenate(errors), np.concatenate(sigmas)
     assert np.median(error) < 0.02
     assert np.mean(error < 2 * sigma) > 0.75
+
+
+def test_large_photos_are_scaled_to_twice_the_videos_unless_configured():
+    sizes = {"cameras": {"cam00": (640, 360)}, "photos": {"a": (4000, 3000), "b": (3000, 4000)}}
+    options = {"scale": 0.5, "photo_scale": None}
+    assert stage._photo_scale(SimpleNamespace(options=options), sizes) == 640 / 4000
+    assert stage._photo_scale(SimpleNamespace(options={**options, "photo_scale": 0.9}), sizes) == 0.9
+    assert stage._photo_scale(SimpleNamespace(options=options), {"cameras": {}, "photos": {"a": (1008, 756)}}) == 1

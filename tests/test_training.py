@@ -166,6 +166,22 @@ def test_what_moves_is_learnt_in_time_and_the_rest_stays():
     assert (rgb[:, 0, 0] == rgb[0, 0, 0]).all(), "a corner that does not move has no time axis"
 
 
+@pytest.mark.parametrize("quiet", [1.0, 0.25, 0.0], ids=["nothing", "most", "everything"])
+def test_a_capture_trains_whatever_share_of_it_moves(quiet: float):
+    """``quiet`` is the share of the pixels that do not move."""
+    static = train_static_field(ImageSet(grey(), CAMERAS), None, SPACE, replace(STATIC, steps=2), "test")
+    rgb = np.random.default_rng(0).integers(0, 255, (3, 16, 24, 3), dtype=np.uint8)
+    motion = np.linspace(0, 1, 16 * 24).reshape(16, 24).astype(np.float32)
+    motion = np.where(motion < quiet, 0.001, 0.1 + motion).astype(np.float32)
+    videos = [Video(c, rgb, rgb[0], motion) for c in CAMERAS]
+    if quiet == 0.25:
+        assert videos[0].moving(0.02).mean() == pytest.approx(0.75, abs=0.01)
+    dynamic = train_dynamic_field(videos, static, SPACE, replace(DYNAMIC, steps=4), "test")
+    rendered, depth = render_video(static, dynamic, SPACE, CAMERAS[0], 24, "test")
+    assert rendered.shape == (3, 16, 24, 3)
+    assert np.isfinite(depth).all()
+
+
 def test_a_median_that_few_frames_share_teaches_nothing():
     rgb = np.full((10, 16, 24, 3), 100, np.uint8)
     rgb[:3, 4] = 200  # passes by: seven frames show what stands still

@@ -23,6 +23,7 @@ from mixdepth.io import write_json, write_npz
 if TYPE_CHECKING:
     from mixdepth.config import Scene
 
+PHOTO_SIDE = 1600  # pixels: longer side of photos of a scene without video, unless `photo_scale` says otherwise
 Size = tuple[int, int]  # (width, height), pixels
 Bounds = dict[str, tuple[float, float]]  # name to (near, far), world units
 
@@ -75,7 +76,7 @@ def write_cameras(
         lenses, poses = _from_model(scene, sizes, model)
     else:
         lenses, poses = _from_given(scene, sizes)
-    scales = {"cameras": scene.options["scale"], "photos": scene.options["photo_scale"]}
+    scales = {"cameras": scene.options["scale"], "photos": _photo_scale(scene, sizes)}
     for group, path in (("cameras", cameras_json), ("photos", photos_json)):
         save_cameras(
             path, {name: _scaled(lens, poses[group][name], scales[group]) for name, lens in lenses[group].items()}
@@ -157,6 +158,16 @@ def write_depth(
 
 def _sizes(entries: Mapping[str, Mapping]) -> dict[str, Size]:
     return {name: (int(entry["width"]), int(entry["height"])) for name, entry in entries.items()}
+
+
+def _photo_scale(scene: "Scene", sizes: Mapping[str, Mapping[str, Size]]) -> float:
+    """The configured scale of photos, else one that keeps what they teach and not the memory of a large camera: at
+    most twice the videos' longer side, ``PHOTO_SIDE`` pixels where there is no video."""
+    if scene.options["photo_scale"] is not None or not sizes["photos"]:
+        return scene.options["photo_scale"] or 1.0
+    videos = [side for size in sizes["cameras"].values() for side in size]
+    limit = 2 * scene.options["scale"] * max(videos) if videos else PHOTO_SIDE
+    return min(1.0, limit / max(side for size in sizes["photos"].values() for side in size))
 
 
 def _scaled(lens: Lens, c2w: np.ndarray, scale: float) -> Camera:

@@ -33,7 +33,8 @@ VARIATION_EVERY = 4
 VARIATION_RAYS, VARIATION_SAMPLES = 256, 64
 HULL_RESOLUTION = 96
 MEDIAN_TOLERANCE = 12  # of 255: a frame that differs less from the median shows the same thing
-NOISE_FACTOR = 3.0  # a pixel moves where its deviation exceeds the threshold and this many times the median one
+QUIET = 20  # percentile of the deviation that is taken for the camera's noise: most of an image may move
+NOISE_FACTOR = 3.0  # a pixel moves where its deviation exceeds the threshold and this many times the noise
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Video:
 
     def moving(self, threshold: float) -> np.ndarray:
         """[H, W] bool: where the deviation exceeds the threshold, and the noise of this camera."""
-        return self.motion > max(threshold, NOISE_FACTOR * float(np.median(self.motion)))
+        return self.motion > max(threshold, NOISE_FACTOR * float(np.percentile(self.motion, QUIET)))
 
     def median_weight(self, threshold: float, agreement: float) -> np.ndarray:
         """[H, W] float: 0 where a pixel moves and fewer than the share ``agreement`` of its frames show the median.
@@ -216,7 +217,7 @@ def _variation_step(field: DynamicField, pixels: MovingPixels, space: SpaceMap, 
     """Variation loss on as many rays that move as rays that do not, in front of the static surface."""
 
     def pick(group: Tensor) -> Tensor:
-        return group[torch.randint(len(group), (VARIATION_RAYS if len(group) else 0,), generator=generator)]
+        return group[torch.randint(max(len(group), 1), (VARIATION_RAYS * (len(group) > 0),), generator=generator)]
 
     index = torch.cat([pick(pixels.moving), pick(pixels.still)])
     camera, column, row = pixels.place(index)
@@ -226,5 +227,5 @@ def _variation_step(field: DynamicField, pixels: MovingPixels, space: SpaceMap, 
     u = space.normalise(origins[:, None] + z[..., None] * directions[:, None])
     logits = field.variation(u.view(-1, 3)).view(z.shape)
     logits = logits.masked_fill(z > pixels.depth[index][:, None], -20.0)
-    moving = torch.arange(len(index)) < min(VARIATION_RAYS, len(index))
+    moving = torch.arange(len(index)) < VARIATION_RAYS
     return variation_loss(logits, moving)
