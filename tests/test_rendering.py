@@ -8,7 +8,7 @@ import torch
 
 from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.space import Space, choose_space
-from mixdepth.rendering.compositing import expected_depth, median_depth, mix, render_weights, transmittance
+from mixdepth.rendering.compositing import expected_depth, median_depth, render_weights, transmittance
 from mixdepth.rendering.rays import CameraBatch, SpaceMap, segment_lengths, stratified
 
 
@@ -114,9 +114,3 @@ def test_depth_by_hand():
     assert median_depth(weights, z, far).item() == pytest.approx(2 + 2 / 3)
     assert median_depth(0.5 * weights, z, far).item() == 10.0
     assert median_depth(torch.tensor([[0.9, 0.05, 0.0]]), z, far).item() == 1.0
-
-
-def test_added_densities_mix_colours_by_their_share():
-    sigma, rgb = mix(torch.tensor([1.0]), torch.tensor([3.0]), torch.tensor([[1.0, 0, 0]]), torch.tensor([[0, 1.0, 0]]))
-    assert sigma.item() == 4
-    assert rgb.tolist() == [[0.25, 0.75, 0]]

@@ -9,12 +9,13 @@ from test_rendering import look_at
 
 from mixdepth.cameras.space import choose_space
 from mixdepth.errors import UserError
+from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.occupancy import Occupancy
 from mixdepth.fields.static import StaticField
 from mixdepth.fields.storage import load_model, save_model
 from mixdepth.fields.variation import carve_hull
 from mixdepth.fields.vm import VMGrid, resize_grids
-from mixdepth.rendering.compositing import expected_depth
+from mixdepth.rendering.compositing import expected_depth, render_weights
 from mixdepth.rendering.mixed import shade_mixed
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
 from mixdepth.rendering.stage import render_video
@@ -190,6 +191,28 @@ def test_a_median_that_few_frames_share_teaches_nothing():
     weight = video.median_weight(0.02, 0.6)
     assert (weight[8] == 0).all()
     assert (np.delete(weight, 8, axis=0) == 1).all()
+
+
+@torch.no_grad()
+def test_densities_add_and_colours_mix_by_their_share():
+    """``shade_mixed`` against the formula written out for every sample, without any culling."""
+    generator = torch.Generator().manual_seed(0)
+    static = StaticField(8, 2, 2, 8, 3, generator=generator)
+    dynamic = DynamicField(4, 8, 2, 4, 8, torch.ones(8, 8, 8, dtype=torch.bool), generator)
+    uv = torch.tensor([[4.5, 4.5], [12.5, 8.5], [20.5, 14.5]], dtype=torch.float64)
+    traced = sample_rays(SPACE, CameraBatch(CAMERAS), torch.arange(3), uv, 24, static.occupancy)
+    frames = torch.tensor([0, 3])
+    directions = traced.directions.repeat_interleave(24, dim=0)
+    s, c = static.sigma(traced.u).view(3, 24), static.colour(traced.u, directions).view(3, 24, 3)
+    for index, frame in enumerate(frames):
+        d = dynamic.sigma(traced.u, frame[None]).view(3, 24)
+        e = dynamic.colour(traced.u, frame[None]).view(3, 24, 3)
+        weights = render_weights((s + d) * traced.delta)
+        rgb = (weights[..., None] * (s[..., None] * c + d[..., None] * e) / (s + d)[..., None]).sum(1)
+        rgb = rgb + (1 - weights.sum(1, keepdim=True)) * torch.sigmoid(static.background)
+        mixed = shade_mixed(static, dynamic, traced, frames)
+        assert torch.allclose(mixed.weights[:, index], weights, atol=2e-3)
+        assert torch.allclose(mixed.rgb[:, index], rgb, atol=1e-2)
 
 
 def test_training_twice_gives_the_same_file(tmp_path):

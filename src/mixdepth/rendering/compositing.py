@@ -42,18 +42,3 @@ def median_depth(weights: Tensor, z: Tensor, far: Tensor) -> Tensor:
     share = torch.where(hit > before, (0.5 - c0) / (c1 - c0).clamp_min(1e-9), torch.zeros_like(t0))
     depth = z0 + (z1 - z0) * share.clamp(0, 1.5)
     return torch.where(index < z.shape[-1], depth, far[..., None]).squeeze(-1)
-
-
-def mix(sigma_static: Tensor, sigma_dynamic: Tensor, rgb_static: Tensor, rgb_dynamic: Tensor) -> tuple[Tensor, Tensor]:
-    """Composition ``add``: densities add, colours mix by their share.
-
-    Args:
-        sigma_static, sigma_dynamic: [...] densities.
-        rgb_static, rgb_dynamic: [..., 3] colours.
-
-    Returns:
-        density [...] and colour [..., 3].
-    """
-    sigma = sigma_static + sigma_dynamic
-    share = (sigma_dynamic / sigma.clamp_min(1e-10))[..., None]
-    return sigma, rgb_static + (rgb_dynamic - rgb_static) * share
