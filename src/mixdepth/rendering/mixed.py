@@ -22,17 +22,14 @@ class MixedShade:
     dynamic: Tensor  # [M] flat indices into [R * N] of samples with a dynamic part
 
 
-def shade_mixed(
-    static: StaticField, field: DynamicField, samples: RaySamples, frames: Tensor, train_static: bool = False
-) -> MixedShade:
+def shade_mixed(static: StaticField, field: DynamicField, samples: RaySamples, frames: Tensor) -> MixedShade:
     """Composite both branches at ``frames`` [F].
 
-    Samples are those where either branch may be. The static branch has no time axis, and takes no gradient unless
-    ``train_static``. The dynamic branch is evaluated where it may be and light arrives through the static one.
+    Samples are those where either branch may be. The static branch has no time axis and takes no gradient: it
+    is trained before. The dynamic branch is evaluated where it may be and light arrives through the static one.
     """
-    with torch.set_grad_enabled(train_static and torch.is_grad_enabled()):
-        tau_s, rgb_s = _static_part(static, samples)
     with torch.no_grad():
+        tau_s, rgb_s = _static_part(static, samples)
         arrives = transmittance(tau_s).flatten()[samples.kept] > VISIBLE
         where = (field.occupancy.mask[field.occupancy.cells(samples.u)] & arrives).nonzero().squeeze(1)
     dynamic = samples.kept[where]

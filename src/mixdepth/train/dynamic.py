@@ -5,7 +5,7 @@ field is trained in the same step, on rays that move and rays that do not.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,7 @@ from mixdepth.rendering.rays import CameraBatch, SpaceMap, stratified
 from mixdepth.rendering.static_view import StaticView, render_static
 from mixdepth.rendering.trace import RaySamples, sample_rays
 from mixdepth.train.options import DynamicOptions
-from mixdepth.train.static import TV_EVERY, adam, growth
+from mixdepth.train.static import DECAY, TV_EVERY, adam, growth, roughness
 
 REGION_EVERY = 100
 CULL_FROM = 0.2  # share of the steps before which the dynamic region is not culled by weight
@@ -104,7 +104,6 @@ def train_dynamic_field(
     space: SpaceMap,
     options: DynamicOptions,
     label: str,
-    on_step: Callable[[int, DynamicField], None] | None = None,
 ) -> DynamicField:
     """Train the dynamic branch of ``videos`` in front of ``static``, whose tones are those of the same cameras."""
     torch.set_num_threads(options.threads)
@@ -125,7 +124,7 @@ def train_dynamic_field(
     if len(pixels.moving) == 0:
         return field
     optimiser = adam(field, options.grid_rate, options.network_rate)
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, 0.1 ** (1 / options.steps))
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, DECAY ** (1 / options.steps))
     progress = Progress(label, options.steps)
     psnr = 0.0
     for step in range(options.steps):
@@ -137,8 +136,7 @@ def train_dynamic_field(
         if step % VARIATION_EVERY == 0:
             loss = loss + options.variation_weight * _variation_step(field, pixels, space, generator)
         if step % TV_EVERY == 0 and options.total_variation > 0:
-            variation = field.density_grid.total_variation() + 0.1 * field.colour_grid.total_variation()
-            loss = loss + TV_EVERY * options.total_variation * variation
+            loss = loss + TV_EVERY * options.total_variation * roughness(field)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -147,8 +145,6 @@ def train_dynamic_field(
             field.update_region(cull=step > CULL_FROM * options.steps)
         psnr += (-10 * torch.log10(error).item() - psnr) * (0.05 if step else 1.0)
         progress.update(loss=loss.item(), psnr_moving=psnr)
-        if on_step:
-            on_step(step, field)
     return field
 
 

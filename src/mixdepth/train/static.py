@@ -1,10 +1,9 @@
 """Training of a static field: the static model, and the static branch of variants that train their own."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
+from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.static import StaticField
 from mixdepth.fields.vm import VMGrid, resize_grids
 from mixdepth.losses.depth import LOSSES
@@ -21,10 +20,10 @@ SPARSE_RAYS = 192  # rays with a sparse depth per step
 DECAY = 0.1  # learning rates fall to this share over the training
 
 
-def build_static(options: StaticOptions, cameras: int, resolution: int | None = None) -> StaticField:
-    """A static field with the sizes of ``options``, before training (``resolution`` overrides the first grid's)."""
+def build_static(options: StaticOptions, cameras: int) -> StaticField:
+    """A static field with the sizes of ``options``, before training."""
     return StaticField(
-        resolution or options.start_resolution,
+        options.start_resolution,
         options.density_components,
         options.colour_components,
         options.width,
@@ -32,6 +31,11 @@ def build_static(options: StaticOptions, cameras: int, resolution: int | None = 
         options.view_dependence,
         generator=torch.Generator().manual_seed(options.seed),
     )
+
+
+def roughness(field: StaticField | DynamicField) -> Tensor:
+    """Total variation of the grids of a field, the density's counting ten times the appearance's."""
+    return field.density_grid.total_variation() + 0.1 * field.colour_grid.total_variation()
 
 
 def growth(step: int, steps: int, first: int, last: int) -> int:
@@ -61,7 +65,6 @@ def train_static_field(
     space: SpaceMap,
     options: StaticOptions,
     label: str,
-    on_step: Callable[[int, StaticField], None] | None = None,
 ) -> StaticField:
     """Train a static field on images, with sparse depths and with depth maps where there are any.
 
@@ -69,7 +72,6 @@ def train_static_field(
         data: images with their cameras; with depth maps their confidence-weighted depths supervise every drawn ray.
         sparse: sparse depths (COLMAP's), drawn beside the images' rays.
         label: for the progress lines.
-        on_step: called after each step, for benchmarks and plots.
     """
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)  # colour network's initial weights
@@ -88,8 +90,7 @@ def train_static_field(
         index = torch.randint(len(data), (rays,), generator=generator)
         loss, error, used = _step_loss(field, data, sparse, space, options, index, samples, generator)
         if step % TV_EVERY == 0 and options.total_variation > 0:
-            variation = field.density_grid.total_variation() + 0.1 * field.colour_grid.total_variation()
-            loss = loss + TV_EVERY * options.total_variation * variation
+            loss = loss + TV_EVERY * options.total_variation * roughness(field)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -100,8 +101,6 @@ def train_static_field(
         rays = int(min(max(rays * options.batch_samples / max(used, 1), 256), min(1.25 * rays, 4096)))
         psnr += (-10 * torch.log10(error).item() - psnr) * (0.05 if step else 1.0)
         progress.update(loss=loss.item(), psnr=psnr)
-        if on_step:
-            on_step(step, field)
     return field
 
 
