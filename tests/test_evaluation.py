@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from mixdepth.cameras.camera import Camera, save_cameras
+from mixdepth.cameras.lens import Lens, save_lenses
 from mixdepth.config import Scene
 from mixdepth.errors import UserError
 from mixdepth.evaluation.stage import evaluate_static, evaluate_variant
@@ -28,6 +29,8 @@ def scene(tmp_path: Path) -> Scene:
         c2w[name][:3, 3] = centre
     folder = tmp_path / "results"
     save_cameras(folder / "cameras.json", {name: Camera(W, H, 9, 9, 5, 4, pose) for name, pose in c2w.items()})
+    lens = Lens("PINHOLE", W, H, (9.0, 9.0, 5.0, 4.0))
+    save_lenses(folder / "lenses.json", {"cameras": dict.fromkeys(CAMERAS, lens), "photos": dict.fromkeys("ab", lens)})
     for index, name in enumerate(("cam00", "cam01")):
         store, renders = folder / "frames" / name, folder / "none" / "renders" / name
         store.mkdir(parents=True)
@@ -190,6 +193,7 @@ def test_static_scores_held_out_photos(scene: Scene, monkeypatch: pytest.MonkeyP
         stem: (photos[stem] + np.uint8(errors[stem]), np.ones((H, W))) for stem in photos
     }
     monkeypatch.setitem(sys.modules, "mixdepth.rendering.stage", fake)
+    save_cameras(folder / "photos.json", dict.fromkeys("ab", Camera(W, H, 9, 9, 5, 4, np.eye(4))))
     only_photos = replace(
         scene, cameras={}, train_cameras=[], test_cameras=[], train_photos=["c"], test_photos=["a", "b"]
     )

@@ -1,22 +1,14 @@
-"""Our projection is COLMAP's: lens models, poses and the position of pixel centres."""
+"""Our projection is COLMAP's: poses and the position of pixel centres (lenses: test_lens.py)."""
 
 import numpy as np
-import pytest
 
 from mixdepth.cameras import colmap  # isort: skip  (before pycolmap: it imports Pillow first)
 import pycolmap
 
 from mixdepth.cameras.camera import Camera, load_cameras, save_cameras
-from mixdepth.cameras.lens import Lens, load_lenses, save_lenses
-from mixdepth.errors import UserError
+from mixdepth.cameras.lens import Lens
 
-LENSES = [
-    Lens("SIMPLE_PINHOLE", 640, 480, (500.0, 320.0, 240.0)),
-    Lens("PINHOLE", 640, 480, (500.0, 510.0, 322.0, 239.0)),
-    Lens("SIMPLE_RADIAL", 640, 480, (500.0, 320.0, 240.0, -0.12)),
-    Lens("RADIAL", 640, 480, (500.0, 320.0, 240.0, -0.12, 0.03)),
-    Lens("OPENCV", 640, 480, (500.0, 505.0, 322.0, 239.0, -0.1, 0.02, 0.003, -0.002)),
-]
+LENS = Lens("PINHOLE", 640, 480, (500.0, 510.0, 322.0, 239.0))
 
 
 def random_points(seed: int = 0) -> np.ndarray:
@@ -32,15 +24,8 @@ def random_pose(seed: int = 0) -> np.ndarray:
     return c2w
 
 
-@pytest.mark.parametrize("lens", LENSES, ids=lambda lens: lens.model)
-def test_distortion_is_colmaps(lens):
-    points = random_points()
-    expected = colmap.colmap_camera(lens).img_from_cam(points)
-    np.testing.assert_allclose(lens.distort(points[:, :2] / points[:, 2:]), expected, rtol=0, atol=1e-9)
-
-
 def test_projection_is_colmaps():
-    lens, c2w = LENSES[1], random_pose()
+    lens, c2w = LENS, random_pose()
     model = pycolmap.Reconstruction()
     camera = colmap.colmap_camera(lens)
     camera.camera_id = 1
@@ -72,20 +57,9 @@ def test_pixel_centres_are_at_a_half_as_in_colmap():
     np.testing.assert_allclose(nearest[:2], 32.5, atol=0.1)
 
 
-def test_camera_and_lens_files_are_exact(tmp_path):
+def test_camera_files_are_exact(tmp_path):
     camera = Camera(64, 48, 50.1, 51.2, 32.3, 24.4, random_pose(2))
     save_cameras(tmp_path / "cameras.json", {"cam00": camera})
     read = load_cameras(tmp_path / "cameras.json")["cam00"]
     np.testing.assert_array_equal(read.c2w, camera.c2w)
     assert (read.width, read.height, read.fx, read.fy, read.cx, read.cy) == (64, 48, 50.1, 51.2, 32.3, 24.4)
-    groups = {"cameras": {lens.model: lens for lens in LENSES}, "photos": {}}
-    save_lenses(tmp_path / "lenses.json", groups)
-    assert load_lenses(tmp_path / "lenses.json") == groups
-
-
-@pytest.mark.parametrize("fault", ['"params": [1, 2]', '"params": [1, 2, 3], "model": "FISHEYE"', '"params": null'])
-def test_a_broken_lens_is_named(tmp_path, fault):
-    path = tmp_path / "lenses.json"
-    path.write_text('{"cameras": {"cam00": {"model": "SIMPLE_PINHOLE", "width": 4, "height": 3, ' + fault + "}}}")
-    with pytest.raises(UserError, match=r"lenses\.json: cameras cam00"):
-        load_lenses(path)

@@ -1,11 +1,14 @@
 """The lens of an original image: intrinsics with distortion, as COLMAP names them. Everything after undistortion is a
 :class:`~mixdepth.cameras.camera.Camera`."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.polynomial import Polynomial
 
 from mixdepth.errors import UserError
 from mixdepth.io import read_json, write_json
@@ -17,7 +20,13 @@ MODELS = {
     "SIMPLE_RADIAL": ("f", "cx", "cy", "k1"),
     "RADIAL": ("f", "cx", "cy", "k1", "k2"),
     "OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2"),
+    "FULL_OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"),
+    "SIMPLE_RADIAL_FISHEYE": ("f", "cx", "cy", "k1"),
+    "RADIAL_FISHEYE": ("f", "cx", "cy", "k1", "k2"),
+    "OPENCV_FISHEYE": ("fx", "fy", "cx", "cy", "k1", "k2", "k3", "k4"),
 }
+NEWTON_STEPS = 20  # at most; from a good start 3 to 5 reach the last bit
+TABLE = 1024  # angles at which `undistort` looks the radius up to start from
 
 
 @dataclass(frozen=True)
@@ -46,22 +55,110 @@ class Lens:
         return cx, cy
 
     @property
+    def is_fisheye(self) -> bool:
+        """True where the radius in the image follows the angle to the axis (equidistant), not its tangent."""
+        return self.model.endswith("FISHEYE")
+
+    @property
     def is_pinhole(self) -> bool:
         """True where there is no distortion."""
-        return not any(self._get("k1", "k2", "p1", "p2"))
+        return not (any(self._get("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")) or self.is_fisheye)
 
     def distort(self, xy: np.ndarray) -> np.ndarray:
         """Pixels [N, 2] of the original image for normalised pinhole coordinates ``xy`` [N, 2] = (x/z, y/z).
 
-        Brown-Conrady as in OpenCV and COLMAP's OPENCV model; SIMPLE_RADIAL and RADIAL are its special cases.
+        Brown-Conrady as in OpenCV and COLMAP's (FULL_)OPENCV model, of which SIMPLE_RADIAL and RADIAL are special
+        cases; *_FISHEYE is the equidistant projection with a polynomial in the angle (Kannala & Brandt 2006), of which
+        points behind the camera, more than 90 degrees from its axis, have no pinhole coordinates. Beyond
+        :attr:`largest_radius` the polynomial folds back and its pixels mean nothing.
         """
-        k1, k2, p1, p2 = self._get("k1", "k2", "p1", "p2")
+        return self._distort(np.asarray(xy, dtype=np.float64)) * self.focal + self.principal_point
+
+    def undistort(self, uv: np.ndarray) -> np.ndarray:
+        """Normalised pinhole coordinates [N, 2] of pixels ``uv`` [N, 2]: the inverse of :meth:`distort`.
+
+        By Newton's method, exact to 1e-9 pixels. NaN for pixels that no ray within :attr:`largest_radius` reaches.
+        """
+        target = (np.asarray(uv, dtype=np.float64) - self.principal_point) / self.focal
+        if self.is_pinhole:
+            return target
+        # Start where the radial part alone would put the point. Without that, Newton's steps leave the valid range.
+        angle = np.linspace(0, min(math.atan(self.largest_radius), math.pi / 2 - 1e-4), TABLE)
+        radius = np.tan(angle)
+        image_radius = radius * self._radial(radius**2)[0]
+        distance = np.linalg.norm(target, axis=1)
+        factor = np.interp(distance, image_radius, radius) / np.maximum(distance, 1e-12)
+        xy = target * factor[:, None]
+        with np.errstate(all="ignore"):
+            for _ in range(NEWTON_STEPS):
+                ((xx, mixed), (_, yy)), (dx, dy) = self._jacobian(xy).transpose(1, 2, 0), (target - self._distort(xy)).T
+                step = np.stack([yy * dx - mixed * dy, xx * dy - mixed * dx], axis=1)
+                step = step / (xx * yy - mixed**2)[:, None]
+                xy = xy + step
+                if np.nanmax(np.abs(step), initial=0) < 1e-15:
+                    break
+            error = np.abs((self._distort(xy) - target) * self.focal).max(axis=1, initial=0)
+            lost = ~(error < 1e-9) | (np.linalg.norm(xy, axis=1) > self.largest_radius)
+        xy[lost] = np.nan
+        return xy
+
+    def jacobian(self, xy: np.ndarray) -> np.ndarray:
+        """d(pixel) / d(normalised coordinate) [N, 2, 2] of :meth:`distort` at ``xy`` [N, 2]."""
+        return self._jacobian(np.asarray(xy, dtype=np.float64)) * np.array(self.focal)[:, None]
+
+    @cached_property
+    def largest_radius(self) -> float:
+        """The normalised radius |(x/z, y/z)| up to which the distorted radius grows; beyond it the polynomial folds
+        back, so that a pixel would show two places. Infinite where it grows for ever. Tangential terms are left out."""
+        numerator, denominator = self._polynomials()
+        distorted = Polynomial([0, 1]) * numerator(Polynomial([0, 0, 1]))
+        below = denominator(Polynomial([0, 0, 1]))
+        turns = [(distorted.deriv() * below - distorted * below.deriv()).trim(), below]  # slope zero, or a pole
+        roots = np.concatenate([p.roots() for p in turns if p.degree() > 0] or [[]])
+        real = roots.real[(np.abs(roots.imag) < 1e-9) & (roots.real > 0)]
+        largest = float(real.min(initial=math.inf))
+        if self.is_fisheye:  # the polynomial is in the angle
+            return math.tan(largest) if largest < math.pi / 2 else math.inf
+        return largest
+
+    def _polynomials(self) -> tuple[Polynomial, Polynomial]:
+        """Numerator and denominator, in the square of the radius (fisheye: of the angle), of distorted / plain."""
+        k1, k2, k3, k4, k5, k6 = self._get("k1", "k2", "k3", "k4", "k5", "k6")
+        if self.is_fisheye:
+            return Polynomial([1, k1, k2, k3, k4]), Polynomial([1.0])
+        return Polynomial([1, k1, k2, k3]), Polynomial([1, k4, k5, k6])
+
+    def _radial(self, r2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Distorted over plain radius, and its derivative by the squared plain radius ``r2``."""
+        numerator, denominator = self._polynomials()
+        if not self.is_fisheye:
+            above, below = numerator(r2), denominator(r2)
+            return above / below, (numerator.deriv()(r2) - above / below * denominator.deriv()(r2)) / below
+        r2 = np.maximum(r2, 1e-16)
+        r = np.sqrt(r2)
+        angle = np.arctan(r)
+        slope = (Polynomial([0, 1]) * numerator(Polynomial([0, 0, 1]))).deriv()(angle) / (1 + r2)  # d image / d r
+        factor = angle * numerator(angle**2) / r
+        return factor, (slope - factor) / (2 * r2)
+
+    def _distort(self, xy: np.ndarray) -> np.ndarray:
+        """:meth:`distort` before the focal length and the principal point."""
+        p1, p2 = self._get("p1", "p2")
         x, y = xy[:, 0], xy[:, 1]
         r2 = x * x + y * y
-        radial = 1 + r2 * (k1 + r2 * k2)
+        radial = self._radial(r2)[0]
         xd = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
         yd = y * radial + 2 * p2 * x * y + p1 * (r2 + 2 * y * y)
-        return np.stack([xd, yd], axis=1) * self.focal + self.principal_point
+        return np.stack([xd, yd], axis=1)
+
+    def _jacobian(self, xy: np.ndarray) -> np.ndarray:
+        p1, p2 = self._get("p1", "p2")
+        x, y = xy[:, 0], xy[:, 1]
+        radial, slope = self._radial(x * x + y * y)
+        mixed = 2 * slope * x * y + 2 * p1 * x + 2 * p2 * y
+        xx = radial + 2 * slope * x * x + 2 * p1 * y + 6 * p2 * x
+        yy = radial + 2 * slope * y * y + 2 * p2 * x + 6 * p1 * y
+        return np.stack([np.stack([xx, mixed], axis=-1), np.stack([mixed, yy], axis=-1)], axis=-2)
 
 
 def save_lenses(path: Path, lenses: Mapping[str, Mapping[str, Lens]]) -> None:

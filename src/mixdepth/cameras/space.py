@@ -14,12 +14,13 @@ import numpy as np
 
 from mixdepth.cameras.camera import Camera, load_cameras
 from mixdepth.errors import UserError
-from mixdepth.io import read_json, write_json
+from mixdepth.io import read_json, read_npz, write_json
 
 if TYPE_CHECKING:
     from mixdepth.config import Scene
 
 FORWARD_SPREAD = 35.0  # degrees: cameras that look about the same way differ by less from their mean direction
+MEET = 0.9  # share of the cameras that must have one place in their images to look "inward"
 NEAR_PAD, FAR_PAD = 0.85, 1.1  # near and far are percentiles of sparse points: things lie a little outside
 
 
@@ -60,6 +61,7 @@ def choose_space(
     kind: str = "auto",
     near: float | None = None,
     far: float | None = None,
+    points: int | None = None,
 ) -> Space:
     """Choose the space from the cameras and the (near, far) of what those that train see.
 
@@ -68,10 +70,12 @@ def choose_space(
         bounds: (near, far) of each camera that trains, z-depth in world units.
         kind: ``auto`` or a kind to use whatever the cameras say.
         near, far: override the range of depth.
+        points: number of sparse depths that ``bounds`` come from, for the reason.
 
     Raises:
         UserError: the range of depth is empty.
     """
+    ranges = _said(near, far, bounds, points)
     near = near or NEAR_PAD * min(b[0] for b in bounds)
     far = far or FAR_PAD * max(b[1] for b in bounds)
     if not 0 < near < far:
@@ -79,35 +83,55 @@ def choose_space(
     forward = np.stack([c.c2w[:3, 2] for c in cameras])
     mean = forward.mean(axis=0)
     spread = np.degrees(np.arccos(np.clip(forward @ mean / max(np.linalg.norm(mean), 1e-9), -1, 1))).max()
-    focus, inward = _focus(cameras)
-    if kind == "auto":
-        if spread < FORWARD_SPREAD:
-            kind, reason = "forward", f"all cameras look within {spread:.0f} degrees of their mean direction"
-        elif inward and len(cameras) > 2:
-            kind, reason = "bounded", f"cameras look inward at one place; directions spread over {spread:.0f} degrees"
-        else:
-            kind, reason = "unbounded", f"directions spread over {spread:.0f} degrees and do not meet in one place"
+    focus, seeing = _focus(cameras, near)
+    inward = seeing >= MEET * len(cameras)
+    if kind != "auto":
+        reason = f"{kind}: set in the configuration"
+    elif spread < FORWARD_SPREAD:
+        kind = "forward"
+        reason = f"forward: all {len(cameras)} cameras look within {spread:.0f} degrees of their mean direction"
     else:
-        reason = "set in the configuration"
+        kind = "bounded" if inward else "unbounded"
+        reason = (
+            f"{kind}: the directions of the {len(cameras)} cameras spread over {spread:.0f} degrees, and {seeing} of "
+            "them have the place that they look at in their images"
+        )
+    reason = f"{reason}; {ranges}"
     if kind == "forward":
         return _forward(cameras, mean, near, far, reason)
     if kind == "bounded":
         low, high = _seen_box(cameras, bounds)
     else:
-        radius = max(np.linalg.norm(c.centre - focus) for c in cameras) or near
-        low, high = focus - 1.2 * radius, focus + 1.2 * radius
+        half = 1.2 * max(np.linalg.norm(c.centre - focus) for c in cameras)
+        if not inward:  # what they see lies around the cameras, not between them
+            half = max(half, np.sqrt(near * far))
+        low, high = focus - half, focus + half
     return Space(kind, reason, float(near), float(far), np.eye(4).tolist(), low.tolist(), high.tolist())
 
 
-def _focus(cameras: Sequence[Camera]) -> tuple[np.ndarray, bool]:
-    """The point nearest to all optical axes, [3], and whether it lies in front of all cameras."""
+def _said(near: float | None, far: float | None, bounds: Sequence[tuple[float, float]], points: int | None) -> str:
+    """Where near and far come from, in words."""
+    low, high = NEAR_PAD * min(b[0] for b in bounds), FAR_PAD * max(b[1] for b in bounds)
+    said_near = f"near {near:g} as configured" if near else f"near {low:.4g} is {NEAR_PAD:g} of the nearest"
+    said_far = f"far {far:g} as configured" if far else f"far {high:.4g} is {FAR_PAD:g} of the farthest"
+    of = f"that the {len(bounds)} images which train see" + (f" ({points} sparse depths)" if points is not None else "")
+    return f"{said_near}, {said_far}" + ("" if near and far else f" {of}")
+
+
+def _focus(cameras: Sequence[Camera], near: float) -> tuple[np.ndarray, int]:
+    """The point nearest to all optical axes, [3], and how many cameras have it in their image, beyond ``near``."""
+    middle = np.mean([c.centre for c in cameras], axis=0)
     a, b = np.zeros((3, 3)), np.zeros(3)
     for camera in cameras:
         d = camera.c2w[:3, 2]
         m = np.eye(3) - np.outer(d, d)
-        a, b = a + m, b + m @ camera.centre
-    focus = np.linalg.lstsq(a, b, rcond=None)[0]
-    return focus, all((focus - c.centre) @ c.c2w[:3, 2] > 0 for c in cameras)
+        a, b = a + m, b + m @ (camera.centre - middle)
+    focus = middle + np.linalg.lstsq(a, b, rcond=1e-6)[0]  # parallel axes: the nearest to the middle of such points
+    seeing = 0
+    for camera in cameras:
+        [(x, y)], [z] = camera.project(focus[None])
+        seeing += bool(z > near and 0 <= x < camera.width and 0 <= y < camera.height)
+    return focus, seeing
 
 
 def _frustum(camera: Camera, depths: Sequence[float]) -> np.ndarray:
@@ -150,13 +174,26 @@ def _seen_box(cameras: Sequence[Camera], bounds: Sequence[tuple[float, float]]) 
     return low - pad, high + pad
 
 
-def write_space(scene: "Scene", cameras_json: Path, photos_json: Path, bounds_json: Path, output: Path) -> None:
-    """Choose the space from every camera and photo of ``scene`` that trains or is rendered, and write it."""
+def write_space(
+    scene: "Scene",
+    cameras_json: Path,
+    photos_json: Path,
+    bounds_json: Path,
+    output: Path,
+    depth: Sequence[Path] = (),
+) -> None:
+    """Choose the space from every camera and photo of ``scene`` that trains or is rendered and has a pose; write it.
+
+    Args:
+        depth: the sparse depths (colmap_depth/*.npz) behind bounds.json, which the reason counts.
+    """
     bounds = read_json(bounds_json)
     loaded = {"cameras": load_cameras(cameras_json), "photos": load_cameras(photos_json)}
     train = [("cameras", name) for name in scene.train_cameras] + [("photos", name) for name in scene.train_photos]
     test = [("cameras", name) for name in scene.test_cameras] + [("photos", name) for name in scene.test_photos]
+    train, test = ([(group, name) for group, name in names if name in loaded[group]] for names in (train, test))
     cameras = [loaded[group][name] for group, name in train + test]
     ranges = [tuple(bounds[group][name]) for group, name in train]
+    points = sum(len(read_npz(path)["z"]) for path in depth) if depth else None
     options = scene.options
-    choose_space(cameras, ranges, options["space"], options["near"], options["far"]).save(output)
+    choose_space(cameras, ranges, options["space"], options["near"], options["far"], points).save(output)

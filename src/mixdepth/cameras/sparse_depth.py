@@ -7,8 +7,10 @@ import numpy as np
 
 from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.model import Model
+from mixdepth.frames.undistort import valid_pixels
 
-PIXEL_FLOOR = 0.3  # pixels of the original: SIFT is no surer than this, however small a point's own residuals are
+PIXEL_NOISE = 0.3  # pixels of the original: what SIFT's noise is taken for where too few points tell it
+LEAST_NOISE = 0.05  # pixels of the original: no key point is placed better, whatever its residuals say
 PERCENTILES = (0.1, 99.9)  # of z-depth: near and far, as LLFF takes them
 FEWEST = 10  # points a camera must see for bounds of its own
 MANY_VIEWS = 3  # points with fewer can be chance matches; bounds, which one point can spoil, do without them
@@ -28,10 +30,13 @@ def point_covariances(model: Model) -> np.ndarray:
     """Covariance of every point of ``model`` given its cameras, [P, 3, 3], square world units.
 
     First-order propagation (Hartley & Zisserman 2004, section 5.2.3): with J the stacked Jacobians of the point's
-    projections, in pixels per world unit, cov = s^2 (J^T J)^-1. The measurement error s of one coordinate is the
-    point's root mean square residual, floored, with 2n - 3 degrees of freedom for n views. Small triangulation angles
-    make J^T J nearly singular along the ray, which is how they come to mean a large depth error. Distortion is left
-    out of J.
+    projections, in pixels per world unit, cov = s^2 (J^T J)^-1. Small triangulation angles make J^T J nearly singular
+    along the ray, which is how they come to mean a large depth error. The measurement error s of one coordinate is the
+    point's root mean square residual, with 2n - 3 degrees of freedom for n views, but no less than that of all points
+    seen from three and more images: with few views a point's own residuals are small by chance. That noise is measured
+    because it differs between captures (0.1 pixels in rendered images without noise, 0.8 in real ones).
+
+    The poses' own errors are left out: on the demo, COLMAP's poses and the true ones give the same errors of depth.
     """
     names = sorted(model.lenses)
     information = np.zeros((len(model.points), 3, 3))
@@ -41,21 +46,25 @@ def point_covariances(model: Model) -> np.ndarray:
         point, lens = model.track_point[seen], model.lenses[name]
         w2c = np.linalg.inv(model.c2w[name])
         local = model.points[point] @ w2c[:3, :3].T + w2c[:3, 3]
-        jacobian = _projection_jacobian(local, lens.focal) @ w2c[:3, :3]
+        xy = local[:, :2] / local[:, 2:]
+        jacobian = lens.jacobian(xy) @ _normalising_jacobian(local) @ w2c[:3, :3]
         np.add.at(information, point, jacobian.transpose(0, 2, 1) @ jacobian)
-        residual = lens.distort(local[:, :2] / local[:, 2:]) - model.track_uv[seen]
-        np.add.at(squares, point, np.sum(residual**2, axis=1))
-    views = np.bincount(model.track_point, minlength=len(model.points))
-    variance = np.maximum(squares / np.maximum(2 * views - 3, 1), PIXEL_FLOOR**2)
+        np.add.at(squares, point, np.sum((lens.distort(xy) - model.track_uv[seen]) ** 2, axis=1))
+    observations = np.bincount(model.track_point, minlength=len(model.points))
+    freedom = np.maximum(2 * observations - 3, 1)
+    well_seen = model.views >= MANY_VIEWS
+    noise = PIXEL_NOISE**2
+    if well_seen.sum() >= FEWEST:
+        noise = max(squares[well_seen].sum() / freedom[well_seen].sum(), LEAST_NOISE**2)
+    variance = np.maximum(squares / freedom, noise)
     return variance[:, None, None] * np.linalg.pinv(information, hermitian=True)
 
 
-def _projection_jacobian(local: np.ndarray, focal: tuple[float, float]) -> np.ndarray:
-    """d(pixel) / d(point in the camera frame) of a pinhole, [N, 2, 3]."""
+def _normalising_jacobian(local: np.ndarray) -> np.ndarray:
+    """d(x/z, y/z) / d(x, y, z) at points ``local`` [N, 3] in the camera's frame, [N, 2, 3]."""
     x, y, z = local.T
     zero = np.zeros_like(z)
-    rows = [[1 / z, zero, -x / z**2], [zero, 1 / z, -y / z**2]]
-    return np.moveaxis(np.array(rows), -1, 0) * np.array(focal)[:, None]
+    return np.moveaxis(np.array([[1 / z, zero, -x / z**2], [zero, 1 / z, -y / z**2]]), -1, 0)
 
 
 def sparse_depth(model: Model, cameras: Mapping[str, Camera]) -> dict[str, SparseDepth]:
@@ -67,8 +76,8 @@ def sparse_depth(model: Model, cameras: Mapping[str, Camera]) -> dict[str, Spars
             an empty result.
 
     Returns:
-        image name to its depth; points that fall outside the camera's image are dropped. sigma is the point's standard
-        deviation along the camera's z axis n: sqrt(n^T cov n).
+        image name to its depth; points that fall outside the camera's image, or on pixels without a source in the
+        original, are dropped. sigma is the point's standard deviation along the camera's z axis n: sqrt(n^T cov n).
     """
     covariances, views = point_covariances(model), model.views
     names = sorted(model.lenses)
@@ -80,6 +89,9 @@ def sparse_depth(model: Model, cameras: Mapping[str, Camera]) -> dict[str, Spars
         axis = camera.c2w[:3, 2]
         sigma = np.sqrt(axis @ covariances[point] @ axis)
         inside = _inside(camera, uv, z)
+        if name in model.lenses:
+            column, row = uv[inside].astype(int).T
+            inside[inside] = valid_pixels(camera, model.lenses[name])[row, column]
         result[name] = SparseDepth(uv[inside], z[inside], sigma[inside], views[point[inside]])
     return result
 

@@ -4,25 +4,12 @@ COLMAP's world has an arbitrary origin, orientation and scale. Depth is compared
 similarity's scale.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
+
+from mixdepth.cameras.world import Similarity
 
 # Relative spread across the line through the centres below which they count as collinear.
 COLLINEAR = 1e-6
-
-
-@dataclass(frozen=True)
-class Similarity:
-    """``target = scale * rotation @ source + translation``."""
-
-    scale: float
-    rotation: np.ndarray  # [3, 3]
-    translation: np.ndarray  # [3]
-
-    def apply(self, points: np.ndarray) -> np.ndarray:
-        """``points`` [N, 3] of the source world in the target world, [N, 3]."""
-        return self.scale * points @ self.rotation.T + self.translation
 
 
 def align(source: np.ndarray, target: np.ndarray) -> Similarity:

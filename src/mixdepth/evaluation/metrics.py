@@ -90,13 +90,25 @@ class AffineFit:
         return gain, offset, max(unexplained / self.count / 255**2, 0.0)
 
 
-def ssim(render: np.ndarray, truth: np.ndarray) -> float | None:
-    """scikit-image's SSIM with its defaults of two images [H, W, 3] uint8; None below 7 pixels of width or height."""
+def ssim(render: np.ndarray, truth: np.ndarray, valid: np.ndarray | None = None) -> float | None:
+    """scikit-image's SSIM with its defaults of two images [H, W, 3] uint8; None below 7 pixels of width or height.
+
+    With ``valid`` [H, W] bool the mean over the windows that hold valid pixels only; None where there is none.
+    """
     from skimage.metrics import structural_similarity
 
     if min(render.shape[:2]) < SSIM_WINDOW:
         return None
-    return float(structural_similarity(render / 255.0, truth / 255.0, channel_axis=-1, data_range=1.0))
+    if valid is None:
+        return float(structural_similarity(render / 255.0, truth / 255.0, channel_axis=-1, data_range=1.0))
+    windows = np.lib.stride_tricks.sliding_window_view(valid, (SSIM_WINDOW, SSIM_WINDOW)).all(axis=(2, 3))
+    if not windows.any():
+        return None
+    rim = SSIM_WINDOW // 2
+    # Blackened: the filters of SSIM carry sums along whole rows, so that what is masked would reach the last bits.
+    images = (np.where(valid[..., None], image, 0) / 255.0 for image in (render, truth))
+    values = structural_similarity(*images, channel_axis=-1, data_range=1.0, full=True)[1]
+    return float(values[rim:-rim, rim:-rim][windows].mean())
 
 
 @dataclass
@@ -132,7 +144,10 @@ class ColourScore:
 
 
 def score_colour(
-    renders: Iterable[np.ndarray], truths: Iterable[np.ndarray], moving: Iterable[np.ndarray]
+    renders: Iterable[np.ndarray],
+    truths: Iterable[np.ndarray],
+    moving: Iterable[np.ndarray],
+    valid: np.ndarray | None = None,
 ) -> ColourScore:
     """Compare one camera's frames.
 
@@ -140,18 +155,21 @@ def score_colour(
         renders: [H, W, 3] uint8 per frame.
         truths: the same.
         moving: [H, W] bool per frame: pixels that show something that moves.
+        valid: [H, W] bool: pixels that count; None counts all.
     """
     every, in_motion, at_rest = SquaredError(), SquaredError(), SquaredError()
     fits = [AffineFit() for _ in range(3)]
     similarity, frames = 0.0, 0
     for render, truth, mask in zip(renders, truths, moving, strict=True):
+        value = ssim(render, truth, valid)
+        if valid is not None:
+            render, truth, mask = render[valid], truth[valid], mask[valid]
         squared = (render.astype(np.int32) - truth) ** 2
         every.add(squared)
         in_motion.add(squared[mask])
         at_rest.add(squared[~mask])
         for channel, fit in enumerate(fits):
             fit.add(render[..., channel], truth[..., channel])
-        value = ssim(render, truth)
         if value is not None:
             similarity, frames = similarity + value, frames + 1
     remaining = sum(fit.solve()[2] for fit in fits) * 255**2

@@ -1,7 +1,7 @@
 """The evaluation stage: renders and static model against the held-out images, and depth against the truth."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import chain, repeat
 from operator import add
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mixdepth.cameras.camera import load_cameras
 from mixdepth.config import Scene
 from mixdepth.errors import UserError
 from mixdepth.evaluation.metrics import (
@@ -21,6 +22,7 @@ from mixdepth.evaluation.metrics import (
     score_colour,
 )
 from mixdepth.evaluation.truth import Truth, load_truth
+from mixdepth.frames.masks import load_masks
 from mixdepth.frames.store import FrameStore
 from mixdepth.io import read_npz, write_json
 from mixdepth.progress import Progress
@@ -42,6 +44,7 @@ class View:
     truth: Truth | None
     frames: range  # indices of the frames in the whole video
     scale: float  # rendered depth times this is in the truth's units
+    valid: np.ndarray | None = None  # [H, W] bool: pixels that count; None counts all
 
     @property
     def size(self) -> tuple[int, int]:
@@ -60,6 +63,8 @@ class View:
         true_frames = self.truth.frames(self.name, self.frames, self.size)
         for rendered, (true, mask) in zip(self.depth, true_frames, strict=True):
             chosen = mask if moving_only else np.ones(self.size, bool)
+            if self.valid is not None:
+                chosen = chosen & self.valid
             yield rendered[chosen].astype(np.float64) * self.scale, true[chosen]
             progress.update()
 
@@ -71,8 +76,8 @@ def evaluate_variant(scene: Scene, variant: str, folder: Path, output: Path) -> 
     (each with ``median``, ``mae``, ``abs_rel``, ``within_5_percent``, in the truth's units; null without a truth); the
     same per camera in ``cameras``; and ``settings``. Over several cameras, PSNR pools the squared error, depth pools
     the pixels and SSIM is the mean over all frames. ``psnr_affine`` is after a gain and offset per camera and colour
-    channel fitted to all its frames. Identical images have 100 dB; what no pixel counts for is null.
-    No times, no hosts.
+    channel fitted to all its frames. Identical images have 100 dB; what no pixel counts for is null. Pixels of the
+    undistorted images that have no source do not count, nor do SSIM's windows that touch them. No times, no hosts.
 
     Args:
         scene: the scene.
@@ -85,7 +90,12 @@ def evaluate_variant(scene: Scene, variant: str, folder: Path, output: Path) -> 
     """
     truth = load_truth(scene, scene.test_cameras, video=True)
     scale = truth.similarity(folder / "cameras.json").scale if truth else 1.0
-    views = [open_view(scene, variant, camera, folder, truth, scale) for camera in scene.test_cameras]
+    cameras = load_cameras(folder / "cameras.json")
+    masks = load_masks(folder / "lenses.json", "cameras", cameras, scene.test_cameras)
+    views = [
+        replace(open_view(scene, variant, camera, folder, truth, scale), valid=valid)
+        for camera, valid in zip(scene.test_cameras, masks, strict=True)
+    ]
     progress = Progress(f"scores {scene.name} {variant}", sum(len(view.rgb) for view in views))
     colours = {view.name: _score_view(view, progress) for view in views}
     depths = {view.name: _depth_scores([view]) for view in views}
@@ -126,7 +136,7 @@ def _score_view(view: View, progress: Progress) -> ColourScore:
             yield np.asarray(image)
             progress.update()
 
-    return score_colour(renders(), map(np.asarray, view.store.rgb), view.moving())
+    return score_colour(renders(), map(np.asarray, view.store.rgb), view.moving(), view.valid)
 
 
 def _depth_scores(views: list[View]) -> dict[str, Any]:
@@ -165,7 +175,8 @@ def evaluate_static(scene: Scene, folder: Path, output: Path) -> None:
     are), ``ssim``, ``photos`` (the same by stem); null and empty where no photo is held out. Where the truth has a
     ``static_depth``: ``depth`` (errors of static/depth over the training cameras' pixels, truth's units),
     ``depth_relative_median`` (median of abs(z - truth) / truth), ``depth_known`` (share of the pixels with a depth;
-    only those count) and the same by camera in ``cameras``; else null. And ``settings``.
+    only those count) and the same by camera in ``cameras``; else null. And ``settings``. Pixels without a source and
+    images without a pose do not count.
 
     Raises:
         UserError: files are missing, damaged or do not fit together, or the truth does not fit the capture.
@@ -177,9 +188,12 @@ def evaluate_static(scene: Scene, folder: Path, output: Path) -> None:
         truth = None
     scale = truth.similarity(folder / "cameras.json").scale if truth else None
     depths = {}
-    for name in scene.train_cameras if truth and scale else []:
+    cameras = load_cameras(folder / "cameras.json") if truth else {}
+    names = [name for name in scene.train_cameras if name in cameras]  # COLMAP may have left some out
+    for name, valid in zip(names, load_masks(folder / "lenses.json", "cameras", cameras, names), strict=True):
         z = read_npz(folder / "static" / "depth" / f"{name}.npz")["depth"]
-        depths[name] = (z * np.float64(scale), truth.static(name, z.shape))
+        pair = z * np.float64(scale), truth.static(name, z.shape)
+        depths[name] = pair if valid is None else (pair[0][valid], pair[1][valid])
     write_json(
         output,
         {
@@ -204,12 +218,14 @@ def _score_photos(scene: Scene, folder: Path) -> dict[str, ColourScore]:
     from mixdepth.rendering.stage import render_photos
 
     renders, truths = render_photos(scene, folder), read_npz(folder / "static" / "test_set.npz")
+    cameras = load_cameras(folder / "photos.json")
+    names = [stem for stem in scene.test_photos if stem in cameras]  # COLMAP may have left some out
     scores = {}
-    for stem in scene.test_photos:
+    for stem, valid in zip(names, load_masks(folder / "lenses.json", "photos", cameras, names), strict=True):
         render, truth = renders[stem][0], truths[stem]
         if render.shape != truth.shape:
             raise ValueError(f"photo {stem}: rendered {render.shape}, the photo is {truth.shape}")
-        scores[stem] = score_colour([render], [truth], [np.zeros(truth.shape[:2], bool)])
+        scores[stem] = score_colour([render], [truth], [np.zeros(truth.shape[:2], bool)], valid)
     return scores
 
 
@@ -222,7 +238,7 @@ def _photo_summary(scores: list[ColourScore]) -> dict[str, float | None]:
 
 
 def _static_depth_scores(pairs: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
-    """Scores of the pairs (depth, true depth), [H, W] each; a depth that is not finite does not count."""
+    """Scores of the pairs (depth, true depth), [...] each; a depth that is not finite does not count."""
     if not pairs:
         return dict.fromkeys(("depth", "depth_relative_median", "depth_known"))
 

@@ -11,15 +11,25 @@ TOLERANCE = 0.03  # relative difference of depth that still counts as the same s
 SPREAD = 0.05  # relative spread of the weights along the ray at which confidence has fallen to 1/e
 
 
-def confidence(index: int, cameras: Sequence[Camera], views: Sequence[StaticView]) -> np.ndarray:
+def confidence(
+    index: int,
+    cameras: Sequence[Camera],
+    views: Sequence[StaticView],
+    valid: Sequence[np.ndarray | None] | None = None,
+) -> np.ndarray:
     """Confidence [H, W] float32 in 0..1 of the depth of view ``index``.
 
     The product of the accumulated opacity, of ``exp(-(spread / 0.05)^2)``, and of the share of the other cameras that
     agree. A camera that sees the point agrees where its own depth is the same; it objects where it sees through the
     point; where it sees something nearer, the point is hidden from it and it has no say. A point on which no other
     camera has a say gets half of that last factor.
+
+    Args:
+        valid: per camera [H, W] bool, the pixels that show anything (None where all do): elsewhere a camera has no say,
+            and no confidence.
     """
     camera, view = cameras[index], views[index]
+    masks = [None] * len(cameras) if valid is None else valid
     y, x = np.mgrid[: camera.height, : camera.width]
     uv = np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5
     points = camera.unproject(uv, view.depth.reshape(-1))
@@ -31,10 +41,13 @@ def confidence(index: int, cameras: Sequence[Camera], views: Sequence[StaticView
         with np.errstate(invalid="ignore"):
             inside = (z > 0) & (seen_at >= 0).all(axis=1) & (seen_at < [other_camera.width, other_camera.height]).all(1)
         pixel = np.where(inside[:, None], seen_at, 0).astype(int)
+        if masks[other] is not None:
+            inside &= masks[other][pixel[:, 1], pixel[:, 0]]
         surface = other_view.depth[pixel[:, 1], pixel[:, 0]]
         agree += inside & (np.abs(z - surface) <= TOLERANCE * z)
         object_ += inside & (z < (1 - TOLERANCE) * surface)
     say = agree + object_
     share = np.where(say > 0, agree / np.maximum(say, 1), 0.5)
     trust = np.clip(view.opacity, 0, 1) * np.exp(-((view.spread / SPREAD) ** 2))
-    return (trust * share.reshape(trust.shape)).astype(np.float32)
+    trust = trust * share.reshape(trust.shape)
+    return (trust if masks[index] is None else trust * masks[index]).astype(np.float32)

@@ -32,6 +32,7 @@ class ImageSet:
         cameras: the camera of each image, of the same size.
         weight: per camera [H, W] float, how much each pixel counts; None counts all alike.
         depth: per camera ([H, W] z-depth, NaN where unknown; [H, W] confidence in 0..1), or None.
+        valid: per camera [H, W] bool, the pixels that are ever drawn, None where all are.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class ImageSet:
         cameras: Sequence[Camera],
         weight: Sequence[np.ndarray] | None = None,
         depth: Sequence[tuple[np.ndarray, np.ndarray]] | None = None,
+        valid: Sequence[np.ndarray | None] | None = None,
     ):
         for image, camera in zip(images, cameras, strict=True):
             assert image.shape == (camera.height, camera.width, 3), (image.shape, camera)
@@ -50,9 +52,16 @@ class ImageSet:
         self.weight = None if weight is None else _flat(weight)
         self.depth = None if depth is None else _flat([d for d, _ in depth])
         self.confidence = None if depth is None else _flat([c for _, c in depth])
+        self.valid: Tensor | None = None  # flat indices of the pixels that are drawn, where not all are
+        if valid is not None and any(mask is not None for mask in valid):
+            masks = [np.ones(i.shape[:2], bool) if m is None else m for i, m in zip(images, valid, strict=True)]
+            self.valid = torch.from_numpy(np.flatnonzero(np.concatenate([m.reshape(-1) for m in masks])))
 
-    def __len__(self) -> int:
-        return len(self.rgb)
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Flat indices [count] of random pixels."""
+        total = len(self.rgb) if self.valid is None else len(self.valid)
+        index = torch.randint(total, (count,), generator=generator)
+        return index if self.valid is None else self.valid[index]
 
     def pixels(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Camera [R] and pixel coordinates [R, 2] (float64, centres at +0.5) of flat pixel indices [R]."""

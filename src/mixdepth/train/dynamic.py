@@ -45,10 +45,13 @@ class Video:
     rgb: np.ndarray  # [T, H, W, 3] uint8, may be memory-mapped
     median: np.ndarray  # [H, W, 3] uint8 temporal median
     motion: np.ndarray  # [H, W] float32 blurred temporal standard deviation, colours in 0..1
+    valid: np.ndarray | None = None  # [H, W] bool: pixels that show anything; None where all do
 
     def moving(self, threshold: float) -> np.ndarray:
         """[H, W] bool: where the deviation exceeds the threshold, and the noise of this camera."""
-        return self.motion > max(threshold, NOISE_FACTOR * float(np.percentile(self.motion, QUIET)))
+        seen = self.motion if self.valid is None else self.motion[self.valid]
+        moving = self.motion > max(threshold, NOISE_FACTOR * float(np.percentile(seen, QUIET)))
+        return moving if self.valid is None else moving & self.valid
 
     def median_weight(self, threshold: float, agreement: float) -> np.ndarray:
         """[H, W] float: 0 where a pixel moves and fewer than the share ``agreement`` of its frames show the median.
@@ -62,16 +65,21 @@ class Video:
 
 
 class MovingPixels:
-    """The pixels of all training cameras, split into those that move and those that do not."""
+    """The pixels of all training cameras, split into those that move and those that do not.
+
+    Pixels that show nothing (``Video.valid``) are neither; there the static depth is zero, so that their camera has no
+    say in the hull.
+    """
 
     def __init__(self, videos: Sequence[Video], views: Sequence[StaticView], threshold: float):
         self.videos = videos
         self.cameras = CameraBatch([v.camera for v in videos])
         self.masks = [torch.from_numpy(v.moving(threshold)) for v in videos]
-        self.depths = [torch.from_numpy(v.depth) for v in views]
+        self.depths = [torch.from_numpy(_seen(v, view.depth, 0)) for v, view in zip(videos, views, strict=True)]
         self.moving = torch.cat([m.view(-1) for m in self.masks]).nonzero().squeeze(1)
         # Pixels beside moving ones are neither: a cell of the hull is several pixels wide.
-        self.still = torch.cat([(~_dilated(m)).view(-1) for m in self.masks]).nonzero().squeeze(1)
+        still = [_seen(v, (~_dilated(m)).numpy(), False) for v, m in zip(videos, self.masks, strict=True)]
+        self.still = torch.from_numpy(np.concatenate([s.reshape(-1) for s in still])).nonzero().squeeze(1)
         self.depth = torch.cat([d.view(-1) for d in self.depths])
         self.start = torch.tensor(np.cumsum([0] + [m.numel() for m in self.masks]))
         self.width = torch.tensor([m.shape[1] for m in self.masks])
@@ -90,6 +98,11 @@ class MovingPixels:
             rays = np.nonzero(which == index)[0]
             out[rays] = self.videos[index].rgb[steps[None, :], y[rays, None], x[rays, None]]
         return torch.from_numpy(out).float() / 255
+
+
+def _seen(video: Video, image: np.ndarray, otherwise: float) -> np.ndarray:
+    """``image`` [H, W] with ``otherwise`` where the camera shows nothing."""
+    return image if video.valid is None else np.where(video.valid, image, np.array(otherwise, image.dtype))
 
 
 def _dilated(mask: Tensor) -> Tensor:

@@ -1,6 +1,12 @@
 """The training stages: from the files of a scene to models and depth maps. File names are those of
-docs/architecture.md."""
+docs/architecture.md.
 
+Cameras and photos that COLMAP left out (``poses.allow_missing``) are absent from cameras.json and photos.json, and then
+train nothing. Pixels of undistorted images that have no source count nowhere.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +19,7 @@ from mixdepth.cameras.space import Space
 from mixdepth.errors import UserError
 from mixdepth.fields.static import StaticField, Tone
 from mixdepth.fields.storage import load_model, save_model
+from mixdepth.frames.masks import load_masks
 from mixdepth.frames.store import FrameStore, motion_map
 from mixdepth.io import read_npz, write_npz
 from mixdepth.progress import Progress
@@ -34,29 +41,46 @@ ASKED_PHOTOS = 6  # photos whose depth is compared with the cameras'; each is re
 def train_static(scene: "Scene", folder: Path, output: Path) -> None:
     """Train the static model on photos that train, or on the training cameras' medians, with COLMAP's sparse depth."""
     images = read_npz(folder / "static/set.npz")
-    names = sorted(images)
-    cameras = load_cameras(folder / ("photos.json" if scene.photos else "cameras.json"))
+    group = "photos" if scene.photos else "cameras"
+    cameras = load_cameras(folder / f"{group}.json")
+    names = with_pose(sorted(images), cameras, group)
     options = from_mapping(StaticOptions, scene.options["static"])
-    chosen = [cameras[name] for name in names]
-    data = ImageSet([images[name] for name in names], chosen)
-    sparse = photo_sparse(folder, names, scene.train_photos) if scene.photos else camera_sparse(folder, names)
+    valid = load_masks(folder / "lenses.json", group, cameras, names)
+    data = ImageSet([images[name] for name in names], [cameras[name] for name in names], valid=valid)
+    sparse = photo_sparse(folder, names) if scene.photos else camera_sparse(folder, names)
     space = SpaceMap(Space.load(folder / "space.json"))
     field = train_static_field(data, sparse, space, options, f"static {scene.name}")
     save_model(output, {"images": names, "samples": options.samples, "options": asdict(options)}, static=field)
 
 
+def with_pose(names: Sequence[str], cameras: Mapping[str, Camera], group: str) -> list[str]:
+    """Those of ``names`` that have a camera; the others are named in the log.
+
+    Raises:
+        UserError: none has.
+    """
+    if missing := [name for name in names if name not in cameras]:
+        print(f"{group} without a pose, left out: {', '.join(missing)}", file=sys.stderr)
+    if len(missing) == len(names):
+        raise UserError(f"{group}.json: none of {', '.join(names)} has a pose, so there is nothing to train on")
+    return [name for name in names if name in cameras]
+
+
 def camera_sparse(folder: Path, names: list[str]) -> SparseRays:
-    """Sparse COLMAP depth of the video cameras ``names``, which become cameras 0, 1, ..."""
+    """Sparse COLMAP depth of the video cameras ``names``, which become cameras 0, 1, ...
+
+    None of it is of movers: what moves in a video is masked before its key points are matched.
+    """
     parts = [read_npz(folder / f"colmap_depth/{name}.npz") for name in names]
     index = np.concatenate([np.full(len(part["z"]), i) for i, part in enumerate(parts)])
     return _sparse(index, *(np.concatenate([part[key] for part in parts]) for key in ("uv", "z", "sigma")))
 
 
-def photo_sparse(folder: Path, names: list[str], train_photos: list[str]) -> SparseRays:
-    """Sparse COLMAP depth of the photos ``names``; the file counts them as ``train_photos``, sorted."""
+def photo_sparse(folder: Path, names: list[str]) -> SparseRays:
+    """Sparse COLMAP depth of the photos ``names``, which become cameras 0, 1, ..."""
     part = read_npz(folder / "colmap_depth/photos.npz")
-    place = {stem: names.index(stem) for stem in train_photos if stem in names}
-    index = np.array([place.get(stem, -1) for stem in sorted(train_photos)], dtype=np.int64)[part["image"].astype(int)]
+    place = [names.index(stem) if stem in names else -1 for stem in part["names"].tolist()]
+    index = np.array(place, dtype=np.int64)[part["image"].astype(int)]
     keep = index >= 0
     return _sparse(index[keep], part["uv"][keep], part["z"][keep], part["sigma"][keep])
 
@@ -71,21 +95,29 @@ def _sparse(index: np.ndarray, uv: np.ndarray, z: np.ndarray, sigma: np.ndarray)
 
 
 def extract_depth(scene: "Scene", folder: Path, output: Path) -> None:
-    """Write ``<camera>.npz`` (depth, confidence: [H, W] float32) for every training camera, never for a held-out one.
+    """Write ``<camera>.npz`` (depth, confidence: [H, W] float32) for every training camera, never for a held-out one;
+    [0, 0] for one without a pose.
 
     Confidence asks all training cameras, and about ``ASKED_PHOTOS`` of the photos that the static model learnt from.
     """
     header, field, _ = load_model(folder / "static/model.safetensors")
     space = SpaceMap(Space.load(folder / "space.json"))
     cameras = load_cameras(folder / "cameras.json")
+    names = with_pose(scene.train_cameras, cameras, "cameras")
     others = load_cameras(folder / "photos.json") if scene.photos else {}
-    photos = [others[name] for name in header["images"] if name in others]
-    asked = [cameras[name] for name in scene.train_cameras] + photos[:: max(1, len(photos) // ASKED_PHOTOS)]
+    photos = [name for name in header["images"] if name in others]
+    photos = photos[:: max(1, len(photos) // ASKED_PHOTOS)]
+    asked = [cameras[name] for name in names] + [others[name] for name in photos]
+    valid = load_masks(folder / "lenses.json", "cameras", cameras, names)
+    valid += load_masks(folder / "lenses.json", "photos", others, photos)
     torch.set_num_threads(scene.options["static"]["threads"])
     views = render_views(field, space, asked, header["samples"], f"static depth {scene.name}")
-    for index, name in enumerate(scene.train_cameras):
-        arrays = {"depth": views[index].depth, "confidence": confidence(index, asked, views)}
-        write_npz(output / f"{name}.npz", arrays)
+    for name in scene.train_cameras:
+        depth = trust = np.zeros((0, 0), np.float32)
+        if name in names:
+            index = names.index(name)
+            depth, trust = views[index].depth, confidence(index, asked, views, valid)
+        write_npz(output / f"{name}.npz", {"depth": depth, "confidence": trust})
 
 
 def render_views(
@@ -103,8 +135,9 @@ def render_views(
 def train_dynamic(scene: "Scene", variant: str, folder: Path, output: Path) -> None:
     """Train one variant: its static branch (or the inherited one), then the dynamic branch in front of it."""
     cameras = load_cameras(folder / "cameras.json")
-    names = scene.train_cameras
-    videos = [_video(folder, name, cameras[name]) for name in names]
+    names = with_pose(scene.train_cameras, cameras, "cameras")
+    masks = load_masks(folder / "lenses.json", "cameras", cameras, names)
+    videos = [_video(folder, name, cameras[name], valid) for name, valid in zip(names, masks, strict=True)]
     if len({len(video.rgb) for video in videos}) > 1:
         counts = ", ".join(f"{name} {len(video.rgb)}" for name, video in zip(names, videos, strict=True))
         raise UserError(f"{folder}/frames: the cameras have different numbers of frames ({counts}); delete the folder")
@@ -116,29 +149,19 @@ def train_dynamic(scene: "Scene", variant: str, folder: Path, output: Path) -> N
     if variant == "inherited":
         static = _inherit(folder, space, videos, options, label)
     else:
-        sparse = _still(camera_sparse(folder, names), videos, options) if variant == "colmap" else None
+        sparse = camera_sparse(folder, names) if variant == "colmap" else None
         depth = [_depth_map(folder, name) for name in names] if variant == "distilled" else None
         weight = [v.median_weight(options.moving_threshold, section["median_agreement"]) for v in videos]
-        data = ImageSet([v.median for v in videos], [v.camera for v in videos], weight, depth)
+        data = ImageSet([v.median for v in videos], [v.camera for v in videos], weight, depth, masks)
         static = train_static_field(data, sparse, space, branch, f"{label}, static branch")
     dynamic = train_dynamic_field(videos, static, space, options, f"{label}, dynamic branch")
     header = {"cameras": names, "variant": variant, "samples": options.samples, "options": asdict(options)}
     save_model(output, header, static=static, dynamic=dynamic)
 
 
-def _video(folder: Path, name: str, camera: Camera) -> Video:
+def _video(folder: Path, name: str, camera: Camera, valid: np.ndarray | None) -> Video:
     store = FrameStore.open(folder / "frames" / name)
-    return Video(camera, store.rgb, np.asarray(store.median), motion_map(np.asarray(store.std)))
-
-
-def _still(sparse: SparseRays, videos: list[Video], options: DynamicOptions) -> SparseRays:
-    """The sparse depths that do not lie on moving pixels: a point of a mover is no static geometry."""
-    keep = torch.ones(len(sparse), dtype=torch.bool)
-    for index, video in enumerate(videos):
-        mine = sparse.camera == index
-        column, row = sparse.uv[mine].long().unbind(-1)
-        keep[mine] = ~torch.from_numpy(video.moving(options.moving_threshold))[row, column]
-    return SparseRays(sparse.camera[keep], sparse.uv[keep], sparse.z[keep], sparse.sigma[keep])
+    return Video(camera, store.rgb, np.asarray(store.median), motion_map(np.asarray(store.std)), valid)
 
 
 def _depth_map(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -155,6 +178,7 @@ def _inherit(folder: Path, space: SpaceMap, videos: list[Video], options: Dynami
     with torch.no_grad():
         for index, (video, view) in enumerate(zip(videos, views, strict=True)):
             still = ~video.moving(options.moving_threshold) & (view.opacity > 0.9)
+            still = still if video.valid is None else still & video.valid
             gain, offset = fit_tone(view.rgb[still], video.median[still].astype(np.float32) / 255)
             static.tone.gain[index] = torch.from_numpy(np.log(gain)).float()
             static.tone.offset[index] = torch.from_numpy(offset).float()

@@ -87,7 +87,7 @@ def train_static_field(
         if field.density_grid.planes.shape[-1] != resolution:
             resize_grids(field, optimiser, resolution)
         samples = growth(step, options.steps, options.start_samples, options.samples)
-        index = torch.randint(len(data), (rays,), generator=generator)
+        index = data.draw(rays, generator)
         loss, error, used = _step_loss(field, data, sparse, space, options, index, samples, generator)
         if step % TV_EVERY == 0 and options.total_variation > 0:
             loss = loss + TV_EVERY * options.total_variation * roughness(field)
