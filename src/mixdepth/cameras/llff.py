@@ -1,54 +1,44 @@
 """LLFF's poses_bounds.npy. Its conventions exist only here.
 
 A row holds 17 float64: a row-major 3x5 matrix [R | t | h, w, f] and near, far (Mildenhall et al. 2019, LLFF's README).
-R's columns are the camera's down, right and backwards axes in the world, t its centre; h, w, f are in pixels.
+R's columns are the camera's down, right and backwards axes in the world, t its centre; h, w, f are in pixels. The
+principal point is in the middle.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from mixdepth.cameras.camera import Camera
+from mixdepth.cameras.posed import Posed, make_lens, pose, rotation_matrix
 from mixdepth.errors import UserError
 from mixdepth.io import write_npy
 
-ASPECT_TOLERANCE = 0.01  # relative difference of the file's and the images' aspect
-ROTATION_TOLERANCE = 1e-3  # largest entry of R^T R - I (published files are rounded to float32 or worse)
 
-
-def read_poses_bounds(
-    path: Path, sizes: Mapping[str, tuple[int, int]]
-) -> tuple[dict[str, Camera], dict[str, tuple[float, float]]]:
-    """Read the cameras and depth bounds of ``sizes``' names, whose sorted order is the order of the rows.
-
-    Args:
-        path: the poses_bounds.npy.
-        sizes: camera name to (width, height) of its original image, pixels. Where the file was made at another size
-            of the same aspect the focal length is scaled, per axis.
+def read_poses_bounds(path: Path, names: Iterable[str]) -> dict[str, Posed]:
+    """Read the cameras of ``names``, whose sorted order is the order of the rows.
 
     Returns:
-        cameras (at the original size, principal point in the middle) and (near, far) in world units, by name.
+        by name: lens (at the file's size), pose, and (near, far) in world units.
 
     Raises:
         UserError: a file that is missing, of the wrong shape or type, with the wrong number of rows, or a row that is
-            not finite, not a rotation, of another aspect than the image, or whose bounds are not 0 < near < far.
+            not finite, not a rotation, or whose bounds are not 0 < near < far.
     """
-    names = sorted(sizes)
-    rows = _load(path, names)
-    cameras, bounds = {}, {}
-    for number, (name, row) in enumerate(zip(names, rows, strict=True)):
+    names = sorted(names)
+    found = {}
+    for number, (name, row) in enumerate(zip(names, _load(path, names), strict=True)):
         where = f"{path}: row {number} (camera {name})"
         if not np.isfinite(row).all():
             raise UserError(f"{where}: not finite: {row.tolist()}. Expected 17 finite numbers; make the file again.")
-        cameras[name] = _camera(where, row[:15].reshape(3, 5), sizes[name])
         near, far = map(float, row[15:])
         if not 0 < near < far:
             raise UserError(
                 f"{where}: near {near:g}, far {far:g}; expected 0 < near < far. Correct the last two columns."
             )
-        bounds[name] = (near, far)
-    return cameras, bounds
+        found[name] = _camera(where, row[:15].reshape(3, 5), (near, far))
+    return found
 
 
 def _load(path: Path, names: Sequence[str]) -> np.ndarray:
@@ -60,7 +50,7 @@ def _load(path: Path, names: Sequence[str]) -> np.ndarray:
         raise UserError(
             f"{path}: file not found; {advice}. Correct `poses.path`, or set `poses.source: colmap`."
         ) from None
-    except (ValueError, OSError, EOFError) as error:
+    except Exception as error:  # of a damaged header NumPy raises whatever Python's own parser does
         raise UserError(f"{path}: cannot be read ({error}); {advice}, without pickled objects.") from None
     if not isinstance(rows, np.ndarray) or rows.dtype.kind not in "fiu":
         raise UserError(f"{path}: holds {getattr(rows, 'dtype', type(rows).__name__)}; {advice}.")
@@ -75,28 +65,21 @@ def _load(path: Path, names: Sequence[str]) -> np.ndarray:
     return rows.astype(np.float64)
 
 
-def _camera(where: str, matrix: np.ndarray, size: tuple[int, int]) -> Camera:
-    """A row's [3, 5] matrix as a camera of an image of ``size`` = (width, height)."""
-    rotation, centre, (height, width, focal) = matrix[:, :3], matrix[:, 3], matrix[:, 4]
-    if np.abs(rotation.T @ rotation - np.eye(3)).max() > ROTATION_TOLERANCE or np.linalg.det(rotation) < 0:
-        fault = "mirrored" if np.linalg.det(rotation) < 0 else "not orthonormal"
-        raise UserError(
-            f"{where}: its rotation is {fault}. Expected the columns down, right, backwards as unit vectors at right "
-            "angles; was the file made in another convention?"
-        )
+def _camera(where: str, matrix: np.ndarray, bounds: tuple[float, float]) -> Posed:
+    """A row's [3, 5] matrix as a camera."""
+    height, width, focal = matrix[:, 4]
     if min(height, width, focal) <= 0:
         raise UserError(
             f"{where}: h {height:g}, w {width:g}, f {focal:g}; expected positive pixels. Make the file again."
         )
-    sx, sy = size[0] / width, size[1] / height
-    if abs(sx / sy - 1) > ASPECT_TOLERANCE:
-        raise UserError(
-            f"{where}: made for images of {width:g}x{height:g} pixels, but the image is {size[0]}x{size[1]}, which is "
-            "another aspect. Expected the same picture at any size; use uncropped images, or the file made from these."
-        )
-    c2w = np.eye(4)
-    c2w[:3] = np.stack([rotation[:, 1], rotation[:, 0], -rotation[:, 2], centre], axis=1)
-    return Camera(size[0], size[1], focal * sx, focal * sy, size[0] / 2, size[1] / 2, c2w)
+    advice = (
+        "Expected the columns down, right, backwards as unit vectors at right angles; was the file made in another "
+        "convention?"
+    )
+    down, right, backwards = rotation_matrix(where, matrix[:, :3], advice).T
+    values = {"fx": focal, "fy": focal, "cx": width / 2, "cy": height / 2}
+    lens = make_lens(where, (round(width), round(height)), values, ("PINHOLE",))
+    return Posed(lens, pose(np.stack([right, down, -backwards], axis=1), matrix[:, 3]), bounds)
 
 
 def write_poses_bounds(path: Path, cameras: Mapping[str, Camera], bounds: Mapping[str, tuple[float, float]]) -> None:

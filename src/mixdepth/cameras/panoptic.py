@@ -4,59 +4,58 @@ Each file holds w, h (pixels) and, per frame t and camera c, ``cam_id[t][c]``, `
 OpenCV).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from mixdepth.cameras.camera import Camera
+from mixdepth.cameras.posed import Posed, inverse_pose, make_lens, numbers, read_object, rotation_matrix
 from mixdepth.errors import UserError
-from mixdepth.io import read_json
 
 FILES = ("train_meta.json", "test_meta.json")
 KEYS = ("w", "h", "k", "w2c", "cam_id")
 
 
-def read_panoptic(folder: Path, names: Iterable[str], sizes: Mapping[str, tuple[int, int]]) -> dict[str, Camera]:
-    """Read the cameras ``names`` (camera id 3 is ``cam03``).
-
-    Args:
-        folder: where the two files are.
-        names: the cameras wanted.
-        sizes: camera name to (width, height) of its original image, pixels; intrinsics are scaled to it.
+def read_panoptic(folder: Path) -> dict[str, Posed]:
+    """Read every camera of both files (camera id 3 is ``cam03``).
 
     Raises:
-        UserError: a missing file or key, a camera without a pose, a camera that moves, or numbers that are not finite
-            or not of the right shape.
+        UserError: a missing file or key, a camera that moves, or numbers that are not finite, not of the right shape
+            or not a rotation.
     """
-    found: dict[str, Camera] = {}
+    found: dict[str, Posed] = {}
     for file in FILES:
         path = Path(folder) / file
-        meta = read_json(path)
+        meta = read_object(path, f"the keys {', '.join(KEYS)} of PanopticSports")
         if absent := [key for key in KEYS if key not in meta]:
             raise UserError(
                 f"{path}: has no {', '.join(absent)}; expected the keys {', '.join(KEYS)} of PanopticSports."
             )
+        size = numbers(f"{path}: w and h", [meta["w"], meta["h"]], (2,))
         for name, k, w2c in _cameras(path, meta):
-            found[name] = Camera(int(meta["w"]), int(meta["h"]), k[0, 0], k[1, 1], k[0, 2], k[1, 2], np.linalg.inv(w2c))
-    names = sorted(names)
-    if missing := [name for name in names if name not in found]:
-        raise UserError(
-            f"{folder}: no pose for {', '.join(missing)}; {' and '.join(FILES)} have {', '.join(sorted(found))}. "
-            "Leave these cameras out (`cameras`) or correct `poses.path`."
-        )
-    return {name: found[name].resized(*sizes[name]) for name in names}
+            where = f"{path}: camera {name}"
+            values = {"fx": k[0, 0], "fy": k[1, 1], "cx": k[0, 2], "cy": k[1, 2]}
+            rotation = rotation_matrix(where, w2c[:3, :3], "Expected a rotation in w2c; download the file again.")
+            lens = make_lens(where, size, values, ("PINHOLE",))
+            found[name] = Posed(lens, inverse_pose(rotation, w2c[:3, 3]))
+    return found
 
 
 def _cameras(path: Path, meta: Mapping) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """(name, k [3, 3], w2c [4, 4]) of every camera of one file, taken from frame 0 and checked against the others."""
-    names = [f"cam{int(number):02d}" for number in meta["cam_id"][0]] if meta["cam_id"] else []
+    try:
+        ids = np.array(meta["cam_id"], dtype=np.int64)
+        frames, count = ids.shape
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UserError(f"{path}: cam_id: {error}; expected whole numbers [frames, cameras].") from None
+    if not frames:
+        raise UserError(f"{path}: cam_id has no frames; expected whole numbers [frames, cameras].")
     arrays = []
     for key, shape in (("k", (3, 3)), ("w2c", (4, 4))):
-        expected = (len(meta["cam_id"]), len(names), *shape)
+        expected = (frames, count, *shape)
         try:
             array = np.array(meta[key], dtype=np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise UserError(
                 f"{path}: {key}: {error}; expected numbers [frames, cameras, {shape[0]}, {shape[1]}]."
             ) from None
@@ -66,12 +65,11 @@ def _cameras(path: Path, meta: Mapping) -> Iterator[tuple[str, np.ndarray, np.nd
             )
         arrays.append(array)
     k, w2c = arrays
-    for number, name in enumerate(names):
+    for number in range(count):
+        name = f"cam{ids[0, number]:02d}"
         if not (np.isfinite(k[:, number]).all() and np.isfinite(w2c[:, number]).all()):
             raise UserError(f"{path}: camera {name}: its k or w2c is not finite; download the file again.")
-        if not (_still(k[:, number]) and _still(w2c[:, number])) or any(
-            ids[number] != meta["cam_id"][0][number] for ids in meta["cam_id"]
-        ):
+        if not (_still(k[:, number]) and _still(w2c[:, number])) or (ids[:, number] != ids[0, number]).any():
             raise UserError(f"{path}: camera {name} moves over time; only captures with fixed cameras can be used.")
         yield name, k[0, number], w2c[0, number]
 

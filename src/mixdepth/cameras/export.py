@@ -1,0 +1,98 @@
+"""Write the cameras in use as other programs read them, for the original images, and say what a format cannot hold."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from mixdepth.cameras.camera import Camera
+from mixdepth.cameras.colmap_model import write_colmap
+from mixdepth.cameras.lens import Lens
+from mixdepth.cameras.llff import write_poses_bounds
+from mixdepth.cameras.model import Model
+from mixdepth.cameras.transforms import write_transforms
+
+GRID = 33  # points along each side of the image, corners included, at which losses are measured
+
+
+def export_cameras(
+    lenses: Mapping[str, Mapping[str, Lens]],
+    c2w: Mapping[str, Mapping[str, np.ndarray]],
+    bounds: Mapping[str, Mapping[str, tuple[float, float]]],
+    images: Mapping[str, Mapping[str, str]],
+    folder: Path,
+    points: Model | None = None,
+) -> list[str]:
+    """Write poses_bounds.npy, transforms.json and colmap/ (binary and text) below ``folder``.
+
+    Args:
+        lenses, c2w, bounds: by group ("cameras", "photos") and name: lens of the original image, [4, 4] OpenCV camera
+            to world, (near, far) in world units.
+        images: by group and name, what COLMAP's model and transforms.json call the image.
+        points: points and tracks by the same names, original pixels.
+
+    Returns:
+        a line for each format that says how many pixels are lost at most, at which camera.
+    """
+    folder = Path(folder)
+    every = {
+        image: (lenses[group][name], c2w[group][name]) for group in images for name, image in images[group].items()
+    }
+    write_colmap(folder / "colmap", every, points)
+    write_transforms(folder / "transforms.json", every)
+    group = "cameras" if lenses["cameras"] else "photos"  # LLFF's rows have no names: one kind of image only
+    rows = {name: (lens, c2w[group][name]) for name, lens in lenses[group].items()}
+    cameras = {
+        name: Camera(lens.width, lens.height, *lens.focal, *lens.principal_point, pose)
+        for name, (lens, pose) in rows.items()
+    }
+    write_poses_bounds(folder / "poses_bounds.npy", cameras, bounds[group])
+    return [
+        _llff_line({name: lens for name, (lens, _) in rows.items()}),
+        "colmap: exact",
+        _transforms_line({image: lens for image, (lens, _) in every.items()}),
+    ]
+
+
+def llff_loss(lens: Lens) -> dict[str, float]:
+    """How far LLFF's camera (one focal length, principal point in the middle, no distortion) puts what a pixel sees
+    from that pixel: the largest distance over the image, in pixels, in all and for each cause alone."""
+    (fx, fy), principal = lens.focal, np.array(lens.principal_point)
+    middle, focal = np.array([lens.width, lens.height]) / 2, (fx + fy) / 2
+    uv = np.stack(np.meshgrid(np.linspace(0, lens.width, GRID), np.linspace(0, lens.height, GRID)), -1).reshape(-1, 2)
+    xy = lens.undistort(uv)
+    pinhole = xy * (fx, fy) + principal
+    shifts = {
+        "all": xy * focal + middle - uv,
+        "principal point": np.broadcast_to(middle - principal, uv.shape),
+        "fx and fy": xy * (focal - fx, focal - fy),
+        "distortion": pinhole - uv,
+    }
+    return {cause: float(np.nanmax(np.linalg.norm(shift, axis=1))) for cause, shift in shifts.items()}
+
+
+def _llff_line(lenses: Mapping[str, Lens]) -> str:
+    losses = {name: llff_loss(lens) for name, lens in lenses.items()}
+    worst = max(sorted(losses), key=lambda name: losses[name]["all"])
+    total, *parts = losses[worst].items()
+    if not total[1] > 1e-6:
+        return "poses_bounds.npy: exact"
+    causes = ", ".join(f"{cause} {pixels:.2g}" for cause, pixels in parts)
+    return (
+        f"poses_bounds.npy: off by up to {total[1]:.3g} pixels (camera {worst}: {causes}), because LLFF has one focal "
+        "length, a principal point in the middle and no distortion"
+    )
+
+
+def _transforms_line(lenses: Mapping[str, Lens]) -> str:
+    """nerfstudio reads one kind of lens per file, and of the polynomials those that OPENCV and OPENCV_FISHEYE have."""
+    if len({lens.is_fisheye for lens in lenses.values()}) > 1:
+        fisheye = sorted(name for name, lens in lenses.items() if lens.is_fisheye)
+        return (
+            f"transforms.json: exact; nerfstudio takes the fisheye lenses of {', '.join(fisheye)} for perspective ones"
+        )
+    if rational := sorted(
+        name for name, lens in lenses.items() if lens.model == "FULL_OPENCV" and any(lens.params[-2:])
+    ):
+        return f"transforms.json: exact; nerfstudio leaves out k5 and k6 of {', '.join(rational)}"
+    return "transforms.json: exact"

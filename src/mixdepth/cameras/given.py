@@ -1,0 +1,268 @@
+"""Given cameras: one door to every format that poses may come in, and the names by which they are found.
+
+A video camera ``cam01`` is what the file calls (the first of these that fits) "cameras/cam01.png", as we do; "cam01",
+an image in any folder or a table; "cam01/0001.png", by the folder; "1.jpg", by the number; "cam_1" or "int_cam01_img",
+by "cam" and the number. A photo is found by its folder and file name, its file name, or its stem.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mixdepth.cameras.calibration import read_calibration
+from mixdepth.cameras.colmap_model import read_colmap
+from mixdepth.cameras.lens import Lens
+from mixdepth.cameras.llff import read_poses_bounds
+from mixdepth.cameras.panoptic import read_panoptic
+from mixdepth.cameras.posed import Posed, Size, fit_lens
+from mixdepth.cameras.transforms import read_transforms
+from mixdepth.capture import camera_name
+from mixdepth.errors import UserError
+
+READERS: dict[str, Callable[[Path], list[tuple[str, Posed]]]] = {
+    "model": read_colmap,
+    "transforms": read_transforms,
+    "panoptic": lambda path: sorted(read_panoptic(path).items()),
+    "toml": read_calibration,
+}
+GROUPS = {"cameras": "camera", "photos": "photo"}
+OF_IMAGES = ("model", "transforms")  # sources whose names are those of images, so that a photo can have its own
+SAME = 1e-9  # largest difference of two poses that are one; of the extent of the translation, or of a rotation's entry
+LOOSE = 5  # the weakest way for a name to mean a camera: its number only
+Entries = Sequence[tuple[str, Posed]]
+
+
+@dataclass(frozen=True)
+class Given:
+    """Given cameras by group ("cameras", "photos") and name, at the size of the original images.
+
+    Attributes:
+        lenses, c2w: lens, and [4, 4] float64 OpenCV camera to world.
+        bounds: (near, far) in world units, of those for which the file has them.
+        unused: names in the file that nothing took.
+        notes: what the user should know, for the log.
+    """
+
+    lenses: dict[str, dict[str, Lens]]
+    c2w: dict[str, dict[str, np.ndarray]] = field(repr=False)
+    bounds: dict[str, dict[str, tuple[float, float]]]
+    unused: list[str]
+    notes: list[str]
+
+
+def read_given(
+    source: str,
+    path: Path,
+    sizes: Mapping[str, Mapping[str, Size]],
+    cameras: Iterable[str],
+    photos: Mapping[str, str],
+) -> Given:
+    """The given cameras of a capture.
+
+    Args:
+        source: ``poses.source``: llff, model, transforms, panoptic or toml.
+        path: the file or folder.
+        sizes: group to name to (width, height) of the original images, of the cameras and photos that are used.
+        cameras: every video camera of the scene, those that are left alone too (LLFF has rows for them).
+        photos: stem to file, of every photo that is used. Beside video cameras, a photo takes the pose of the camera
+            that has its stem for a name, unless the file has one for the photo itself.
+
+    Raises:
+        UserError: a file that is missing or wrong, a camera or photo without a pose, or an image of another aspect.
+    """
+    path = Path(path)
+    found, unused = _find(source, path, sizes, sorted(cameras), photos)
+    used = {group: {name: found[group][name] for name in sorted(sizes[group])} for group in GROUPS}
+    notes = [f"{path}: no video or photo for {', '.join(unused)}"] if unused else []
+    lenses: dict[str, dict[str, Lens]] = {group: {} for group in GROUPS}
+    for group, kind in GROUPS.items():
+        for name, posed in used[group].items():
+            where, (width, height) = f"{path}: {kind} {name}", sizes[group][name]
+            if not np.isfinite(posed.c2w).all():
+                raise UserError(f"{where}: its pose is not finite. Make the file again.")
+            lenses[group][name] = fit_lens(where, posed.lens, (width, height))
+            if cropped := _cropped(posed.lens, width, height):
+                notes.append(
+                    f"{where}: made for images of {posed.lens.width}x{posed.lens.height} pixels, scaled per axis to "
+                    f"{width}x{height}; if the image was cropped instead, this is off by up to {cropped:.0f} pixels"
+                )
+    return Given(
+        lenses,
+        {group: {name: posed.c2w for name, posed in used[group].items()} for group in GROUPS},
+        {group: {name: posed.bounds for name, posed in used[group].items() if posed.bounds} for group in GROUPS},
+        unused,
+        notes,
+    )
+
+
+def _find(
+    source: str,
+    path: Path,
+    sizes: Mapping[str, Mapping[str, Size]],
+    cameras: Sequence[str],
+    photos: Mapping[str, str],
+) -> tuple[dict[str, dict[str, Posed]], list[str]]:
+    """What the file has for every camera and photo, by group and name, and the names in it that nothing took."""
+    if source == "llff":
+        rows = read_poses_bounds(path, cameras or photos)
+        found, entries = {"cameras": rows if cameras else {}, "photos": {} if cameras else rows}, []
+    else:
+        entries = [(name, posed) for name, posed in READERS[source](path) if posed.c2w is not None]
+        found = {"cameras": _match_cameras(path, entries, cameras), "photos": {}}
+        if source in OF_IMAGES:
+            found["photos"] = _match_photos(path, entries, photos, cameras)
+        elif not cameras:
+            found["photos"] = _match_cameras(path, entries, photos)
+    names = [name for name, _ in entries]
+    if missing := sorted(set(sizes["cameras"]) - set(found["cameras"])):
+        raise UserError(
+            f"{path}: no pose for video camera {', '.join(missing)}; it has poses for{_listed(names) or ' nothing'}. "
+            "Use the file that belongs to these videos, leave cameras out (`cameras`), or name them as the file does."
+        )
+    # A photo without a pose of its own takes that of the video camera of its name.
+    found["photos"] = {stem: found["cameras"][stem] for stem in photos if stem in found["cameras"]} | found["photos"]
+    if missing := sorted(set(sizes["photos"]) - set(found["photos"])):
+        raise UserError(
+            f"{path}: photos without a pose: {', '.join(missing)}. A photo takes the pose of its own name, where "
+            f"the file has one (it has{_listed(names) or ' none'}), else that of the video camera of its name "
+            f"({_listed(cameras).strip() or 'there is none'}). Exclude them (`exclude_photos`), or use COLMAP "
+            "(`poses.source: colmap`)."
+        )
+    # By what they hold: several frames of one camera are one.
+    taken = {_content(posed) for group in found.values() for posed in group.values()}
+    return found, sorted({name for name, posed in entries if _content(posed) not in taken})
+
+
+def read_lenses(path: Path, sizes: Mapping[str, Size]) -> dict[str, Lens]:
+    """Known lenses (``poses.intrinsics``) of a transforms.json or a TOML calibration.
+
+    Args:
+        sizes: camera name to (width, height) of its original image.
+
+    Returns:
+        by name, at those sizes; cameras that the file does not have are left out.
+
+    Raises:
+        UserError: a file that is missing, wrong or of another kind, another aspect, or none of the cameras in it.
+    """
+    path = Path(path)
+    source = {".json": "transforms", ".toml": "toml"}.get(path.suffix.lower())
+    if source is None:
+        raise UserError(f"{path}: expected a transforms.json or a calibration (.toml) as `poses.intrinsics`.")
+    entries = [(name, Posed(posed.lens, None)) for name, posed in READERS[source](path)]
+    found = _match_cameras(path, entries, sizes)
+    if not found:
+        raise UserError(
+            f"{path}: has no lens of {', '.join(sorted(sizes))}; it has{_listed(name for name, _ in entries)}. "
+            "Name the cameras as the file does, or correct `poses.intrinsics`."
+        )
+    return {name: fit_lens(f"{path}: camera {name}", posed.lens, sizes[name]) for name, posed in sorted(found.items())}
+
+
+def _match_cameras(path: Path, entries: Entries, cameras: Iterable[str]) -> dict[str, Posed]:
+    """The entry of each of ``cameras`` that has one, by the rules at the top of this module.
+
+    Raises:
+        UserError: a camera is meant by entries that differ.
+    """
+    cameras = sorted(cameras)
+    parts = [_parts(name) for name, _ in entries]
+    numbers = [_number(camera) for camera in cameras]
+    found = {}
+    for camera in cameras:
+        strengths = [_strength(folders, stem, camera, cameras) for folders, stem in parts]
+        if numbers.count(_number(camera)) > 1:  # a number does not say which
+            strengths = [strength % LOOSE for strength in strengths]
+        best = min(strengths, default=None, key=lambda strength: strength or LOOSE + 1)
+        if best:
+            fitting = [entry for entry, strength in zip(entries, strengths, strict=True) if strength == best]
+            found[camera] = _only(path, f"camera {camera}", fitting)
+    return found
+
+
+def _strength(folders: Sequence[str], stem: str, camera: str, cameras: Sequence[str]) -> int:
+    """How well an entry's name means ``camera``: 1 best, ``LOOSE`` worst, 0 not at all."""
+    if stem == camera:
+        return 1 if folders[-1:] == ["cameras"] else 2
+    if stem in cameras:
+        return 0
+    numbered = [folder for folder in folders if _number(folder) is not None or folder in cameras]
+    if numbered:  # the folder is the camera, the stem its frame
+        return 3 if camera_name(numbered[-1]) == camera else LOOSE * _same_number(numbered[-1], camera)
+    return 4 if camera_name(stem) == camera else LOOSE * _same_number(stem, camera)
+
+
+def _parts(name: str) -> tuple[list[str], str]:
+    """Folders and stem of a file's name, which may have no suffix; both short enough for :func:`camera_name`."""
+    *folders, file = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..")] or [""]
+    stem = re.sub(r"\.[A-Za-z][A-Za-z0-9]{1,4}$", "", file)
+    return [folder[:255] for folder in folders], stem[:255]
+
+
+def _number(name: str) -> int | None:
+    """The number of a camera in ``name``: all of it, or what follows "cam" or "camera"."""
+    match = re.fullmatch("([0-9]+)", name) or re.search(r"(?<![a-z])cam(?:era)?[ _-]?([0-9]+)", name.lower())
+    return int(match[1]) if match else None
+
+
+def _same_number(name: str, camera: str) -> bool:
+    return _number(name) is not None and _number(name) == _number(camera)
+
+
+def _only(path: Path, what: str, fitting: Entries) -> Posed:
+    """The one of ``fitting``; several must be equal, as the frames of a camera that does not move are."""
+    first = fitting[0][1]
+    for name, posed in fitting[1:]:
+        if posed.lens != first.lens or not _same_pose(posed.c2w, first.c2w):
+            raise UserError(
+                f"{path}: {what} could be {fitting[0][0]} or {name}, which differ. Expected one pose per camera that "
+                "does not move: keep one of them, or name the cameras (`cameras`) as the file does."
+            )
+    return first
+
+
+def _content(posed: Posed) -> tuple[Lens, bytes]:
+    return posed.lens, posed.c2w.tobytes()
+
+
+def _same_pose(one: np.ndarray | None, two: np.ndarray | None) -> bool:
+    if one is None or two is None:
+        return one is two
+    return bool(np.abs(one - two).max() <= SAME * max(1.0, np.abs(one).max()))
+
+
+def _match_photos(path: Path, entries: Entries, photos: Mapping[str, str], cameras: Sequence[str]) -> dict[str, Posed]:
+    """The entry of each photo that has one: the same folder and file, else the same file, else the same stem. Frames
+    in a camera's folder are no photos."""
+    parts = [_parts(name) for name, _ in entries]
+    still = [
+        (folders, stem, entry)
+        for (folders, stem), entry in zip(parts, entries, strict=True)
+        if not any(_number(folder) is not None or folder in cameras for folder in folders)
+    ]
+    found = {}
+    for stem, file in photos.items():
+        folder, name = Path(file).parent.name, Path(file).name
+        by_stem = [(folders, entry) for folders, other, entry in still if other == stem]
+        by_file = [(folders, entry) for folders, entry in by_stem if re.split(r"[/\\]", entry[0])[-1] == name]
+        by_path = [(folders, entry) for folders, entry in by_file if folders[-1:] == [folder]]
+        if fitting := by_path or by_file or by_stem:
+            found[stem] = _only(path, f"photo {stem}", [entry for _, entry in fitting])
+    return found
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Names for a message, with a blank before them; the first forty where there are more."""
+    names = sorted(set(names))
+    shown = ", ".join(names[:40]) + (f" and {len(names) - 40} more" if len(names) > 40 else "")
+    return f" {shown}" if names else ""
+
+
+def _cropped(lens: Lens, width: int, height: int) -> float:
+    """How many pixels an image lacks that the lens's image, scaled alike along both axes, has; 0 if by rounding."""
+    scale = max(width / lens.width, height / lens.height)
+    excess = max(lens.width * scale - width, lens.height * scale - height)
+    return excess if excess > 1 else 0.0
