@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mixdepth.capture import find_photos, find_videos
+from mixdepth.capture import find_photos, find_videos, images_in
 from mixdepth.errors import UserError
 
 
@@ -87,6 +87,37 @@ def test_two_photos_of_one_stem_are_refused_by_name_unless_excluded(tmp_path):
     with pytest.raises(UserError, match=r"a\.jpg and .*a\.png are both photo a"):
         find_photos(tmp_path, "photos", None, [])
     assert find_photos(tmp_path, "photos", None, ["a"]) == {}
+
+
+def test_photos_that_cannot_be_read_are_refused_with_commands_rather_than_skipped(tmp_path):
+    touch(tmp_path / "photos/IMG 1.HEIC", tmp_path / "photos/b.jpg", tmp_path / "photos/c.txt")
+    commands = r"`heif-convert 'IMG 1\.HEIC' 'IMG 1\.jpg'`, `sips .*`magick mogrify -format jpg \*\.HEIC`"
+    with pytest.raises(UserError, match=rf"IMG 1\.HEIC: images of the kind \.HEIC are not read.*{commands}"):
+        find_photos(tmp_path, "photos", None, [])
+    assert find_photos(tmp_path, "photos", None, ["IMG 1"]) == {"b": str(tmp_path / "photos/b.jpg")}
+    with pytest.raises(UserError, match=r"d\.dng: .*not read.*darktable-cli d\.dng d\.jpg"):
+        find_photos(tmp_path, "photos", ["d.dng"], [])
+
+
+def test_a_photo_that_lies_there_converted_too_is_not_refused(tmp_path):
+    touch(tmp_path / "photos/a.heic", tmp_path / "photos/a.jpg", tmp_path / "photos/b.CR2", tmp_path / "photos/b.PNG")
+    assert list(find_photos(tmp_path, "photos", None, [])) == ["a", "b"]
+
+
+def test_a_folder_of_frames_that_cannot_be_read_is_a_camera_and_not_overlooked(tmp_path):
+    folder = tmp_path / "videos/cam00"
+    touch(folder / "1.heic", folder / "2.heic")
+    assert find_videos(tmp_path, "videos", None) == {"cam00": str(folder)}
+    with pytest.raises(UserError, match=r"1\.heic: .*not read"):
+        images_in(folder)
+    touch(folder / "1.jpg", folder / "2.jpg", folder / ".3.jpg")
+    assert images_in(folder) == [folder / "1.jpg", folder / "2.jpg"]
+
+
+@pytest.mark.parametrize("suffix", [".mts", ".M2TS", ".mpg", ".3gp", ".mxf"])
+def test_containers_of_camcorders_are_videos(tmp_path, suffix):
+    touch(tmp_path / f"videos/cam00{suffix}")
+    assert list(find_videos(tmp_path, "videos", None)) == ["cam00"]
 
 
 def test_finding_a_capture_needs_the_standard_library_only():

@@ -4,13 +4,28 @@ Standard library only: the Snakefile asks at every start, before any heavy packa
 """
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mixdepth.errors import UserError
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"})
+VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mts", ".m2ts", ".mpg", ".3gp", ".mxf"})
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
+
+# Kinds of images that are not read -> commands that convert one, or all of a folder.
+_HEIF = (
+    "heif-convert {name} {converted}",
+    "sips -s format jpeg {name} --out {converted}",
+    "magick mogrify -format jpg *{suffix}",
+)
+_RAW = ("darktable-cli {name} {converted}", *_HEIF[1:])
+_OTHER = ("magick mogrify -format png *{suffix}",)
+CONVERSIONS = {
+    **dict.fromkeys((".heic", ".heif", ".hif"), _HEIF),
+    **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"), _RAW),
+    **dict.fromkeys((".tif", ".tiff", ".webp", ".bmp", ".avif", ".jp2", ".jxl", ".exr"), _OTHER),
+}
 
 
 def camera_name(name: str) -> str:
@@ -59,12 +74,49 @@ def find_photos(data: Path, folder: str, files: Sequence[str] | None, exclude: S
         stem -> path, sorted by stem.
 
     Raises:
-        UserError: two photos have the same stem.
+        UserError: two photos have the same stem, or one is of a kind that is not read (HEIC, camera raw, ...).
     """
     parent = Path(data) / folder
-    paths = _visible(parent) if files is None else [parent / name for name in files]
-    photos = [(path.stem, path) for path in paths if files is not None or _is_image(path)]
-    return _unique([(stem, path) for stem, path in photos if stem not in set(exclude)], "photo")
+    paths = images_in(parent, exclude) if files is None else [parent / name for name in files]
+    photos = [(path.stem, path) for path in paths if path.stem not in set(exclude)]
+    for _, path in photos:
+        refuse_unread_kind(path)
+    return _unique(photos, "photo")
+
+
+def images_in(folder: Path, exclude: Sequence[str] = ()) -> list[Path]:
+    """The images of a folder by name, without the hidden ones and those whose stem is in ``exclude``.
+
+    Raises:
+        UserError: one is of a kind that is not read (HEIC, camera raw, ...), unless it lies there converted as well.
+    """
+    paths = [path for path in _visible(folder) if path.stem not in set(exclude)]
+    images = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]
+    stems = {path.stem for path in images}
+    for path in paths:
+        if path.stem not in stems:
+            refuse_unread_kind(path)
+    return images
+
+
+def refuse_unread_kind(path: Path, kind: str | None = None) -> None:
+    """Raise the :class:`UserError` for an image of a kind that is not read, with commands that convert it.
+
+    Args:
+        path: the image.
+        kind: the suffix that its content should have; None where the name tells.
+    """
+    path = Path(path)
+    suffix = kind or path.suffix
+    if suffix.lower() not in CONVERSIONS:
+        return
+    names = {"name": shlex.quote(path.stem + suffix), "converted": shlex.quote(f"{path.stem}.jpg"), "suffix": suffix}
+    commands = ", ".join(f"`{command.format(**names)}`" for command in CONVERSIONS[suffix.lower()])
+    renamed = f", which this file holds whatever its name says. Rename it to {names['name']}" if kind else ""
+    raise UserError(
+        f"{path}: images of the kind {suffix} are not read{renamed}. Convert it to JPEG or PNG, in {path.parent} with "
+        f"one of: {commands}."
+    )
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -73,13 +125,11 @@ def _visible(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-
-
 def _is_camera(path: Path) -> bool:
     if path.is_dir():
-        return any(map(_is_image, path.iterdir()))
+        # Also images of a kind that is not read: who reads the folder says so.
+        kinds = IMAGE_SUFFIXES | CONVERSIONS.keys()
+        return any(entry.suffix.lower() in kinds for entry in _visible(path))
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 

@@ -1,61 +1,156 @@
 """Look at a capture before anything is computed, and refuse what cannot work, by name."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-
-from PIL import Image
 
 from mixdepth.errors import UserError
 from mixdepth.frames.decode import frame_files, open_video
+from mixdepth.frames.images import image_size
+from mixdepth.frames.timing import Timeline, Track, first_decoded, read_track
+
+# Transfer characteristics of high dynamic range (ITU-T H.273: SMPTE ST 2084 and ARIB STD-B67).
+HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
 
-def probe_capture(cameras: Mapping[str, Path], photos: Mapping[str, Path], selection: Mapping) -> dict:
-    """Sizes and numbers of frames of a capture.
+def probe_capture(
+    cameras: Mapping[str, Path], photos: Mapping[str, Path], selection: Mapping, known: Collection[str] = ()
+) -> dict:
+    """What a capture consists of.
 
     Args:
-        cameras: camera name -> video file or folder of images.
+        cameras: camera name -> video file or folder of images, of all cameras in use.
         photos: stem -> image file.
-        selection: ``{"start", "count", "step"}``, the frames to use (key ``frames`` of the configuration).
+        selection: ``{"start", "count", "step", "fps", "offsets"}``, key ``frames`` of the configuration.
+        known: cameras of the capture, also those not in use, whose offsets change nothing.
 
     Returns:
-        ``{"cameras": {name: {path, width, height, frames, fps}}, "photos": {stem: {path, width, height}}}``, sorted by
-        name; sizes in original pixels, ``frames`` of the whole video or folder, ``fps`` None for a folder.
+        ``{"cameras": {name: see probe_camera}, "photos": {stem: {path, width, height}}, "fps", "notes"}``, sorted by
+        name; sizes of the upright image in original pixels; ``fps`` the common rate, None where no camera has one;
+        ``notes`` sentences about what was found and what it means.
 
     Raises:
-        UserError: something is missing, unreadable, of unequal size within one folder, or too short; or there is
-            nothing to hold out.
+        UserError: something is missing, unreadable, of unequal size within one folder, cut short or too short; or
+            there is nothing to hold out.
     """
     _check_number(len(cameras), len(photos))
-    found = {
-        "cameras": {name: _probe_camera(Path(path)) for name, path in sorted(cameras.items())},
-        "photos": {stem: _probe_photo(Path(path)) for stem, path in sorted(photos.items())},
+    paths = {name: Path(path) for name, path in sorted(cameras.items())}
+    timeline = Timeline.of(paths, selection, known)
+    found = {name: _look(path) for name, path in paths.items()}
+    sizes = {stem: _photo_size(Path(path)) for stem, path in sorted(photos.items())}
+    if found:
+        _check_lengths(paths, {name: camera.track for name, camera in found.items()}, timeline)
+    return {
+        "cameras": {name: camera.facts for name, camera in found.items()},
+        "photos": {stem: {"path": str(photos[stem]), "width": w, "height": h} for stem, (w, h) in sizes.items()},
+        "fps": timeline.fps,
+        "notes": [
+            *timeline.notes,
+            *(f"{name}: {note}" for name, camera in found.items() for note in camera.notes),
+            *_mixed("cameras", {n: (c.facts["width"], c.facts["height"]) for n, c in found.items()}),
+            *_mixed("photos", sizes),
+        ],
     }
-    if cameras:
-        _check_lengths(found["cameras"], selection)
-    return found
 
 
-def selected_frames(total: int, selection: Mapping) -> range:
-    """The indices that ``selection`` = ``{"start", "count", "step"}`` takes from ``total`` frames.
+def probe_camera(path: Path) -> dict:
+    """What one camera recorded, from the packets of its video and the first frame, or from the headers of its images.
+
+    Returns:
+        ``path``; ``width`` and ``height`` of the upright picture; ``frames`` of the whole video or folder; ``fps`` as
+        the header says and ``seconds`` (both None for a folder); ``variable``, whether the rate is; ``codec``;
+        ``bits`` per channel; ``rotation``, degrees clockwise that make the stored picture upright. JSON-ready.
 
     Raises:
-        UserError: there are not that many frames.
+        UserError: missing, unreadable, without frames, of unequal size (folder) or not upright by quarter turns.
     """
-    needed = _needed(selection)
-    if needed > total:
-        raise UserError(f"frames: {_in_words(selection)} needs {needed} frames, there are {total}")
-    start, step = selection["start"], selection["step"]
-    return range(start, total, step) if selection["count"] is None else range(start, needed, step)
+    return _look(Path(path)).facts
 
 
-def _needed(selection: Mapping) -> int:
-    """Frames that a video must have for ``selection``."""
-    return selection["start"] + ((selection["count"] or 1) - 1) * selection["step"] + 1
+@dataclass(frozen=True)
+class _Camera:
+    facts: dict
+    track: Track
+    notes: list[str]
 
 
-def _in_words(selection: Mapping) -> str:
-    return "start {start}, count {count}, step {step}".format(**{**selection, "count": selection["count"] or "null"})
+def _look(path: Path) -> _Camera:
+    track = read_track(path)
+    picture, notes = _folder_picture(path) if path.is_dir() else _video_picture(path)
+    seconds = None if track.times is None else round(float(track.times[-1]) + (track.spacing or 0), 3)
+    facts = {
+        "path": str(path),
+        "width": picture["width"],
+        "height": picture["height"],
+        "frames": track.frames,
+        "fps": track.rate,
+        "variable": track.variable,
+        "seconds": seconds,
+        **{key: picture[key] for key in ("codec", "bits", "rotation")},
+    }
+    if track.variable:
+        notes.append("its frame rate varies: of its frames the one nearest in time is taken.")
+    if track.missing:
+        whole = track.frames + track.missing
+        notes.append(f"the file is cut short or damaged: of its {whole} frames the first {track.frames} can be used.")
+    if facts["width"] % 2 or facts["height"] % 2:
+        notes.append(f"{facts['width']}x{facts['height']} is an odd size: videos repeat the last row or column.")
+    return _Camera(facts, track, notes)
+
+
+def _video_picture(path: Path) -> tuple[dict, list[str]]:
+    """Size, rotation and kind of the pictures of a video, and notes, from its first frame."""
+    with open_video(path) as (container, stream):
+        frame = next(filter(None, map(first_decoded, container.demux(stream))))
+        codec, ratio = stream.codec_context.codec.canonical_name, stream.sample_aspect_ratio
+    # PyAV counts counter-clockwise from -180 to 180, and cuts 89.99 down to 89.
+    tag = -frame.rotation % 360
+    rotation = round(tag / 90) * 90
+    if abs(tag - rotation) > 1:
+        raise UserError(
+            f"{path}: its rotation tag says {tag} degrees; expected 0, 90, 180 or 270. Export it again, upright."
+        )
+    rotation %= 360
+    width, height = (frame.height, frame.width) if rotation % 180 else (frame.width, frame.height)
+    notes = []
+    if frame.color_trc in HDR_TRANSFERS:
+        notes.append(f"high dynamic range ({HDR_TRANSFERS[frame.color_trc]}): its colours are taken as they are.")
+    if frame.interlaced_frame:
+        notes.append("it is interlaced: export it deinterlaced, or moving edges are combed.")
+    if ratio and ratio != 1:
+        notes.append(f"its pixels are not square ({ratio.numerator}:{ratio.denominator}): fx and fy differ.")
+    bits = frame.format.components[0].bits
+    return {"width": width, "height": height, "codec": codec, "bits": bits, "rotation": rotation}, notes
+
+
+def _folder_picture(folder: Path) -> tuple[dict, list[str]]:
+    """Size and kind of the images of a folder."""
+    files = frame_files(folder)
+    sizes = [image_size(file) for file in files]
+    usual = Counter(sizes).most_common(1)[0][0]
+    for file, size in zip(files, sizes, strict=True):
+        if size != usual:
+            raise UserError(
+                f"{file}: {size[0]}x{size[1]} pixels, expected {usual[0]}x{usual[1]} as most frames of {folder} have. "
+                "Export the frames of one camera at one size."
+            )
+    codec = "jpeg" if files[0].suffix.lower() in (".jpg", ".jpeg") else "png"
+    return {"width": usual[0], "height": usual[1], "codec": codec, "bits": 8, "rotation": 0}, []
+
+
+def _photo_size(path: Path) -> tuple[int, int]:
+    if not path.exists():
+        raise UserError(f"{path}: photo not found. Put it there or correct `photo_files`.")
+    return image_size(path, whole=True)
+
+
+def _mixed(what: str, sizes: Mapping[str, tuple[int, int]]) -> Iterable[str]:
+    """A note where not all are of one size."""
+    counts = Counter(sizes.values()).most_common()
+    if len(counts) > 1:
+        listed = ", ".join(f"{count} of {width}x{height}" for (width, height), count in counts)
+        yield f"{what} of different size: {listed}."
 
 
 def _check_number(cameras: int, photos: int) -> None:
@@ -71,85 +166,36 @@ def _check_number(cameras: int, photos: int) -> None:
         )
 
 
-def _probe_camera(path: Path) -> dict:
-    return {"path": str(path), **(_probe_folder(path) if path.is_dir() else _probe_video(path))}
-
-
-def _probe_video(path: Path) -> dict:
-    with open_video(path) as (container, stream):
-        if stream.codec_context.name == "vp8":
-            # VP8 puts frames that are never shown in packets of their own, so packets do not count.
-            frames = sum(1 for _ in container.decode(stream))
-        else:
-            packets = container.demux(stream)
-            frames = sum(1 for p in packets if p.size and not p.is_discard and not p.is_corrupt)
-        rate = stream.average_rate or stream.guessed_rate
-        size = {"width": stream.width, "height": stream.height}
-    if not frames or not all(size.values()):
-        raise UserError(f"{path}: a video without frames. Copy or export it again, or leave this camera out.")
-    return {**size, "frames": frames, "fps": float(rate) if rate else None}
-
-
-def _probe_folder(folder: Path) -> dict:
-    files = frame_files(folder)
-    sizes = [_image_size(file, whole=False) for file in files]
-    usual = Counter(sizes).most_common(1)[0][0]
-    for file, size in zip(files, sizes, strict=True):
-        if size != usual:
-            raise UserError(
-                f"{file}: {size[0]}x{size[1]} pixels, expected {usual[0]}x{usual[1]} as most frames of {folder} have. "
-                "Export the frames of one camera at one size."
-            )
-    return {"width": usual[0], "height": usual[1], "frames": len(files), "fps": None}
-
-
-def _probe_photo(path: Path) -> dict:
-    width, height = _image_size(path, whole=True)
-    return {"path": str(path), "width": width, "height": height}
-
-
-def _image_size(path: Path, whole: bool) -> tuple[int, int]:
-    """(width, height) from the header; with ``whole`` the pixels are read too, which finds a file cut short."""
-    try:
-        with Image.open(path) as image:
-            size = image.size
-            if whole:
-                # An eighth of the size is enough to notice, and several times faster (JPEG only; ignored by others).
-                image.draft("RGB", (size[0] // 8, size[1] // 8))
-                image.load()
-            return size
-    except FileNotFoundError:
-        raise UserError(f"{path}: photo not found. Put it there or correct `photo_files`.") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+def _check_lengths(paths: Mapping[str, Path], tracks: Mapping[str, Track], timeline: Timeline) -> None:
+    """Refuse videos that do not show the same moments, by their lengths on the common timeline."""
+    lengths = {name: timeline.length(name, track) for name, track in tracks.items()}
+    needed, shortest, longest = timeline.needed, min(lengths.values()), max(lengths.values())
+    if needed > longest:
         raise UserError(
-            f"{path}: cannot be read as an image ({error}). Copy or export it again, or remove it."
-        ) from None
-
-
-def _check_lengths(cameras: Mapping[str, dict], selection: Mapping) -> None:
-    counts = {name: camera["frames"] for name, camera in cameras.items()}
-    # The most frequent number; of several, the largest: who has less was cut.
-    usual = max(Counter(counts.values()).items(), key=lambda item: (item[1], item[0]))[0]
-    needed = _needed(selection)
-    if needed > max(counts.values()):
-        raise UserError(
-            f"frames: {_in_words(selection)} needs {needed} frames, but the longest video has {max(counts.values())}. "
+            f"frames: {timeline.selection} needs {needed} frames, but the longest video has {longest}. "
             "Choose a smaller `frames.start`, `frames.count` or `frames.step`."
         )
-    if selection["count"] is not None:
-        _refuse({name: n for name, n in counts.items() if n < needed}, cameras, max(usual, needed), needed)
-        return
-    shorter = {name: n for name, n in counts.items() if n < usual}
-    _refuse(shorter or {name: n for name, n in counts.items() if n > usual}, cameras, usual, None)
-
-
-def _refuse(wrong: Mapping[str, int], cameras: Mapping[str, dict], usual: int, needed: int | None) -> None:
-    if not wrong:
-        return
-    listed = ", ".join(f"{name} has {n} ({cameras[name]['path']})" for name, n in sorted(wrong.items()))
-    if needed is None:
-        shortest = min(camera["frames"] for camera in cameras.values())
-        mend = f"Trim the videos to the same moments, or set `frames.count` to use the first {shortest} of each"
+    fits = timeline.selectable(shortest)
+    # The most frequent number; of several, the largest: who has less was cut.
+    usual = max(Counter(lengths.values()).items(), key=lambda item: (item[1], item[0]))[0]
+    if timeline.count is None:
+        _refuse_cut(paths, tracks, fits)
+        shorter = [name for name, n in lengths.items() if n < usual]
+        wrong = shorter or [name for name, n in lengths.items() if n > usual]
+        mend = f"Trim the videos to the same moments, or set `frames.count` to {fits}: the first {shortest} of each"
     else:
-        mend = f"The selection needs {needed}: use whole videos, or set a smaller `frames.count`"
-    raise UserError(f"videos of different length: {listed}, expected {usual} frames as most others have. {mend}.")
+        wrong = [name for name, n in lengths.items() if n < needed]
+        usual = max(usual, needed)
+        mend = f"The selection needs {needed}: use whole videos, or set `frames.count` to {fits}, which all have"
+    if wrong:
+        listed = ", ".join(f"{name} has {lengths[name]} ({paths[name]})" for name in sorted(wrong))
+        raise UserError(f"videos of different length: {listed}, expected {usual} frames as most others have. {mend}.")
+
+
+def _refuse_cut(paths: Mapping[str, Path], tracks: Mapping[str, Track], fits: int) -> None:
+    for name, track in tracks.items():
+        if track.missing:
+            raise UserError(
+                f"{paths[name]}: cut short or damaged: of its {track.frames + track.missing} frames the first "
+                f"{track.frames} can be used. Copy or export it again, or set `frames.count` (all cameras have {fits})."
+            )
