@@ -5,8 +5,10 @@ rule structure_from_motion:
     input:
         references=references(lambda scene: scene.used_cameras),
         photos=photo_files(lambda scene: scene.photos),
+        lenses=known_lenses,
     output:
         expand("results/{{scene}}/sfm/{file}", file=COLMAP_FILES),
+        report="results/{scene}/sfm/report.json",
     log:
         "results/{scene}/logs/structure_from_motion.log",
     benchmark:
@@ -18,7 +20,7 @@ rule structure_from_motion:
         mem_mb=3000,
         runtime=120,
     params:
-        settings=settings("colmap"),
+        settings=settings("colmap", "poses.intrinsics", "poses.allow_missing"),
         version=STAGE_VERSIONS["cameras"],
     script:
         "../workflow/scripts/structure_from_motion.py"
@@ -36,6 +38,7 @@ rule cameras:
         cameras="results/{scene}/cameras.json",
         photos="results/{scene}/photos.json",
         lenses="results/{scene}/lenses.json",
+        world="results/{scene}/world.json",
     log:
         "results/{scene}/logs/cameras.log",
     benchmark:
@@ -47,7 +50,7 @@ rule cameras:
         mem_mb=1000,
         runtime=10,
     params:
-        settings=settings("poses", "scale", "photo_scale"),
+        settings=settings("poses.source", "poses.path", "world", "scale", "photo_scale"),
         version=STAGE_VERSIONS["cameras"],
     script:
         "../workflow/scripts/cameras.py"
@@ -60,8 +63,10 @@ rule triangulate:
         lenses="results/{scene}/lenses.json",
         references=references(lambda scene: scene.train_cameras),
         images=photo_files(lambda scene: scene.train_photos),
+        ladder=ladder,
     output:
         expand("results/{{scene}}/sparse/{file}", file=COLMAP_FILES),
+        report="results/{scene}/cameras_report.json",
     log:
         "results/{scene}/logs/triangulate.log",
     benchmark:
@@ -73,10 +78,39 @@ rule triangulate:
         mem_mb=3000,
         runtime=120,
     params:
-        settings=settings("colmap"),
+        settings=settings("colmap", "poses.source"),
         version=STAGE_VERSIONS["cameras"],
     script:
         "../workflow/scripts/triangulate.py"
+
+
+# Held-out cameras with given poses; with COLMAP they are verified together with all others.
+rule verify_held_out:
+    input:
+        cameras="results/{scene}/cameras.json",
+        photos="results/{scene}/photos.json",
+        lenses="results/{scene}/lenses.json",
+        references=references(lambda scene: scene.used_cameras),
+        images=photo_files(lambda scene: scene.train_photos),
+    output:
+        "results/{scene}/held_out_report.json",
+    log:
+        "results/{scene}/logs/verify_held_out.log",
+    benchmark:
+        "results/{scene}/benchmarks/verify_held_out.tsv"
+    # Early: a wrong pose makes every score worthless.
+    priority: 90
+    conda:
+        "../envs/cameras.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        settings=settings("colmap", "poses.trust"),
+        version=STAGE_VERSIONS["cameras"],
+    script:
+        "../workflow/scripts/verify_held_out.py"
 
 
 # One rule per scene, because the files that it makes are named by the scene's training cameras.
@@ -90,6 +124,7 @@ for scene in scenes_at_hand():
             photos="results/{scene}/photos.json",
             lenses="results/{scene}/lenses.json",
             model=expand("results/{{scene}}/sparse/{file}", file=COLMAP_FILES),
+            report="results/{scene}/cameras_report.json",
             given=given_bounds,
         output:
             depth=[path.replace(f"results/{scene.name}/", "results/{scene}/") for path in sparse_depth_files(scene)],
@@ -108,7 +143,7 @@ for scene in scenes_at_hand():
             mem_mb=1000,
             runtime=10,
         params:
-            settings=settings("poses", "near", "far"),
+            settings=settings("poses.source", "poses.path", "poses.trust", "near", "far"),
             version=STAGE_VERSIONS["cameras"],
         script:
             "../workflow/scripts/colmap_depth.py"
@@ -119,6 +154,8 @@ rule space:
         cameras="results/{scene}/cameras.json",
         photos="results/{scene}/photos.json",
         bounds="results/{scene}/bounds.json",
+        # For the reason in words: how many points near and far come from.
+        depth=sparse_depth,
     output:
         "results/{scene}/space.json",
     log:
@@ -136,3 +173,35 @@ rule space:
         version=STAGE_VERSIONS["cameras"],
     script:
         "../workflow/scripts/space.py"
+
+
+# The cameras as other programs read them, for the original images. Ask for results/<scene>/export/transforms.json.
+rule export:
+    input:
+        cameras="results/{scene}/cameras.json",
+        photos="results/{scene}/photos.json",
+        lenses="results/{scene}/lenses.json",
+        bounds="results/{scene}/bounds.json",
+        model=expand("results/{{scene}}/sparse/{file}", file=COLMAP_FILES),
+    output:
+        poses_bounds="results/{scene}/export/poses_bounds.npy",
+        transforms="results/{scene}/export/transforms.json",
+        colmap=expand(
+            "results/{{scene}}/export/colmap/{file}.{form}",
+            file=("cameras", "images", "points3D"),
+            form=("bin", "txt"),
+        ),
+    log:
+        "results/{scene}/logs/export.log",
+    benchmark:
+        "results/{scene}/benchmarks/export.tsv"
+    conda:
+        "../envs/cameras.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        version=STAGE_VERSIONS["cameras"],
+    script:
+        "../workflow/scripts/export.py"

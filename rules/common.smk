@@ -80,11 +80,18 @@ def filmed(wildcards):
 
 
 def settings(*names):
-    """Params function: these sections of the scene's options; for a variant's job, `dynamic` is that variant's."""
+    """Params function: these sections of the scene's options, or single keys of them ("poses.trust"); for a variant's
+    job, `dynamic` is that variant's."""
 
     def chosen(wildcards):
         scene = of(wildcards)
-        sections = {name: scene.options[name] for name in names}
+        sections = {}
+        for name in names:
+            section, _, key = name.partition(".")
+            if key:
+                sections.setdefault(section, {})[key] = scene.options[section][key]
+            else:
+                sections[section] = scene.options[section]
         if "dynamic" in sections and "variant" in wildcards.keys():
             sections["dynamic"] = scene.dynamic_options(wildcards.variant)
         return sections
@@ -102,12 +109,6 @@ def evaluation_settings(wildcards):
     names += ["colmap"] if wildcards.variant != "none" else []
     names += ["static"] if wildcards.variant in ("distilled", "inherited") else []
     return settings(*names)(wildcards)
-
-
-def reference_frame(wildcards):
-    """Index, in the whole video, of the frame that COLMAP sees."""
-    options = of(wildcards).options
-    return options["frames"]["start"] + options["frames"]["step"] * options["colmap"]["reference_frame"]
 
 
 def training_threads(section):
@@ -135,6 +136,13 @@ def used_videos(wildcards):
     return [scene.cameras[camera] for camera in scene.used_cameras]
 
 
+def other_videos(wildcards):
+    """The videos of the other cameras in use, for their frame rates only: the common rate is the lowest of them."""
+    scene = of(wildcards)
+    others = [scene.cameras[camera] for camera in scene.used_cameras if camera != wildcards.camera]
+    return [path for path in others if not Path(path).is_dir()]
+
+
 def photo_files(stems):
     """Input function: the photos that `stems(scene)` names."""
 
@@ -147,7 +155,7 @@ def photo_files(stems):
 
 def references(cameras):
     """Input function: the reference images of the cameras that `cameras(scene)` names."""
-    return lambda wildcards: [f"results/{wildcards.scene}/reference/{c}.png" for c in cameras(of(wildcards))]
+    return lambda wildcards: [f"results/{wildcards.scene}/reference/{c}" for c in cameras(of(wildcards))]
 
 
 def stores(cameras):
@@ -162,17 +170,39 @@ def store_files(scene, cameras):
 def given_poses(wildcards):
     """The file or files that cameras come from: COLMAP's model, or what the configuration names."""
     scene = of(wildcards)
-    source, path = scene.options["poses"]["source"], scene.options["poses"]["path"]
+    source, path = scene.options["poses"]["source"], scene.poses_path
     if source == "colmap":
         return [f"results/{scene.name}/sfm/{file}" for file in COLMAP_FILES]
-    if source == "llff":
-        return [str(scene.data / (path or "poses_bounds.npy"))]
-    return [str(scene.data / (path or "") / file) for file in ("train_meta.json", "test_meta.json")]
+    if source == "panoptic":
+        return [str(path / file) for file in ("train_meta.json", "test_meta.json")]
+    if source == "model":
+        # Binary or text, with or without rigs and frames; reading it says what is missing.
+        return [str(file) for file in sorted(path.glob("*")) if file.suffix in (".bin", ".txt")]
+    return [str(path)]
 
 
 def given_bounds(wildcards):
     """The file that says how near and far things are, where the configuration names one (llff)."""
     return given_poses(wildcards) if of(wildcards).options["poses"]["source"] == "llff" else []
+
+
+def known_lenses(wildcards):
+    """The file of known lenses that COLMAP may hold fixed."""
+    path = of(wildcards).intrinsics_path
+    return str(path) if path else []
+
+
+def ladder(wildcards):
+    """How COLMAP came to its poses, where it found them."""
+    scene = of(wildcards)
+    return f"results/{scene.name}/sfm/report.json" if scene.options["poses"]["source"] == "colmap" else []
+
+
+def verified_held_out(wildcards):
+    """Given poses of held-out cameras are checked apart: nothing that trains may wait for a held-out camera."""
+    scene = of(wildcards)
+    given = scene.options["poses"]["source"] != "colmap" and scene.test_cameras
+    return f"results/{scene.name}/held_out_report.json" if given else []
 
 
 def truth(wildcards):

@@ -6,6 +6,7 @@ rule train_dynamic:
     input:
         stores=stores(lambda scene: scene.train_cameras),
         cameras="results/{scene}/cameras.json",
+        lenses="results/{scene}/lenses.json",
         space="results/{scene}/space.json",
         depth=variant_depth,
         static=inherited_model,

@@ -6,9 +6,11 @@ rule evaluate:
         renders=renders,
         stores=stores(lambda scene: scene.test_cameras),
         cameras="results/{scene}/cameras.json",
+        lenses="results/{scene}/lenses.json",
         truth=truth,
         # Not read: scores of videos that do not fit together would be worth nothing.
         capture="results/{scene}/capture.json",
+        verified=verified_held_out,
     output:
         "results/{scene}/{variant}/metrics.json",
     log:

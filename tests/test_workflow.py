@@ -57,7 +57,8 @@ def plan(folder: Path, *targets: str) -> list[Job]:
 def behind(jobs: list[Job], target: str) -> set[str]:
     """``target`` and every file that it is made from, directly or not.
 
-    Not what rule `cameras` takes from videos and photos, which is their sizes and no pixel.
+    Not what rule `cameras` takes from videos and photos, which is their sizes and no pixel, nor what a camera's frames
+    take from other cameras' videos, which is their frame rate.
     """
     found, queue = set(), [target]
     while queue:
@@ -70,9 +71,16 @@ def behind(jobs: list[Job], target: str) -> set[str]:
             for job in jobs
             if path in job.output
             for file in job.input
-            if job.rule != "cameras" or not re.search("/(videos|photos)/", file)
+            if not re.search("/(videos|photos)/", file) or pixels_are_read(job, file)
         ]
     return found
+
+
+def pixels_are_read(job: Job, file: str) -> bool:
+    """Whether a job looks at the pixels of this video or photo of the capture."""
+    if job.rule in ("frame_store", "reference"):
+        return any(f"/{Path(file).stem}" in path for path in job.output)
+    return job.rule != "cameras"
 
 
 def write_capture(folder: Path, source: str = "llff", photos: bool = True, **options: object) -> Path:
@@ -132,8 +140,12 @@ def test_nothing_that_trains_sees_the_held_out_camera(jobs: list[Job]) -> None:
 
 def test_colmap_may_use_the_held_out_camera_for_poses_only(tmp_path: Path) -> None:
     jobs = plan(write_capture(tmp_path, source="colmap"), "results/x/inherited/model.safetensors")
-    users = {job.rule for job in jobs if any("cam00" in path for path in job.input)}
-    assert users == {"cameras", "reference", "structure_from_motion"}
+    users = {
+        job.rule
+        for job in jobs
+        if any("cam00" in path and ("/videos/" not in path or pixels_are_read(job, path)) for path in job.input)
+    }
+    assert users == {"reference", "structure_from_motion"}
 
 
 def test_held_out_photos_do_not_train(tmp_path: Path) -> None:

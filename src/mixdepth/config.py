@@ -16,6 +16,14 @@ from mixdepth.capture import find_photos, find_videos
 from mixdepth.errors import UserError
 
 VARIANTS = ("none", "colmap", "distilled", "inherited")
+# By `poses.source`, where given cameras are below `data` unless `poses.path` says otherwise.
+POSES_FILES = {
+    "llff": "poses_bounds.npy",
+    "model": "sparse/0",
+    "transforms": "transforms.json",
+    "panoptic": "",
+    "toml": "calibration.toml",
+}
 
 _TYPE_NAMES = {
     "string": "text",
@@ -49,6 +57,18 @@ class Scene:
     def used_cameras(self) -> list[str]:
         """Cameras that train or are held out; the others are left alone."""
         return sorted({*self.train_cameras, *self.test_cameras})
+
+    @property
+    def poses_path(self) -> Path | None:
+        """The file or folder of given cameras; None where COLMAP finds them."""
+        poses = self.options["poses"]
+        return None if poses["source"] == "colmap" else self.data / (poses["path"] or POSES_FILES[poses["source"]])
+
+    @property
+    def intrinsics_path(self) -> Path | None:
+        """The file of known lenses for COLMAP, if there is one."""
+        path = self.options["poses"]["intrinsics"]
+        return self.data / path if path else None
 
     @property
     def truth(self) -> Path | None:
@@ -201,6 +221,8 @@ def _shown(value: Any) -> str:
 
 def _expected(schema: Mapping[str, Any]) -> str:
     """What a schema allows, in words."""
+    if "anyOf" in schema:
+        return " or ".join(_expected(part) for part in schema["anyOf"])
     if "enum" in schema:
         return "one of " + ", ".join("null" if value is None else str(value) for value in schema["enum"])
     types = schema.get("type", [])

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,9 @@ class Settings(dict[str, Any]):
 
     Snakemake re-runs a stage when its params change, so a setting that is read but not declared would go unnoticed.
     """
+
+    def __init__(self, declared: Mapping[str, Any]):
+        super().__init__({k: Settings(v) if isinstance(v, Mapping) else v for k, v in declared.items()})
 
     def __missing__(self, key: str) -> Any:
         raise KeyError(

@@ -13,13 +13,11 @@ if TYPE_CHECKING:
 
 def main(smk: "Snakemake") -> None:
     scene = stage.scene(smk)
-    model = stage.folder(smk) / "sfm" if scene.options["poses"]["source"] == "colmap" else None
     videos = {name: Path(scene.cameras[name]) for name in scene.used_cameras}
     photos = {stem: Path(path) for stem, path in scene.photos.items()}
     # The selection of frames is checked, not used: choosing others does not move the cameras.
-    capture = probe_capture(videos, photos, stage.undeclared_options(smk)["frames"])
-    outputs = [Path(smk.output[key]) for key in ("cameras", "photos", "lenses")]
-    write_cameras(scene, capture, model, *outputs)
+    capture = probe_capture(videos, photos, stage.undeclared_options(smk)["frames"], scene.cameras)
+    write_cameras(scene, capture, stage.folder(smk))
 
 
 if "snakemake" in globals():

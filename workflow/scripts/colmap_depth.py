@@ -1,6 +1,5 @@
 """Write the sparse depth with its standard deviation, the bounds and poses_bounds.npy."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth import stage
@@ -11,10 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    scene, folder = stage.scene(smk), stage.folder(smk)
-    inputs = [Path(smk.input[key]) for key in ("cameras", "photos", "lenses")]
-    bounds, poses_bounds = Path(smk.output.bounds), Path(smk.output.poses_bounds)
-    write_depth(scene, *inputs, folder / "sparse", folder / "colmap_depth", bounds, poses_bounds)
+    write_depth(stage.scene(smk), stage.folder(smk))
 
 
 if "snakemake" in globals():

@@ -15,7 +15,7 @@ def main(smk: "Snakemake") -> None:
     scene = stage.scene(smk)
     cameras = {name: Path(scene.cameras[name]) for name in scene.used_cameras}
     photos = {stem: Path(path) for stem, path in scene.photos.items()}
-    write_json(Path(smk.output[0]), probe_capture(cameras, photos, scene.options["frames"]))
+    write_json(Path(smk.output[0]), probe_capture(cameras, photos, scene.options["frames"], scene.cameras))
 
 
 if "snakemake" in globals():

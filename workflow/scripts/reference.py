@@ -1,18 +1,22 @@
-"""Write the frame of one camera that COLMAP sees."""
+"""Write the images of one camera that COLMAP may choose from, their median, and what moves in them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth import stage
-from mixdepth.frames.decode import write_reference
+from mixdepth.frames.reference import write_references
+from mixdepth.frames.timing import Timeline
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
 
 
 def main(smk: "Snakemake") -> None:
-    camera = stage.scene(smk).cameras[smk.wildcards.camera]
-    write_reference(Path(camera), smk.params.frame, Path(smk.output[0]))
+    scene, name = stage.scene(smk), smk.wildcards.camera
+    videos = {camera: Path(scene.cameras[camera]) for camera in scene.used_cameras}
+    frames = Timeline.of(videos, scene.options["frames"], scene.cameras).source_frames(name)
+    wanted = scene.options["colmap"]["reference_frames"]
+    write_references(videos[name], frames, wanted, Path(smk.output[0]))
 
 
 if "snakemake" in globals():

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def main(smk: "Snakemake") -> None:
     inputs = [Path(smk.input[key]) for key in ("cameras", "photos", "bounds")]
-    write_space(stage.scene(smk), *inputs, Path(smk.output[0]))
+    write_space(stage.scene(smk), *inputs, Path(smk.output[0]), [Path(path) for path in smk.input.depth])
 
 
 if "snakemake" in globals():

@@ -11,10 +11,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    scene = stage.scene(smk)
-    references = {name: stage.folder(smk) / "reference" / f"{name}.png" for name in scene.used_cameras}
-    photos = {stem: Path(path) for stem, path in scene.photos.items()}
-    structure_from_motion(references, photos, Path(smk.output[0]).parent, scene.options["colmap"])
+    structure_from_motion(stage.scene(smk), stage.folder(smk), Path(smk.output.report).parent)
 
 
 if "snakemake" in globals():

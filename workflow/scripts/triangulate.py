@@ -1,6 +1,5 @@
-"""Triangulate sparse points with the cameras fixed, from what may train only."""
+"""Triangulate sparse points with the cameras fixed, from what may train only, and verify the cameras."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth import stage
@@ -11,10 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    scene = stage.scene(smk)
-    references = {name: stage.folder(smk) / "reference" / f"{name}.png" for name in scene.train_cameras}
-    inputs = [Path(smk.input[key]) for key in ("cameras", "photos", "lenses")]
-    write_sparse(scene, *inputs, references, Path(smk.output[0]).parent)
+    write_sparse(stage.scene(smk), stage.folder(smk))
 
 
 if "snakemake" in globals():

@@ -1,35 +1,42 @@
-"""The cameras stage, as the workflow calls it: structure from motion, camera files, triangulation, sparse depth.
+"""The cameras stage as the workflow calls it: structure from motion, camera files, triangulation, depth, export.
 
 In COLMAP's models the image of video camera ``cam01`` is "cameras/cam01.png", that of a photo "photos/<file name>".
+File names below the scene's folder of results are those of docs/architecture.md.
 """
 
+import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 # Before numpy and everything else: it sees to it that Pillow is imported before pycolmap.
-from mixdepth.cameras import colmap  # isort: skip
+from mixdepth.cameras import colmap, colmap_triangulation, ladder  # isort: skip
 import numpy as np
 
 from mixdepth.cameras.camera import Camera, load_cameras, save_cameras
+from mixdepth.cameras.export import export_cameras
+from mixdepth.cameras.given import Given, read_given, read_lenses
 from mixdepth.cameras.lens import Lens, load_lenses, save_lenses
-from mixdepth.cameras.llff import read_poses_bounds, write_poses_bounds
+from mixdepth.cameras.llff import write_poses_bounds
 from mixdepth.cameras.model import Model
-from mixdepth.cameras.panoptic import read_panoptic
 from mixdepth.cameras.sparse_depth import SparseDepth, depth_bounds, sparse_depth
+from mixdepth.cameras.world import world_transform
 from mixdepth.errors import UserError
-from mixdepth.io import write_json, write_npz
+from mixdepth.frames.images import image_size
+from mixdepth.io import read_json, write_json, write_npz
 
 if TYPE_CHECKING:
     from mixdepth.config import Scene
 
 PHOTO_SIDE = 1600  # pixels: longer side of photos of a scene without video, unless `photo_scale` says otherwise
+GROUPS = ("cameras", "photos")
 Size = tuple[int, int]  # (width, height), pixels
 Bounds = dict[str, tuple[float, float]]  # name to (near, far), world units
 
 
 def camera_image(name: str) -> str:
-    """COLMAP's name for the reference image of a video camera."""
+    """COLMAP's name for the image of a video camera."""
     return f"cameras/{name}.png"
 
 
@@ -38,122 +45,196 @@ def photo_image(path: str | Path) -> str:
     return f"photos/{Path(path).name}"
 
 
-def structure_from_motion(
-    references: Mapping[str, Path], photos: Mapping[str, Path], output: Path, options: Mapping
-) -> None:
-    """One COLMAP model of all video cameras' reference images and all photos.
+def image_names(scene: "Scene") -> dict[str, dict[str, str]]:
+    """COLMAP's names of the cameras and photos in use, by group and name."""
+    return {
+        "cameras": {name: camera_image(name) for name in scene.used_cameras},
+        "photos": {stem: photo_image(path) for stem, path in scene.photos.items()},
+    }
+
+
+def structure_from_motion(scene: "Scene", folder: Path, output: Path) -> None:
+    """One COLMAP model of all video cameras and all photos, and report.json beside it: how it was come by.
 
     Args:
-        references: camera name to its reference image.
-        photos: stem to file.
+        scene: the scene and its settings (``colmap``, ``poses.intrinsics``, ``poses.allow_missing``).
+        folder: the scene's results, with the reference images.
         output: folder for the model.
-        options: the scene's ``colmap`` section.
 
     Raises:
-        UserError: an image could not be registered (it is named, with its matches), or is unreadable.
+        UserError: an image that may not be left out could not be registered (it is named, with its matches), or is
+            unreadable.
     """
-    images = {camera_image(name): Path(path) for name, path in references.items()}
-    images |= {photo_image(path): Path(path) for path in photos.values()}
-    colmap.run_sfm(images, output, options)
+    candidates = {camera_image(name): _candidates(folder / "reference" / name) for name in scene.used_cameras}
+    candidates |= {photo_image(path): [Path(path)] for path in scene.photos.values()}
+    masks = {camera_image(name): folder / "reference" / name / "moving.png" for name in scene.used_cameras}
+    known = {}
+    if scene.intrinsics_path:
+        sizes = {name: image_size(candidates[camera_image(name)][0]) for name in scene.used_cameras}
+        known = {camera_image(name): lens for name, lens in read_lenses(scene.intrinsics_path, sizes).items()}
+    optional = set(candidates) - {camera_image(name) for name in scene.test_cameras}
+    optional -= {photo_image(scene.photos[stem]) for stem in scene.test_photos}
+    report = ladder.run_sfm(
+        candidates,
+        output,
+        scene.options["colmap"],
+        masks=masks,
+        known=known,
+        optional=optional if scene.options["poses"]["allow_missing"] else (),
+    )
+    write_json(output / "report.json", report)
 
 
-def write_cameras(
-    scene: "Scene", capture: Mapping, model: Path | None, cameras_json: Path, photos_json: Path, lenses_json: Path
-) -> None:
-    """Write the cameras of videos and photos, scaled to the size that trains, and the lenses of the originals.
+def _candidates(folder: Path) -> list[Path]:
+    """The median first: it shows what stands still, and most of all if people walk through the frames."""
+    return [folder / "median.png", *sorted(folder.glob("frame_*.png"))]
+
+
+def write_cameras(scene: "Scene", capture: Mapping, folder: Path) -> None:
+    """Write the cameras of videos and photos, scaled to the size that trains, the lenses of the originals, the world.
 
     Args:
-        scene: the scene and its settings (``poses``, ``scale``, ``photo_scale``).
+        scene: the scene and its settings (``poses.source``, ``poses.path``, ``world``, ``scale``, ``photo_scale``).
         capture: capture.json: the original sizes of the cameras and photos in use.
-        model: COLMAP's model where ``poses.source`` is colmap, else None.
-        cameras_json, photos_json, lenses_json: the files to write (docs/architecture.md).
+        folder: the scene's results; cameras.json, photos.json, lenses.json and world.json are written there.
 
     Raises:
         UserError: given cameras that do not fit the capture, or a camera or photo without a pose.
     """
-    sizes = {group: _sizes(capture[group]) for group in ("cameras", "photos")}
-    if scene.options["poses"]["source"] == "colmap":
-        lenses, poses = _from_model(scene, sizes, model)
+    sizes = {group: _sizes(capture[group]) for group in GROUPS}
+    source = scene.options["poses"]["source"]
+    if source == "colmap":
+        lenses, poses = _from_model(scene, sizes, folder / "sfm")
     else:
-        lenses, poses = _from_given(scene, sizes)
+        given = _given(scene, sizes)
+        for note in given.notes:
+            print(f"note: {note}", file=sys.stderr)
+        lenses, poses = given.lenses, given.c2w
+    world, reason = world_transform(poses, scene.options["world"], source)
     scales = {"cameras": scene.options["scale"], "photos": _photo_scale(scene, sizes)}
-    for group, path in (("cameras", cameras_json), ("photos", photos_json)):
-        save_cameras(
-            path, {name: _scaled(lens, poses[group][name], scales[group]) for name, lens in lenses[group].items()}
-        )
-    save_lenses(lenses_json, lenses)
+    for group in GROUPS:
+        cameras = {n: (lens, world.apply_pose(poses[group][n])) for n, lens in lenses[group].items()}
+        save_cameras(folder / f"{group}.json", {n: _scaled(*posed, scales[group]) for n, posed in cameras.items()})
+    save_lenses(folder / "lenses.json", lenses)
+    matrices = {"rotation": world.rotation.tolist(), "translation": world.translation.tolist()}
+    write_json(folder / "world.json", {"reason": reason, "scale": world.scale, **matrices})
 
 
-def write_sparse(
-    scene: "Scene",
-    cameras_json: Path,
-    photos_json: Path,
-    lenses_json: Path,
-    references: Mapping[str, Path],
-    output: Path,
-) -> None:
-    """Triangulate points with the cameras fixed, from images that may train and from nothing else.
+def write_sparse(scene: "Scene", folder: Path) -> None:
+    """Triangulate points with the cameras fixed, from images that may train and from nothing else, into sparse/; write
+    cameras_report.json: whether the cameras can be trusted.
 
-    Args:
-        references: camera name to reference image; only training cameras' are read.
-        output: folder for the COLMAP model.
+    COLMAP's cameras were verified, held-out ones too, where they were found; given ones are verified here.
     """
-    lenses, c2w = load_lenses(lenses_json), {}
-    for group, path in (("cameras", cameras_json), ("photos", photos_json)):
-        c2w[group] = {name: camera.c2w for name, camera in load_cameras(path).items()}
-    images: dict[str, Path] = {}
-    cameras: dict[str, tuple[Lens, np.ndarray]] = {}
-    for name in scene.train_cameras:
-        images[camera_image(name)] = Path(references[name])
-        cameras[camera_image(name)] = lenses["cameras"][name], c2w["cameras"][name]
-    for stem in scene.train_photos:
-        images[photo_image(scene.photos[stem])] = Path(scene.photos[stem])
-        cameras[photo_image(scene.photos[stem])] = lenses["photos"][stem], c2w["photos"][stem]
-    colmap.triangulate(images, cameras, output, scene.options["colmap"])
+    images, cameras, masks = _posed_images(scene, folder, scene.train_cameras)
+    options = scene.options["colmap"]
+    verification = colmap_triangulation.triangulate(images, cameras, folder / "sparse", options, masks)
+    report, steps = asdict(verification), None
+    if scene.options["poses"]["source"] == "colmap":
+        steps = read_json(folder / "sfm/report.json")
+        report = steps.pop("verification")
+    write_json(folder / "cameras_report.json", {"source": scene.options["poses"]["source"], **report, "ladder": steps})
+    print(f"verification of the cameras: {report['verdict']}, score {report['score']:.2f}: {report['reason']}")
 
 
-def write_depth(
-    scene: "Scene",
-    cameras_json: Path,
-    photos_json: Path,
-    lenses_json: Path,
-    model: Path,
-    depth_dir: Path,
-    bounds_json: Path,
-    poses_bounds: Path,
-) -> None:
-    """Write what training cameras and photos see of the points, every camera's near and far, and poses_bounds.npy.
-
-    Args:
-        model: the triangulated COLMAP model.
-        depth_dir: folder for ``<camera>.npz`` of every training camera, and photos.npz.
-        bounds_json: ``{"cameras": {name: [near, far]}, "photos": {...}}``, world units.
-        poses_bounds: LLFF rows of the video cameras, or of the photos where there is no video.
+def verify_held_out(scene: "Scene", folder: Path, output: Path) -> None:
+    """Check the given poses of the held-out cameras against the training images; write what was found.
 
     Raises:
-        UserError: near and far are neither given nor can be found.
+        UserError: they contradict what the images show, and ``poses.trust`` is not set.
     """
-    cameras, photos = load_cameras(cameras_json), load_cameras(photos_json)
-    points = colmap.read_model(model).without_strays()
-    training = {camera_image(name): cameras[name] for name in scene.train_cameras}
-    training |= {photo_image(scene.photos[stem]): photos[stem] for stem in scene.train_photos}
-    seen = sparse_depth(points, training)
-    for name in scene.train_cameras:
-        depth = seen[camera_image(name)]
-        write_npz(depth_dir / f"{name}.npz", {"uv": depth.uv, "z": depth.z, "sigma": depth.sigma})
-    stems = sorted(scene.train_photos)
-    _write_photo_depth(depth_dir / "photos.npz", stems, [seen[photo_image(scene.photos[stem])] for stem in stems])
+    images, cameras, masks = _posed_images(scene, folder, scene.used_cameras)
+    held_out = {camera_image(name) for name in scene.test_cameras}
+    pairs = [(one, two) for one in sorted(held_out) for two in sorted(set(images) - held_out)]
+    report = asdict(colmap_triangulation.check_poses(images, cameras, pairs, scene.options["colmap"], masks))
+    report["images"] = {name: value for name, value in report["images"].items() if name in held_out}
+    _refuse_distrusted(report, {"contradicted"}, scene, "")
+    write_json(output, report)
 
-    by_name = {"cameras": {}, "photos": {stem: seen[photo_image(scene.photos[stem])] for stem in stems}}
-    by_name["cameras"] = {name: seen[camera_image(name)] for name in scene.train_cameras}
-    given = _given_bounds(scene, load_lenses(lenses_json))
+
+def _posed_images(
+    scene: "Scene", folder: Path, names: list[str]
+) -> tuple[dict[str, Path], dict[str, tuple[Lens, np.ndarray]], dict[str, Path]]:
+    """Image file, (lens, c2w) and mask of moving pixels, by COLMAP's name, of the video cameras ``names`` and the
+    photos that train; those without a pose are left out."""
+    lenses = load_lenses(folder / "lenses.json")
+    posed = {group: load_cameras(folder / f"{group}.json") for group in GROUPS}
+    images: dict[str, Path] = {}
+    cameras: dict[str, tuple[Lens, np.ndarray]] = {}
+    masks: dict[str, Path] = {}
+    for name in names:
+        if name in posed["cameras"]:
+            image = camera_image(name)
+            images[image] = folder / "reference" / name / "median.png"
+            masks[image] = folder / "reference" / name / "moving.png"
+            cameras[image] = lenses["cameras"][name], posed["cameras"][name].c2w
+    for stem in scene.train_photos:
+        if stem in posed["photos"]:
+            image = photo_image(scene.photos[stem])
+            images[image] = Path(scene.photos[stem])
+            cameras[image] = lenses["photos"][stem], posed["photos"][stem].c2w
+    return images, cameras, masks
+
+
+def _refuse_distrusted(report: Mapping, verdicts: set[str], scene: "Scene", where: str) -> None:
+    """Raise a UserError where the verdict on the cameras is one of ``verdicts``, unless the user overrides it."""
+    if report["verdict"] not in verdicts:
+        return
+    told = f"scene {scene.name}: the cameras are not to be trusted (score {report['score']:.2f}): {report['reason']}"
+    if scene.options["poses"]["trust"]:
+        print(f"warning: {told} Going on, because `poses.trust` is set.", file=sys.stderr)
+        return
+    raise UserError(
+        f"{told}{where} Nothing was trained. Mend the images or poses it names (leave images out with `cameras` and "
+        "`exclude_photos`, add photos in between, give the cameras with `poses.source`), or set `poses: {trust: true}` "
+        "to go on all the same."
+    )
+
+
+def write_depth(scene: "Scene", folder: Path) -> None:
+    """Write what training cameras and photos see of the points (colmap_depth/), every camera's near and far
+    (bounds.json), and poses_bounds.npy. This is the gate: where the cameras are not trusted, nothing goes on.
+
+    Raises:
+        UserError: the cameras are not trusted, or near and far are neither given nor can be found.
+    """
+    report = read_json(folder / "cameras_report.json")
+    given = scene.options["poses"]["source"] != "colmap"
+    stops = {"contradicted"} if given else {"contradicted", "unproven"}
+    _refuse_distrusted(report, stops, scene, f" Image by image: {folder / 'cameras_report.json'}.")
+    cameras, photos = load_cameras(folder / "cameras.json"), load_cameras(folder / "photos.json")
+    points = colmap.read_model(folder / "sparse").without_strays()
+    training = {camera_image(name): cameras[name] for name in scene.train_cameras if name in cameras}
+    training |= {photo_image(scene.photos[stem]): photos[stem] for stem in scene.train_photos if stem in photos}
+    seen = sparse_depth(points, training)
+    nothing = SparseDepth(np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros(0, int))
+    for name in scene.train_cameras:
+        depth = seen.get(camera_image(name), nothing)
+        write_npz(folder / f"colmap_depth/{name}.npz", {"uv": depth.uv, "z": depth.z, "sigma": depth.sigma})
+    stems = sorted(stem for stem in scene.train_photos if stem in photos)
+    of_photos = {stem: seen[photo_image(scene.photos[stem])] for stem in stems}
+    _write_photo_depth(folder / "colmap_depth/photos.npz", of_photos)
+
+    of_cameras = {name: seen[camera_image(name)] for name in scene.train_cameras if name in cameras}
+    known = _given_bounds(scene, folder)
     bounds = {
-        group: _bounds(scene, found, by_name[group], points, given.get(group, {}))
-        for group, found in (("cameras", cameras), ("photos", photos))
+        group: _bounds(scene, found, depths, points, known.get(group, {}))
+        for group, found, depths in (("cameras", cameras, of_cameras), ("photos", photos, of_photos))
     }
-    write_json(bounds_json, bounds)
+    write_json(folder / "bounds.json", bounds)
     group = "cameras" if cameras else "photos"
-    write_poses_bounds(poses_bounds, cameras or photos, bounds[group])
+    write_poses_bounds(folder / "poses_bounds.npy", cameras or photos, bounds[group])
+
+
+def export(scene: "Scene", folder: Path, output: Path) -> None:
+    """Write the cameras of the original images as poses_bounds.npy, transforms.json and a COLMAP model with the sparse
+    points; print what each format cannot hold."""
+    lenses = load_lenses(folder / "lenses.json")
+    c2w = {g: {n: camera.c2w for n, camera in load_cameras(folder / f"{g}.json").items()} for g in GROUPS}
+    images = {g: {n: image for n, image in named.items() if n in c2w[g]} for g, named in image_names(scene).items()}
+    points = colmap.read_model(folder / "sparse")
+    for line in export_cameras(lenses, c2w, read_json(folder / "bounds.json"), images, output, points):
+        print(f"export: {line}", file=sys.stderr)
 
 
 def _sizes(entries: Mapping[str, Mapping]) -> dict[str, Size]:
@@ -176,22 +257,16 @@ def _scaled(lens: Lens, c2w: np.ndarray, scale: float) -> Camera:
     return camera.resized(max(1, round(lens.width * scale)), max(1, round(lens.height * scale)))
 
 
-def _pinhole(camera: Camera) -> Lens:
-    return Lens("PINHOLE", camera.width, camera.height, (camera.fx, camera.fy, camera.cx, camera.cy))
-
-
 def _from_model(scene: "Scene", sizes: Mapping[str, Mapping[str, Size]], path: Path) -> tuple[dict, dict]:
-    """Lenses and c2w, by group and name, of COLMAP's model."""
+    """Lenses and c2w, by group and name, of COLMAP's model; what it was allowed to leave out is not in them."""
     model = colmap.read_model(path)
-    images = {
-        "cameras": {name: camera_image(name) for name in sizes["cameras"]},
-        "photos": {stem: photo_image(path) for stem, path in scene.photos.items()},
-    }
-    lenses, poses = {"cameras": {}, "photos": {}}, {"cameras": {}, "photos": {}}
-    for group, names in images.items():
+    lenses: dict[str, dict[str, Lens]] = {group: {} for group in GROUPS}
+    poses: dict[str, dict[str, np.ndarray]] = {group: {} for group in GROUPS}
+    for group, names in image_names(scene).items():
         for name, image in names.items():
             if image not in model.lenses:
-                raise UserError(f"{path}: COLMAP's model has no image {image}; delete the folder to run COLMAP again.")
+                print(f"warning: {image} has no pose and is left out", file=sys.stderr)
+                continue
             lens = model.lenses[image]
             if (lens.width, lens.height) != sizes[group][name]:
                 raise UserError(
@@ -202,60 +277,19 @@ def _from_model(scene: "Scene", sizes: Mapping[str, Mapping[str, Size]], path: P
     return lenses, poses
 
 
-def _from_given(scene: "Scene", sizes: Mapping[str, Mapping[str, Size]]) -> tuple[dict, dict]:
-    """Lenses and c2w, by group and name, of given cameras; photos take the pose of the camera of their name."""
-    if not scene.cameras:
-        found = {"cameras": {}, "photos": _read_given(scene, sizes["photos"])[0]}
-    else:
-        every = _read_given(scene, _video_sizes(scene, sizes["cameras"]))[0]
-        if homeless := sorted(set(scene.photos) - set(every)):
-            raise UserError(
-                f"photos without a pose: {', '.join(homeless)}. With given cameras (`poses.source: "
-                f"{scene.options['poses']['source']}`) a photo takes the pose of the camera of its name "
-                f"({', '.join(every)}). Exclude them (`exclude_photos`), or use COLMAP (`poses.source: colmap`)."
-            )
-        found = {
-            "cameras": {name: every[name] for name in sizes["cameras"]},
-            "photos": {stem: _plate(stem, every[stem], sizes["photos"][stem]) for stem in scene.photos},
-        }
-    lenses = {group: {name: _pinhole(camera) for name, camera in found[group].items()} for group in found}
-    poses = {group: {name: camera.c2w for name, camera in found[group].items()} for group in found}
-    return lenses, poses
+def _given(scene: "Scene", sizes: Mapping[str, Mapping[str, Size]]) -> Given:
+    return read_given(scene.options["poses"]["source"], scene.poses_path, sizes, scene.cameras, scene.photos)
 
 
-def _plate(stem: str, camera: Camera, size: Size) -> Camera:
-    """The camera of a photo that was taken with video camera ``camera``, at the photo's own size."""
-    if abs(size[0] * camera.height / (size[1] * camera.width) - 1) > 0.01:
-        raise UserError(
-            f"photo {stem} is {size[0]}x{size[1]} pixels, camera {stem} {camera.width}x{camera.height}: another "
-            "aspect, so it cannot be the same view. Use an uncropped photo, or exclude it (`exclude_photos`)."
-        )
-    return camera.resized(*size)
-
-
-def _video_sizes(scene: "Scene", used: Mapping[str, Size]) -> dict[str, Size]:
-    """A size for every video camera: those that are left alone (not in the capture) stand in with another's, because a
-    poses_bounds.npy has a row for them too."""
-    return {name: used.get(name) or next(iter(used.values())) for name in scene.cameras}
-
-
-def _read_given(scene: "Scene", sizes: Mapping[str, Size]) -> tuple[dict[str, Camera], Bounds]:
-    """The given cameras of ``sizes``' names at the original size, and their bounds if the source has some."""
-    source, path = scene.options["poses"]["source"], scene.options["poses"]["path"]
-    if source == "llff":
-        return read_poses_bounds(Path(scene.data) / (path or "poses_bounds.npy"), sizes)
-    return read_panoptic(Path(scene.data) / (path or ""), sizes, sizes), {}
-
-
-def _given_bounds(scene: "Scene", lenses: Mapping[str, Mapping[str, Lens]]) -> dict[str, Bounds]:
-    """Bounds by group and name of a given poses_bounds.npy; a photo has those of the camera of its name."""
+def _given_bounds(scene: "Scene", folder: Path) -> dict[str, Bounds]:
+    """Near and far by group and name, world units, where the file of given cameras has them."""
     if scene.options["poses"]["source"] != "llff":
         return {}
-    sizes = {group: {name: (lens.width, lens.height) for name, lens in lenses[group].items()} for group in lenses}
-    if not scene.cameras:
-        return {"photos": _read_given(scene, sizes["photos"])[1]}
-    bounds = _read_given(scene, _video_sizes(scene, sizes["cameras"]))[1]
-    return {"cameras": bounds, "photos": bounds}
+    lenses = load_lenses(folder / "lenses.json")
+    sizes = {group: {name: (lens.width, lens.height) for name, lens in lenses[group].items()} for group in GROUPS}
+    unit = read_json(folder / "world.json")["scale"]
+    bounds = _given(scene, sizes).bounds
+    return {group: {name: (near * unit, far * unit) for name, (near, far) in bounds[group].items()} for group in GROUPS}
 
 
 def _bounds(
@@ -290,16 +324,16 @@ def _bounds(
     return result
 
 
-def _write_photo_depth(path: Path, stems: list[str], depths: list[SparseDepth]) -> None:
+def _write_photo_depth(path: Path, depths: Mapping[str, SparseDepth]) -> None:
     """One file for all photos: ``image`` [N] says which, an index into ``names``, the sorted stems that train."""
-    counts = [len(depth.z) for depth in depths]
+    counts = [len(depth.z) for depth in depths.values()]
     write_npz(
         path,
         {
-            "names": np.array(stems, dtype=str),
+            "names": np.array(list(depths), dtype=str),
             "image": np.repeat(np.arange(len(depths)), counts).astype(np.int64),
-            "uv": np.concatenate([np.zeros((0, 2)), *(depth.uv for depth in depths)]),
-            "z": np.concatenate([np.zeros(0), *(depth.z for depth in depths)]),
-            "sigma": np.concatenate([np.zeros(0), *(depth.sigma for depth in depths)]),
+            "uv": np.concatenate([np.zeros((0, 2)), *(depth.uv for depth in depths.values())]),
+            "z": np.concatenate([np.zeros(0), *(depth.z for depth in depths.values())]),
+            "sigma": np.concatenate([np.zeros(0), *(depth.sigma for depth in depths.values())]),
         },
     )

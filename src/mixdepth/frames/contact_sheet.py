@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mixdepth.frames.decode import resize, write_image
+from mixdepth.frames.images import resize, write_image
 from mixdepth.frames.store import FrameStore, motion_map
 
 TILE_WIDTH = 200  # pixels

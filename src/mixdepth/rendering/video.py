@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mixdepth.config import Scene
-from mixdepth.frames.decode import resize
+from mixdepth.frames.images import resize
 from mixdepth.frames.encode import write_video as encode_video
 from mixdepth.frames.store import FrameStore
 from mixdepth.io import read_json
@@ -47,8 +47,8 @@ def write_video(scene: Scene, folder: Path, output: Path) -> None:
             yield frame
             progress.update()
 
-    capture = read_json(folder / "capture.json")["cameras"][camera]
-    encode_video(shown(), output, frame_rate(capture["fps"], scene.options["frames"]["step"], len(rgb)))
+    fps = read_json(folder / "capture.json")["fps"]
+    encode_video(shown(), output, frame_rate(fps, scene.options["frames"]["step"], len(rgb)))
 
 
 def frame_rate(fps: float | None, step: int, count: int) -> float:

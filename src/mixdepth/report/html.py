@@ -14,6 +14,7 @@ import yaml
 from mixdepth.cameras.camera import load_cameras
 from mixdepth.config import VARIANTS, Scene
 from mixdepth.io import atomic, read_json, read_npz
+from mixdepth.report.geometry import geometry, sentence
 from mixdepth.report.verdict import verdict
 
 MEANING = {
@@ -47,6 +48,7 @@ def write_report(scene: Scene, folder: Path, output: Path) -> None:
     """
     metrics = {v: read_json(folder / v / "metrics.json") for v in VARIANTS if v in scene.variants}
     provenance = _optional_json(folder / "provenance.json")
+    cameras = geometry(folder)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mixdepth.report"),
         autoescape=True,
@@ -56,7 +58,8 @@ def write_report(scene: Scene, folder: Path, output: Path) -> None:
     )
     text = environment.get_template("report.html.j2").render(
         scene=scene,
-        sentences=verdict(metrics),
+        sentences=[*verdict(metrics), *filter(None, [sentence(cameras)])],
+        geometry=cameras,
         meaning=MEANING,
         video=_video(scene, folder, metrics),
         comparison=data_uri(folder / "comparison.png", "image/png"),
