@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mixdepth import stage
 from mixdepth.frames.sync import write_sync
 from mixdepth.frames.timing import Timeline
-
-from mixdepth import stage
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake

@@ -4,6 +4,7 @@ In COLMAP's models the image of video camera ``cam01`` is "cameras/cam01.png", t
 File names below the scene's folder of results are those of docs/architecture.md.
 """
 
+import itertools
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -138,14 +139,15 @@ def write_sparse(scene: "Scene", folder: Path) -> None:
 
 
 def verify_held_out(scene: "Scene", folder: Path, output: Path) -> None:
-    """Check the given poses of the held-out cameras against the training images; write what was found.
+    """Check the given poses of the held-out cameras together with the training images; write what was found.
 
     Raises:
         UserError: they contradict what the images show, and ``poses.trust`` is not set.
     """
     images, cameras, masks = _posed_images(scene, folder, scene.used_cameras)
     held_out = {camera_image(name) for name in scene.test_cameras}
-    pairs = [(one, two) for one in sorted(held_out) for two in sorted(set(images) - held_out)]
+    # All pairs: where panels look alike, false matches of a held-out image are outvoted by its neighbours only.
+    pairs = list(itertools.combinations(sorted(images), 2))
     report = asdict(colmap_triangulation.check_poses(images, cameras, pairs, scene.options["colmap"], masks))
     report["images"] = {name: value for name, value in report["images"].items() if name in held_out}
     _refuse_distrusted(report, {"contradicted"}, scene, "")
