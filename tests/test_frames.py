@@ -14,16 +14,15 @@ from PIL import Image
 from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.lens import Lens
 from mixdepth.errors import UserError
-from mixdepth.frames import decode, store
+from mixdepth.frames import store
 from mixdepth.frames.contact_sheet import write_contact_sheet
-from mixdepth.frames.decode import open_video, read_frames, read_image, write_reference
+from mixdepth.frames.decode import open_video, picture_size, read_frames
 from mixdepth.frames.encode import write_video
-from mixdepth.frames.probe import probe_capture, selected_frames
+from mixdepth.frames.images import read_image, write_image
+from mixdepth.frames.probe import probe_camera
 from mixdepth.frames.store import FrameStore, motion_map, write_median_set, write_static_set, write_store
-from mixdepth.frames.undistort import Undistorter, undistort
+from mixdepth.frames.undistort import Undistorter, undistort, valid_pixels
 from mixdepth.io import read_npz
-
-ALL = {"start": 0, "count": None, "step": 1}
 
 
 def flat(value: int | tuple, width: int = 32, height: int = 24) -> np.ndarray:
@@ -80,133 +79,6 @@ def files_in(folder: Path) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if not p.is_dir())
 
 
-# ---------------------------------------------------------------------------------------------------- probe
-
-
-def test_probe_tells_sizes_counts_and_rates_of_videos_folders_and_photos(tmp_path):
-    video = numbered_video(tmp_path / "cam00.mp4", 6, 48, 32)
-    folder = image_folder(tmp_path / "cam01", [flat(i) for i in range(6)])
-    photo = tmp_path / "p.jpg"
-    Image.fromarray(flat(9, 50, 40)).save(photo)
-    assert probe_capture({"cam01": folder, "cam00": video}, {"p": photo}, ALL) == {
-        "cameras": {
-            "cam00": {"path": str(video), "width": 48, "height": 32, "frames": 6, "fps": 30.0},
-            "cam01": {"path": str(folder), "width": 32, "height": 24, "frames": 6, "fps": None},
-        },
-        "photos": {"p": {"path": str(photo), "width": 50, "height": 40}},
-    }
-
-
-def probe_with(good: Path, bad: Path, **photos: Path) -> None:
-    probe_capture({"cam00": good, "cam01": bad}, photos, ALL)
-
-
-def test_a_missing_video_is_named(tmp_path):
-    good = numbered_video(tmp_path / "cam00.mp4", 2)
-    with pytest.raises(UserError, match=r"cam01\.mp4: video not found.*`cameras`"):
-        probe_with(good, tmp_path / "cam01.mp4")
-
-
-@pytest.mark.parametrize("content", ["nothing", "text", "no index"])
-def test_an_unreadable_video_is_named_with_its_size(tmp_path, content):
-    good, bad = numbered_video(tmp_path / "cam00.mp4", 2), tmp_path / "cam01.mp4"
-    ffmpeg_cli("-i", str(good), "-c", "copy", str(tmp_path / "index last.mp4"))
-    index_last = (tmp_path / "index last.mp4").read_bytes()
-    data = {"nothing": b"", "text": b"not a video\n" * 99, "no index": index_last[:-300]}[content]
-    bad.write_bytes(data)
-    with pytest.raises(UserError, match=rf"cam01\.mp4: cannot be read as a video \(.*{len(data)} bytes\).*again"):
-        probe_with(good, bad)
-
-
-def test_a_file_without_a_video_stream_is_named(tmp_path):
-    good, bad = numbered_video(tmp_path / "cam00.mp4", 2), tmp_path / "cam01.mp4"
-    ffmpeg_cli("-f", "lavfi", "-i", "sine=duration=0.1", str(bad))
-    with pytest.raises(UserError, match=r"cam01\.mp4: no video stream"):
-        probe_with(good, bad)
-
-
-def test_a_folder_without_images_is_named(tmp_path):
-    good, bad = numbered_video(tmp_path / "cam00.mp4", 2), tmp_path / "cam01"
-    bad.mkdir()
-    with pytest.raises(UserError, match="cam01: a folder without images"):
-        probe_with(good, bad)
-
-
-def test_frames_of_different_sizes_in_one_folder_are_named(tmp_path):
-    good = numbered_video(tmp_path / "cam00.mp4", 3)
-    bad = image_folder(tmp_path / "cam01", [flat(0), flat(0, 30, 20), flat(0)])
-    with pytest.raises(UserError, match=r"2\.png: 30x20 pixels, expected 32x24"):
-        probe_with(good, bad)
-
-
-def test_two_files_for_one_frame_are_refused(tmp_path):
-    good = numbered_video(tmp_path / "cam00.mp4", 3)
-    bad = image_folder(tmp_path / "cam01", [flat(0), flat(0)])
-    Image.fromarray(flat(0)).save(bad / "2.jpg")
-    with pytest.raises(UserError, match=r"2\.jpg and .*2\.png: two files for one frame"):
-        probe_with(good, bad)
-
-
-def test_an_unreadable_frame_is_named(tmp_path):
-    good = numbered_video(tmp_path / "cam00.mp4", 2)
-    bad = image_folder(tmp_path / "cam01", [flat(0), flat(0)])
-    (bad / "2.png").write_bytes(b"PNG?")
-    with pytest.raises(UserError, match=r"2\.png: cannot be read as an image"):
-        probe_with(good, bad)
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg"])
-def test_a_missing_photo_and_one_cut_short_are_named(tmp_path, suffix):
-    videos = [numbered_video(tmp_path / f"cam0{i}.mp4", 2) for i in range(2)]
-    with pytest.raises(UserError, match=r"gone\.png: photo not found"):
-        probe_with(*videos, gone=tmp_path / "gone.png")
-    photo = tmp_path / f"cut{suffix}"
-    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(photo)
-    photo.write_bytes(photo.read_bytes()[: photo.stat().st_size // 2])
-    with pytest.raises(UserError, match=r"cut\....: cannot be read as an image"):
-        probe_with(*videos, cut=photo)
-
-
-def test_a_video_with_fewer_frames_than_the_others_is_named_with_its_count(tmp_path):
-    cameras = {f"cam0{i}": numbered_video(tmp_path / f"cam0{i}.mp4", 7 if i == 1 else 10) for i in range(4)}
-    expected = r"cam01 has 7 \(.*cam01\.mp4\), expected 10 frames as most others have.*rim.*`frames\.count`"
-    with pytest.raises(UserError, match=expected):
-        probe_capture(cameras, {}, ALL)
-    with pytest.raises(UserError, match=r"cam01 has 7 .*selection needs 8"):
-        probe_capture(cameras, {}, {"start": 1, "count": 4, "step": 2})
-    assert probe_capture(cameras, {}, {"start": 0, "count": 4, "step": 2})["cameras"]["cam01"]["frames"] == 7
-
-
-def test_a_video_with_more_frames_than_the_others_is_named_too(tmp_path):
-    cameras = {f"cam0{i}": numbered_video(tmp_path / f"cam0{i}.mp4", 9 if i == 1 else 5) for i in range(3)}
-    with pytest.raises(UserError, match=r"cam01 has 9 .*expected 5 frames.*first 5 of each"):
-        probe_capture(cameras, {}, ALL)
-
-
-def test_a_selection_beyond_every_video_says_so(tmp_path):
-    cameras = {f"cam0{i}": numbered_video(tmp_path / f"cam0{i}.mp4", 5) for i in range(2)}
-    with pytest.raises(UserError, match=r"start 2, count 4, step 1 needs 6 frames, but the longest video has 5"):
-        probe_capture(cameras, {}, {"start": 2, "count": 4, "step": 1})
-
-
-def test_one_video_camera_only_is_refused_and_so_is_nothing_at_all(tmp_path):
-    with pytest.raises(UserError, match=r"one camera only: .*at least two training cameras, or"):
-        probe_capture({"cam00": tmp_path / "cam00.mp4"}, {"p": tmp_path / "p.png"}, ALL)
-    with pytest.raises(UserError, match=r"0 videos and 0 photos found.*`videos` and `photos`"):
-        probe_capture({}, {}, ALL)
-
-
-def test_selected_frames():
-    assert selected_frames(10, ALL) == range(10)
-    assert list(selected_frames(10, {"start": 3, "count": None, "step": 3})) == [3, 6, 9]
-    assert list(selected_frames(10, {"start": 1, "count": 3, "step": 4})) == [1, 5, 9]
-    with pytest.raises(UserError, match="needs 10 frames, there are 9"):
-        selected_frames(9, {"start": 1, "count": 3, "step": 4})
-    with pytest.raises(UserError, match="there are 9"):
-        selected_frames(9, {"start": 9, "count": None, "step": 1})
-
-
 # --------------------------------------------------------------------------------------------------- decode
 
 
@@ -220,7 +92,7 @@ def test_a_variable_frame_rate_neither_drops_nor_doubles_frames(tmp_path):
     video = numbered_video(tmp_path / "v.mp4", 12)
     uneven = tmp_path / "uneven.mkv"
     ffmpeg_cli("-i", str(video), "-vf", "setpts='(N+5*gt(N,4)-0.9*gt(N,7))/30/TB'", "-fps_mode", "vfr", str(uneven))
-    assert probe_capture({"a": video, "b": uneven}, {}, ALL)["cameras"]["b"]["frames"] == 12
+    assert probe_camera(uneven)["frames"] == 12
     assert numbers(read_frames(uneven, range(12))) == list(range(12))
 
 
@@ -273,17 +145,17 @@ def test_scaling_is_by_area_and_videos_look_like_folders(tmp_path):
         assert half.shape == (24, 32, 3)
         assert np.abs(half[2:-2, 2:-2].astype(int) - 128).max() <= tolerance
     (a,), (b,) = (read_frames(path, range(1, 2), (26, 18)) for path in (folder, video))
-    assert np.abs(a.astype(int) - b).mean() < 3
+    assert np.abs(a.astype(int) - b).mean() < 4  # 4:2:0 chroma of saturated waves
 
 
-def test_a_video_cut_short_says_how_many_frames_were_found_and_what_ffmpeg_said(tmp_path):
+def test_a_video_cut_short_says_how_many_frames_were_found(tmp_path):
     rng = np.random.default_rng(0)
     video = tmp_path / "v.mp4"
     write_video((rng.integers(0, 256, (48, 64, 3), dtype=np.uint8) for _ in range(12)), video, 30)
     video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
-    with pytest.raises(UserError, match=r"v\.mp4: \d frames could be read, 12 expected \(ffmpeg: .*\).*`frames`"):
+    with pytest.raises(UserError, match=r"v\.mp4: \d frames could be read, 12 expected \(the file ends\).*`frames`"):
         list(read_frames(video, range(12)))
-    frames = probe_capture({"a": video, "b": video}, {}, ALL)["cameras"]["a"]["frames"]
+    frames = probe_camera(video)["frames"]
     assert 0 < frames < 12
     assert len(list(read_frames(video, range(frames)))) == frames
 
@@ -303,20 +175,97 @@ def test_an_unreadable_frame_met_while_reading_is_named(tmp_path):
         list(read_frames(folder, range(3)))
 
 
-def test_ffmpeg_ends_when_nobody_reads_on(tmp_path, monkeypatch):
-    started = []
+@pytest.mark.parametrize("damage", ["zeros to the end", "noise to the end", "noise amid", "single bits"])
+def test_damage_ends_a_video_and_what_comes_after_is_not_made_up(tmp_path, damage):
+    rng, video = np.random.default_rng(0), tmp_path / "v.mp4"
+    write_video([np.roll(picture(160, 120), 3 * i, axis=1) for i in range(40)], video, 30)
+    good = list(read_frames(video, range(40)))
+    data = bytearray(video.read_bytes())
+    middle = len(data) * 7 // 8
+    end = middle + 200 if damage == "noise amid" else len(data)
+    if damage == "single bits":
+        for i in range(middle, end, 50):
+            data[i] ^= 16
+    else:
+        data[middle:end] = bytes(end - middle) if "zeros" in damage else rng.bytes(end - middle)
+    video.write_bytes(data)
+    read, expected = [], r"v\.mp4: \d+ frames could be read, 40 expected \((ffmpeg: |the next is damaged)"
+    with pytest.raises(UserError, match=expected):
+        read.extend(read_frames(video, range(40)))
+    # A frame that is predicted from a damaged one may come before it.
+    assert 20 < len(read) < 40
+    np.testing.assert_array_equal(read[:20], good[:20])
+    outputs = [tmp_path / "cam00" / f"{name}.npy" for name in ("rgb", "median", "std")]
+    with pytest.raises(UserError, match=expected):
+        write_store(video, None, None, range(40), *outputs, label="frames")
+    assert files_in(tmp_path) == ["v.mp4"]
 
-    class Recorded(subprocess.Popen):
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
-            started.append(self)
 
+@pytest.mark.parametrize("kind", ["video", "folder"])
+def test_indices_may_skip_and_repeat(tmp_path, kind):
+    video = numbered_video(tmp_path / "v.mp4", 12)
+    path = video if kind == "video" else image_folder(tmp_path / "f", list(read_frames(video, range(12))))
+    assert numbers(read_frames(path, [1, 1, 4, 5, 5, 5, 11])) == [1, 1, 4, 5, 5, 5, 11]
+    assert numbers(read_frames(path, [0])) == [0]
+    assert numbers(read_frames(path, [])) == []
+    for wrong in ([3, 2], [-1, 0]):
+        with pytest.raises(ValueError, match="ascend"):
+            read_frames(path, wrong)
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_a_rotation_tag_is_followed_and_sizes_are_those_of_the_upright_picture(tmp_path, turn):
+    stored = np.zeros((48, 64, 3), np.uint8)
+    stored[:24, :32], stored[:24, 32:], stored[24:, :32] = (220, 40, 40), (40, 220, 40), (40, 40, 220)
+    write_video([stored] * 2, tmp_path / "plain.mp4", 30)
+    video = tmp_path / "v.mp4"
+    ffmpeg_cli("-display_rotation", str(turn), "-i", str(tmp_path / "plain.mp4"), "-c", "copy", str(video))
+    upright = np.rot90(stored, turn // 90)  # ffmpeg's option is in degrees counter-clockwise, as rot90 turns
+    height, width, _ = upright.shape
+    assert picture_size(video) == (width, height)
+    for size in (None, (width // 2, height // 2)):
+        (image,) = read_frames(video, [1], size)
+        step = 1 if size is None else 2
+        assert image.shape == (height // step, width // step, 3)
+        assert image.flags.c_contiguous
+        assert np.abs(image[4::8, 4::8].astype(int) - upright[4 * step :: 8 * step, 4 * step :: 8 * step]).max() < 8
+    facts = probe_camera(video)
+    assert (facts["width"], facts["height"]) == (width, height)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "codec"),
+    [
+        ("yuv420p10le", "ffv1"),
+        ("yuv422p", "ffv1"),
+        ("yuv444p12le", "ffv1"),
+        ("gbrp", "ffv1"),
+        ("rgb24", "png"),
+        ("gray", "ffv1"),
+        ("yuvj420p", "mjpeg"),
+        ("yuv420p", "libvpx-vp9"),
+    ],
+)
+def test_every_pixel_format_of_any_size_becomes_8_bit_rgb_without_bias(tmp_path, pixels, codec):
+    grey, video = [16, 77, 128, 203, 255], tmp_path / "v.mkv"
+    raw = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "67x49", "-i", "pipe:")
+    data = np.concatenate([flat(value, 67, 49) for value in grey]).tobytes()
+    ffmpeg_cli(*raw, "-pix_fmt", pixels, "-c:v", codec, "-crf", "10", "-q:v", "1", str(video), data=data)
+    for size in (None, (33, 24), (101, 77)):
+        for value, image in zip(grey, read_frames(video, range(5), size), strict=True):
+            assert image.shape == ((size[1], size[0], 3) if size else (49, 67, 3))
+            assert np.abs(image.astype(int) - value).max() <= (2 if codec == "mjpeg" else 1)
+
+
+def test_the_file_is_closed_when_nobody_reads_on(tmp_path):
     video = numbered_video(tmp_path / "v.mp4", 20, 640, 480)
-    monkeypatch.setattr(decode.subprocess, "Popen", Recorded)
     reader = read_frames(video, range(20))
     next(reader)
     reader.close()
-    assert [process.poll() is not None for process in started] == [True]
+    with pytest.raises(StopIteration):
+        next(reader)
+    if Path("/proc/self/fd").exists():
+        assert str(video) not in [str(p.readlink()) for p in Path("/proc/self/fd").iterdir() if p.exists()]
 
 
 def test_a_path_with_a_colon_and_spaces_is_a_file_not_a_protocol(tmp_path):
@@ -324,15 +273,6 @@ def test_a_path_with_a_colon_and_spaces_is_a_file_not_a_protocol(tmp_path):
     folder.mkdir()
     video = numbered_video(folder / "http:cam 00.mp4", 3)
     assert numbers(read_frames(video, range(3))) == [0, 1, 2]
-
-
-def test_the_reference_image_is_the_frame_at_original_size(tmp_path):
-    video = numbered_video(tmp_path / "v.mp4", 6, 40, 30)
-    write_reference(video, 4, tmp_path / "reference" / "cam00.png")
-    image = read_image(tmp_path / "reference" / "cam00.png")
-    assert image.shape == (30, 40, 3)
-    assert numbers([image]) == [4]
-    assert files_in(tmp_path / "reference") == ["cam00.png"]
 
 
 # ------------------------------------------------------------------------------------------------ undistort
@@ -377,6 +317,69 @@ def test_a_distorted_image_comes_back_as_the_pinhole_image(model, params, scale)
     assert error.max() < 6
 
 
+def fisheye_picture(lens: Lens, camera: Camera) -> np.ndarray:
+    """What the fisheye lens sees of the scene that the pinhole camera sees as ``smooth``, black where it sees none.
+
+    The angle to the axis is looked up in a table of the lens's formula, apart from the code under test.
+    """
+    fx, fy, cx, cy, *k = lens.params
+    theta = np.linspace(0, np.radians(89), 200_000)
+    y, x = np.mgrid[: lens.height, : lens.width] + 0.5
+    x, y = (x - cx) / fx, (y - cy) / fy
+    radius = np.hypot(x, y)
+    angle = np.interp(radius, theta * (1 + sum(c * theta ** (2 * i + 2) for i, c in enumerate(k))), theta)
+    stretch = np.tan(angle) / np.maximum(radius, 1e-12)
+    seen = smooth(camera.fx * stretch * x + camera.cx, camera.fy * stretch * y + camera.cy)
+    return np.where((angle < np.radians(85))[..., None], np.round(seen), 0).astype(np.uint8)
+
+
+@pytest.mark.parametrize("k", [(0.0, 0.0, 0.0, 0.0), (-0.04, 0.02, -0.012, 0.002)])
+def test_a_fisheye_lens_of_140_degrees_is_undistorted_where_its_image_reaches(k):
+    lens = Lens("OPENCV_FISHEYE", 400, 300, (160.0, 158.0, 203.0, 148.0, *k))
+    camera = Camera(600, 300, 100.0, 99.0, 297.0, 152.0, np.eye(4))
+    seen = undistort(fisheye_picture(lens, camera), camera, Lens(lens.model, 400, 300, lens.params))
+    valid = valid_pixels(camera, lens)
+    assert 0.5 < valid.mean() < 1
+    y, x = np.mgrid[:300, :600] + 0.5
+    error = np.abs(seen - smooth(x, y))[valid]
+    assert error.mean() < 2
+    assert np.percentile(error, 99) < 10
+    # The horizontal axis is seen to the angle at which the image ends there.
+    reach = np.degrees(np.arctan((np.flatnonzero(valid[152])[[0, -1]] + 0.5 - camera.cx) / camera.fx))
+    assert reach[1] - reach[0] > 139
+
+
+def test_pixels_whose_source_is_outside_the_image_are_not_valid():
+    camera, shifted = pinhole(40, 30), pinhole(40, 30, cx=17.0)
+    for scale in (1.0, 2.0):
+        assert valid_pixels(camera, lens_of(camera, scale)).all()
+        valid = valid_pixels(shifted, lens_of(camera, scale))
+        assert valid[:, :-3].all()
+        assert not valid[:, -3:].any()
+    # Barrel distortion: the pinhole image lies within the original one. Pincushion: its corners lie outside.
+    barrel = Lens("SIMPLE_RADIAL", 40, 30, (60.0, 20.0, 15.0, -0.3))
+    pincushion = Lens("SIMPLE_RADIAL", 40, 30, (60.0, 20.0, 15.0, 0.3))
+    assert valid_pixels(camera, barrel).all()
+    valid = valid_pixels(camera, pincushion)
+    assert valid[5:-5, 5:-5].all()
+    assert not valid[[0, 0, -1, -1], [0, -1, 0, -1]].any()
+    y, x = np.mgrid[:30, :40] + 0.5
+    rays = np.stack([(x - camera.cx) / camera.fx, (y - camera.cy) / camera.fy], axis=-1).reshape(-1, 2)
+    sources = pincushion.distort(rays).reshape(30, 40, 2)
+    np.testing.assert_array_equal(valid, ((sources >= 0.5) & (sources <= [39.5, 29.5])).all(-1))
+
+
+def test_pixels_beyond_the_fold_of_the_lens_model_are_not_valid_and_repeat_its_rim():
+    lens = Lens("SIMPLE_RADIAL", 200, 200, (100.0, 100.0, 100.0, -0.3))
+    camera = Camera(400, 400, 100.0, 100.0, 200.0, 200.0, np.eye(4)).resized(200, 200)
+    y, x = np.mgrid[:200, :200] + 0.5
+    radius = np.hypot(x - 100, y - 100) / 50
+    fold = np.sqrt(1 / 0.9)
+    np.testing.assert_array_equal(valid_pixels(camera, lens), radius <= fold)
+    image = undistort(picture(200, 200), camera, lens)
+    assert np.abs(image[100, 155:].astype(int) - image[100, 154]).max() <= 3
+
+
 def test_an_undistorter_is_used_for_many_frames_and_rounds_to_the_nearest_level():
     lens = Lens("SIMPLE_RADIAL", 40, 30, (60.0, 20.0, 15.0, -0.2))
     undistorter = Undistorter(pinhole(40, 30), lens)
@@ -389,6 +392,8 @@ def test_an_undistorter_is_used_for_many_frames_and_rounds_to_the_nearest_level(
 
 def test_the_store_holds_the_frames_their_median_and_their_standard_deviation(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "BLOCK_BYTES", 1000)  # many blocks, the last one not full
+    monkeypatch.setattr(store, "VALUES", 100)
+    monkeypatch.setattr(store, "SPILL", 3)
     rng = np.random.default_rng(1)
     images = list(rng.integers(0, 256, (8, 13, 17, 3), dtype=np.uint8))
     opened = FrameStore.open(make_store(tmp_path / "cam00", images))
@@ -399,6 +404,20 @@ def test_the_store_holds_the_frames_their_median_and_their_standard_deviation(tm
     expected = (np.array(images) / 255).std(axis=0).mean(axis=-1)
     assert opened.std.dtype == np.float32
     np.testing.assert_allclose(opened.std, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 254, 255, 256, 511, 600])
+@pytest.mark.parametrize("values", ["noise", "few", "black and white"])
+def test_the_median_is_exact_for_any_number_of_frames(tmp_path, count, values):
+    rng = np.random.default_rng(count)
+    frames = rng.integers(0, 256, (count, 4, 5, 3), dtype=np.uint8)
+    if values == "few":
+        frames = frames // 86 * 85 + 1
+    elif values == "black and white":
+        frames = np.where(frames < rng.integers(0, 256, (4, 5, 3)), 0, 255).astype(np.uint8)
+    (tmp_path / "rgb").write_bytes(b"header" + frames.tobytes())
+    median = store.temporal_median(tmp_path / "rgb", 6, frames.shape)
+    np.testing.assert_array_equal(median, np.floor(np.median(frames, axis=0) + 0.5))
 
 
 def test_one_frame_is_its_own_median_and_does_not_move(tmp_path):
@@ -416,6 +435,33 @@ def test_the_store_holds_selected_scaled_undistorted_frames_of_a_video(tmp_path)
     assert opened.rgb.shape == (4, 24, 32, 3)
     assert numbers(opened.rgb) == [2, 5, 8, 11]
     assert files_in(tmp_path / "cam00") == ["median.npy", "rgb.npy", "std.npy"]
+
+
+def test_a_camera_without_a_pose_is_scaled_only(tmp_path):
+    video = numbered_video(tmp_path / "v.mp4", 6, 64, 48)
+    outputs = [tmp_path / "cam00" / f"{name}.npy" for name in ("rgb", "median", "std")]
+    write_store(video, None, None, [0, 1, 1, 5], *outputs, label="frames", scale=0.5)
+    opened = FrameStore.open(tmp_path / "cam00")
+    assert opened.rgb.shape == (4, 24, 32, 3)
+    assert numbers(opened.rgb) == [0, 1, 1, 5]
+
+
+def test_a_video_of_another_size_than_its_lens_is_refused(tmp_path):
+    video = numbered_video(tmp_path / "v.mp4", 3, 64, 48)
+    outputs = [tmp_path / "cam00" / f"{name}.npy" for name in ("rgb", "median", "std")]
+    camera = pinhole(32, 24)
+    with pytest.raises(UserError, match=r"v\.mp4 is 64x48, but its camera was found when it was 32x24: delete cameras"):
+        write_store(video, camera, lens_of(camera), range(3), *outputs, label="frames")
+
+
+def test_the_same_video_gives_the_same_bytes(tmp_path):
+    video = numbered_video(tmp_path / "v.mp4", 12, 200, 120)
+    camera, lens = pinhole(90, 50, focal=80.0), Lens("SIMPLE_RADIAL", 200, 120, (170.0, 100.0, 60.0, -0.2))
+    for run in "ab":
+        outputs = [tmp_path / run / f"{name}.npy" for name in ("rgb", "median", "std")]
+        write_store(video, camera, lens, range(12), *outputs, label="frames")
+    for name in ("rgb", "median", "std"):
+        assert (tmp_path / f"a/{name}.npy").read_bytes() == (tmp_path / f"b/{name}.npy").read_bytes()
 
 
 def test_memory_does_not_grow_with_the_number_of_frames(tmp_path, monkeypatch):
@@ -592,7 +638,7 @@ def test_a_video_that_ends_early_leaves_no_half_written_store(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
-@pytest.mark.parametrize("kind", ["rgb", "median", "std", "video", "static", "medians", "sheet", "reference"])
+@pytest.mark.parametrize("kind", ["rgb", "median", "std", "video", "static", "medians", "sheet", "image"])
 def test_a_full_disk_is_said_clearly_and_leaves_nothing_half_written(tmp_path, kind):
     video = numbered_video(tmp_path / "v.mp4", 3)
     folder = make_store(tmp_path / "cam00", [flat(9)] * 2)
@@ -600,7 +646,7 @@ def test_a_full_disk_is_said_clearly_and_leaves_nothing_half_written(tmp_path, k
     out = tmp_path / "out"
     files = {name: out / f"{name}.npy" for name in ("rgb", "median", "std")}
     files |= {"video": out / "video.mp4", "static": out / "s.npz", "medians": out / "m.npz"}
-    files |= {"sheet": out / "sheet.jpg", "reference": out / "r.png"}
+    files |= {"sheet": out / "sheet.jpg", "image": out / "r.png"}
     # Everything written under the temporary name of this one output meets "no space left on the device".
     out.mkdir()
     target = files[kind]
@@ -613,7 +659,7 @@ def test_a_full_disk_is_said_clearly_and_leaves_nothing_half_written(tmp_path, k
         ),
         "medians": lambda: write_median_set({"cam00": folder}, target),
         "sheet": lambda: write_contact_sheet({"cam00": folder}, target),
-        "reference": lambda: write_reference(video, 1, target),
+        "image": lambda: write_image(target, flat(0), "PNG"),
     }
     stored = (files["rgb"], files["median"], files["std"])
     job = jobs.get(kind, lambda: write_store(video, camera, lens, range(3), *stored, label="frames"))

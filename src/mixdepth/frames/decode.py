@@ -1,27 +1,25 @@
-"""Frames out of videos and folders of images: RGB, by index, one pass, one frame in memory at a time."""
+"""Frames out of videos and folders of images: RGB, upright, by index, in one pass, one frame in memory at a time."""
 
 import contextlib
-import io
 import itertools
 import re
-import subprocess
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import av
-import ffmpeg
-import imageio_ffmpeg
 import numpy as np
-from PIL import Image
+from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
-from mixdepth.capture import IMAGE_SUFFIXES
+from mixdepth.capture import images_in
 from mixdepth.errors import UserError
-from mixdepth.io import atomic
+from mixdepth.frames.images import image_size, read_image, resize, write_image  # noqa: F401
 
 # Accurate chroma and rounding, and the same bytes on every processor.
 SCALER_FLAGS = "accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
+ACCURATE = (
+    Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP | Interpolation.BITEXACT
+)
 # libavutil's AVCOL_SPC_UNSPECIFIED, which PyAV's enumeration does not name.
 UNSPECIFIED_MATRIX = 2
 
@@ -56,9 +54,9 @@ def frame_files(folder: Path) -> list[Path]:
     """The images of a folder in the order of their numbers (2.png before 10.png).
 
     Raises:
-        UserError: no image, or two files for one frame (1.png and 1.jpg).
+        UserError: no image, one of a kind that is not read, or two files for one frame (1.png and 1.jpg).
     """
-    files = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
+    files = images_in(folder)
     if not files:
         raise UserError(f"{folder}: a folder without images. Put the camera's frames there (.png, .jpg), or a video.")
     files.sort(key=lambda p: ([int(s) if s.isdecimal() else s for s in re.split("([0-9]+)", p.stem)], p.name))
@@ -68,39 +66,26 @@ def frame_files(folder: Path) -> list[Path]:
     return files
 
 
-def read_image(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """One image, [H, W, 3] uint8 RGB, scaled to ``size`` = (width, height) by area.
+def picture_size(path: Path) -> tuple[int, int]:
+    """(width, height) of the upright pictures of a video or folder, from its first frame.
 
     Raises:
-        UserError: missing or unreadable.
+        UserError: as :func:`read_frames`.
     """
-    try:
-        with Image.open(path) as image:
-            rgb = image.convert("RGB")
-    except FileNotFoundError:
-        raise UserError(f"{path}: image not found") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: cannot be read as an image ({error}). Copy or export it again.") from None
-    return resize(np.asarray(rgb), size)
+    path = Path(path)
+    if path.is_dir():
+        return image_size(frame_files(path)[0])
+    with open_video(path) as (container, stream):
+        return _upright_size(next(_decoded(path, container, stream, [0])))
 
 
-def resize(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
-    """``image`` [H, W, 3] uint8 at ``size`` = (width, height): by area where smaller, bicubic where larger."""
-    height, width = image.shape[:2]
-    if size is None or size == (width, height):
-        return image
-    smaller = size[0] <= width and size[1] <= height
-    method = Image.Resampling.BOX if smaller else Image.Resampling.BICUBIC
-    return np.asarray(Image.fromarray(image).resize(size, method))
-
-
-def read_frames(path: Path, frames: range, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
-    """The frames of one camera.
+def read_frames(path: Path, frames: Sequence[int], size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
+    """The frames of one camera, upright (rotation tags of videos and EXIF orientation of images are followed).
 
     Args:
         path: a video file or a folder of images.
-        frames: their indices, ascending.
-        size: (width, height) to scale to, by area where smaller; None keeps the original size.
+        frames: their indices, ascending; one that is repeated is yielded as often, as the same array.
+        size: (width, height) of the upright picture to scale to, by area where smaller; None keeps the original size.
 
     Yields:
         [H, W, 3] uint8 RGB, one per index, in order.
@@ -108,92 +93,100 @@ def read_frames(path: Path, frames: range, size: tuple[int, int] | None = None) 
     Raises:
         UserError: missing or unreadable, or with fewer frames than asked for.
     """
-    if len(frames) and (frames.step < 1 or frames[0] < 0):
+    if len(frames) and (frames[0] < 0 or any(a > b for a, b in itertools.pairwise(frames))):
         raise ValueError(f"frames must ascend from 0 or more: {frames}")
     path = Path(path)
     return _folder_frames(path, frames, size) if path.is_dir() else _video_frames(path, frames, size)
 
 
-def write_reference(path: Path, frame: int, output: Path) -> None:
-    """Write frame ``frame`` of a video or folder as a PNG of the original size.
-
-    Raises:
-        UserError: as :func:`read_frames`, or no space left on the device.
-    """
-    (image,) = read_frames(path, range(frame, frame + 1))
-    write_image(output, image, "PNG")
-
-
-def write_image(path: Path, image: np.ndarray, kind: str, **options: object) -> None:
-    """Write ``image`` [H, W, 3] uint8 as "PNG" or "JPEG", whole or not at all."""
-    # By way of memory: Pillow's own writing to a file forgets the errno of a full disk.
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, kind, **options)
-    with atomic(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
-
-
-def _folder_frames(folder: Path, frames: range, size: tuple[int, int] | None) -> Iterator[np.ndarray]:
+def _folder_frames(folder: Path, frames: Sequence[int], size: tuple[int, int] | None) -> Iterator[np.ndarray]:
     files = frame_files(folder)
     if len(frames) and frames[-1] >= len(files):
-        raise _too_few(folder, len(files), frames, "")
-    for index in frames:
-        yield read_image(files[index], size)
+        raise _too_few(folder, len(files), frames, "no more files")
+    for index, repeats in itertools.groupby(frames):
+        image = read_image(files[index], size)
+        yield from (image for _ in repeats)
 
 
-def _video_frames(path: Path, frames: range, size: tuple[int, int] | None) -> Iterator[np.ndarray]:
-    if not len(frames):
-        return
-    command, (width, height) = _decode_command(path, size)
-    # A file, not a pipe, for the messages: nobody empties a pipe while frames are read, and ffmpeg would stand still.
-    with tempfile.TemporaryFile() as messages:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=messages)
-        try:
-            for index in range(frames[-1] + 1):
-                image = np.empty((height, width, 3), np.uint8)
-                if not _fill(process.stdout, image):
-                    process.wait()
-                    raise _too_few(path, index, frames, last_line(messages))
-                if index in frames:
-                    yield image
-        finally:
-            process.kill()
-            process.stdout.close()
-            process.wait()
-
-
-def _decode_command(path: Path, size: tuple[int, int] | None) -> tuple[list[str], tuple[int, int]]:
+def _video_frames(path: Path, frames: Sequence[int], size: tuple[int, int] | None) -> Iterator[np.ndarray]:
     with open_video(path) as (container, stream):
-        original, index = (stream.width, stream.height), stream.index
-        first = next(container.decode(stream), None)
-    if first is None:
-        raise UserError(f"{path}: no frame can be decoded. Copy or export it again, or leave this camera out.")
-    width, height = size or original
-    area = width <= original[0] and height <= original[1] and (width, height) != original
-    scaler = {"flags": f"{'area' if area else 'bicubic'}+{SCALER_FLAGS}"}
-    if first.colorspace == UNSPECIFIED_MATRIX:
-        # As players do: untagged high definition is BT.709; ffmpeg by itself takes everything untagged for BT.601.
-        scaler["in_color_matrix"] = "bt709" if original[0] >= 1280 or original[1] > 576 else "bt601"
-    # Sizes are those of the stored frames, so a rotation flag must not turn them.
-    stream = ffmpeg.input(f"file:{path}", noautorotate=None, threads=2)[str(index)].filter(
-        "scale", width, height, **scaler
-    )
-    output = ffmpeg.output(stream, "pipe:", format="rawvideo", pix_fmt="rgb24", fps_mode="passthrough")
-    command = output.global_args("-nostdin", "-hide_banner", "-loglevel", "error").compile(
-        cmd=imageio_ffmpeg.get_ffmpeg_exe()
-    )
-    return command, (width, height)
+        decoded, picture = _decoded(path, container, stream, frames), _Picture(size)
+        count = 0
+        for index, repeats in itertools.groupby(frames):
+            frame = next(itertools.islice(decoded, index - count, None))
+            count = index + 1
+            image = picture(frame)
+            yield from (image for _ in repeats)
 
 
-def _fill(pipe: BinaryIO, image: np.ndarray) -> bool:
-    """Read one frame into ``image``; False where the pipe ends before."""
-    view, got = memoryview(image).cast("B"), 0
-    while got < len(view):
-        step = pipe.readinto(view[got:])
-        if not step:
-            return False
-        got += step
-    return True
+def _decoded(
+    path: Path, container: av.container.InputContainer, stream: av.VideoStream, frames: Sequence[int]
+) -> Iterator[av.VideoFrame]:
+    """The frames of the video in the order in which they are shown, without end: too few are an error.
+
+    What cannot be decoded before the first frame is passed over, as of a recording that starts amid a group of
+    pictures. Damage later on ends the video: a decoder that goes on drops frames, which shifts all later ones, or makes
+    them up (it calls those corrupt).
+    """
+    # As the rules declare: cameras run beside each other, which uses the cores better than threads for one video.
+    stream.codec_context.thread_count = 1
+    count, said = 0, "the file ends"
+    for packet in container.demux(stream):
+        cut = packet.is_corrupt
+        try:
+            # A packet that the file cuts short is not decoded; what came before it is whole.
+            for frame in stream.codec_context.decode(None if cut else packet):
+                if frame.is_corrupt:
+                    raise _too_few(path, count, frames, "the next is damaged")
+                yield frame
+                count += 1
+        except av.InvalidDataError as error:
+            said = f"ffmpeg: {error.strerror}"
+            cut = count > 0
+        if cut:
+            break
+    raise _too_few(path, count, frames, said)
+
+
+def _upright_size(frame: av.VideoFrame) -> tuple[int, int]:
+    return (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
+
+
+class _Picture:
+    """Decoded frames as arrays: scaled, converted to RGB, upright.
+
+    Args:
+        size: (width, height) of the upright picture; None keeps the original size.
+    """
+
+    def __init__(self, size: tuple[int, int] | None):
+        self.size = size
+        self.scaler, self.packer = VideoReformatter(), VideoReformatter()
+
+    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
+        """[H, W, 3] uint8 RGB."""
+        original = _upright_size(frame)
+        size = self.size or original
+        smaller = size != original and size[0] <= original[0] and size[1] <= original[1]
+        width, height = size[::-1] if frame.rotation % 180 else size
+        matrix = None
+        if frame.colorspace == UNSPECIFIED_MATRIX:
+            # As players do: untagged high definition is BT.709; ffmpeg by itself takes everything untagged for BT.601.
+            matrix = Colorspace.ITU709 if frame.width >= 1280 or frame.height > 576 else Colorspace.ITU601
+        # By way of planes, which swscale writes about three times as fast as packed RGB.
+        planes = self.scaler.reformat(
+            frame,
+            width,
+            height,
+            "gbrp",
+            src_colorspace=matrix,
+            interpolation=ACCURATE | (Interpolation.AREA if smaller else Interpolation.BICUBIC),
+            threads=1,
+        )
+        packed = self.packer.reformat(planes, format="rgb24", interpolation=ACCURATE, threads=1).planes[0]
+        rows = np.frombuffer(packed, np.uint8).reshape(height, packed.line_size)
+        image = rows[:, : 3 * width].reshape(height, width, 3)
+        return np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
 
 
 def last_line(messages: BinaryIO) -> str:
@@ -203,9 +196,8 @@ def last_line(messages: BinaryIO) -> str:
     return lines[-1].strip() if lines else ""
 
 
-def _too_few(path: Path, found: int, frames: range, message: str) -> UserError:
-    said = f" (ffmpeg: {message})" if message else ""
+def _too_few(path: Path, found: int, frames: Sequence[int], message: str) -> UserError:
     return UserError(
-        f"{path}: {found} frames could be read, {frames[-1] + 1} expected{said}. "
+        f"{path}: {found} frames could be read, {frames[-1] + 1} expected ({message}). "
         f"Copy or export it again, or choose fewer frames (`frames` in the configuration)."
     )

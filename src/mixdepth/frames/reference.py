@@ -1,0 +1,118 @@
+"""Pictures of one camera that COLMAP may choose from, their temporal median, and what moves in them.
+
+A camera that does not move has one pose, whichever picture shows it best. Samples from all of the selection tell what
+moves: no key point is taken there, so that no pose and no point depends on a mover.
+"""
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from mixdepth.errors import UserError
+from mixdepth.frames.decode import read_frames
+from mixdepth.frames.images import write_image
+from mixdepth.frames.store import motion_map
+from mixdepth.io import disk_errors
+
+SAMPLES = 15  # frames that the median and the motion are taken from
+BLOCK_BYTES = 1 << 24  # samples that are in memory at once
+# As in training (mixdepth/train/dynamic.py): a pixel moves where its deviation exceeds this and the camera's own noise.
+MOVING_THRESHOLD = 0.02
+QUIET, NOISE_FACTOR = 20, 3.0
+MARGIN = 3  # pixels that the moving area is grown by
+
+
+def write_references(path: Path, frames: Sequence[int], wanted: int | Sequence[int], output: Path) -> None:
+    """Write ``median.png``, ``moving.png`` and ``frame_<NNNN>.png`` of one camera, of the original, upright size.
+
+    The video is decoded once, and memory does not grow with the number or the size of the frames by more than a few
+    frames.
+
+    Args:
+        path: video file or folder of images.
+        frames: its frames in the selection, ascending; one may occur several times.
+        wanted: how many frames to write, spread evenly over the selection, or which ones, counted in the selection.
+        output: folder for median.png (RGB), moving.png (8 bits, 255 where something moves) and the frames, named by
+            their number in the selection. What was there is replaced; it is written whole or not at all.
+
+    Raises:
+        UserError: a wanted frame is not in the selection, the frames cannot be read, or no space is left.
+    """
+    chosen = {number: frames[number] for number in _chosen(path, len(frames), wanted)}
+    samples = {frames[number] for number in _spread(len(frames), SAMPLES)}
+    indices = sorted(samples | set(chosen.values()))
+    with _whole_folder(Path(output)) as folder:
+        with (folder / "samples").open("wb") as file:
+            for index, image in zip(indices, read_frames(path, indices), strict=True):
+                if index in samples:
+                    file.write(np.ascontiguousarray(image))
+                for number in (n for n, i in chosen.items() if i == index):
+                    write_image(folder / f"frame_{number:04d}.png", image, "PNG", compress_level=1)
+        median, std = _statistics(folder / "samples", (len(samples), *image.shape))
+        (folder / "samples").unlink()
+        write_image(folder / "median.png", median, "PNG", compress_level=1)
+        write_image(folder / "moving.png", _moving(std), "PNG")
+
+
+def _chosen(path: Path, count: int, wanted: int | Sequence[int]) -> list[int]:
+    if isinstance(wanted, int):
+        return _spread(count, wanted)
+    outside = [number for number in wanted if not 0 <= number < count]
+    if outside:
+        raise UserError(
+            f"`colmap.reference_frames`: {', '.join(map(str, outside))} is not in the selection of {path}, which has "
+            f"{count} frames. Expected numbers from 0 to {count - 1}."
+        )
+    return sorted(set(wanted))
+
+
+def _spread(count: int, wanted: int) -> list[int]:
+    """The middles of ``wanted`` equal parts of 0 .. ``count`` - 1; all, where these are fewer."""
+    wanted = min(count, wanted)
+    return [(2 * part + 1) * count // (2 * wanted) for part in range(wanted)]
+
+
+def _statistics(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Median [H, W, 3] uint8 (halves rounded up) and standard deviation [H, W] float32 (colours in 0..1, mean of the
+    channels) of the raw frames in ``path``, ``shape`` = (T, H, W, 3)."""
+    count, height, width, _ = shape
+    median, std = np.empty(shape[1:], np.uint8), np.empty(shape[1:3], np.float32)
+    step = max(BLOCK_BYTES // (count * width * 3), 1)
+    low, high = (count - 1) // 2, count // 2
+    for start in range(0, height, step):
+        rows = slice(start, start + step)
+        # Mapped anew for each block, so that pages already seen do not count as memory in use.
+        block = np.array(np.memmap(path, np.uint8, "r", shape=shape)[:, rows])
+        std[rows] = block.std(axis=0, dtype=np.float32).mean(axis=-1) / 255
+        block.partition((low, high), axis=0)
+        median[rows] = (block[low].astype(np.uint16) + block[high] + 1) // 2
+    return median, std
+
+
+def _moving(std: np.ndarray) -> np.ndarray:
+    """[H, W] uint8, 255 where the deviation says that something moves, and around it."""
+    motion = motion_map(std)
+    moving = motion > max(MOVING_THRESHOLD, NOISE_FACTOR * float(np.percentile(motion, QUIET)))
+    grown = Image.fromarray(moving.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(2 * MARGIN + 1))
+    return np.asarray(grown)
+
+
+@contextlib.contextmanager
+def _whole_folder(output: Path) -> Iterator[Path]:
+    """A temporary folder beside ``output`` that takes its place at the end, or is removed where that is not reached."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with disk_errors(output):
+        folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".part", dir=output.parent))
+        try:
+            yield folder
+            folder.chmod(0o755)
+            if output.exists():
+                shutil.rmtree(output)
+            folder.replace(output)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
