@@ -1,146 +1,72 @@
-"""COLMAP through pycolmap, and the cameras stage that calls it, on a small rendered place and on arc8."""
+"""COLMAP through pycolmap: features, matches, triangulation; and the cameras stage that calls it, on a small place."""
 
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from mixdepth.cameras import colmap, stage  # isort: skip  (imports Pillow before pycolmap)
+from mixdepth.cameras import colmap, colmap_triangulation, stage  # isort: skip  (imports Pillow first)
 from PIL import Image
+from place import (
+    FOCAL,
+    HEIGHT,
+    NAMES,
+    OPTIONS,
+    WIDTH,
+    place_camera,
+    place_images,
+    place_lens,
+    place_view,
+    true_cameras,
+    write_place,
+)
 
 from mixdepth.cameras.camera import Camera, load_cameras
+from mixdepth.cameras.features import detect
 from mixdepth.cameras.lens import Lens, load_lenses
 from mixdepth.cameras.llff import write_poses_bounds
-from mixdepth.cameras.matching import epipolar_error, match
+from mixdepth.cameras.matching import epipolar_error, match, near_epipolar_line
 from mixdepth.cameras.model import Model
 from mixdepth.cameras.sparse_depth import SparseDepth, depth_bounds, point_covariances, sparse_depth
 from mixdepth.errors import UserError
-from mixdepth.io import read_json
-
-OPTIONS = {
-    "camera_model": "SIMPLE_PINHOLE",
-    "share_intrinsics": True,
-    "reference_frame": 0,
-    "max_features": 2000,
-    "peak_threshold": 0.0066667,
-    "upscale_to": 200,
-    "max_reprojection_error": 2.0,
-    "min_angle": 1.5,
-    "seed": 0,
-}
-WIDTH, HEIGHT, FOCAL = 200, 150, 190.0
-NAMES = [f"cam{number:02d}" for number in range(4)]
-
-
-def place_camera(number: int) -> Camera:
-    """Cameras on an arc that look at (0, 0, 5)."""
-    angle = 0.13 * (number - 2)
-    c2w = np.eye(4)
-    c2w[:3, :3] = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
-    c2w[:3, 3] = [-5 * np.sin(angle), 0.15 * (number % 2), 5 - 5 * np.cos(angle)]
-    return Camera(WIDTH, HEIGHT, FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2, c2w)
-
-
-def place_view(camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """A textured wall at z = 5.5 + x/4 with a textured board at z = 4 before it: image [H, W] uint8 and z-depth."""
-    grid = np.stack(np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5), axis=-1).reshape(-1, 2)
-    direction = camera.unproject(grid, np.ones(len(grid))) - camera.centre
-    origin = camera.centre
-    wall = (5.5 + origin[0] / 4 - origin[2]) / (direction[:, 2] - direction[:, 0] / 4)
-    board = (4 - origin[2]) / direction[:, 2]
-    on_board = np.abs(origin[:2] + board[:, None] * direction[:, :2]).max(axis=1) < 0.8
-    depth = np.where(on_board, board, wall)
-    at = (origin + depth[:, None] * direction)[:, :2] + np.where(on_board, 40, 10)[:, None]
-    # Bilinear look-ups of random tables at three scales.
-    colour = np.zeros(len(at))
-    for scale, seed in ((3, 0), (8, 1), (16, 2)):
-        table = np.random.default_rng(seed).uniform(size=(1024, 1024))
-        cell = np.floor(at * scale).astype(int)
-        fx, fy = (at * scale - cell).T
-        x, y = cell.T
-        colour += (table[y, x] * (1 - fx) + table[y, x + 1] * fx) * (1 - fy)
-        colour += (table[y + 1, x] * (1 - fx) + table[y + 1, x + 1] * fx) * fy
-    return (colour.reshape(HEIGHT, WIDTH) * 85).astype(np.uint8), depth.reshape(HEIGHT, WIDTH)
+from mixdepth.io import read_json, write_json
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
     """A folder with cam00.png ... cam03.png and the photo cam04.jpg."""
-    folder = tmp_path_factory.mktemp("place")
-    for number in range(5):
-        image = Image.fromarray(place_view(place_camera(number))[0])
-        image.save(folder / (f"cam{number:02d}.png" if number < 4 else f"cam{number:02d}.jpg"), quality=95)
-    return folder
+    return write_place(tmp_path_factory.mktemp("place"))
 
 
-def references(folder: Path, names: list[str] = NAMES) -> dict[str, Path]:
-    return {name: folder / f"{name}.png" for name in names}
-
-
-@pytest.fixture(scope="module")
-def sfm(place, tmp_path_factory) -> Path:
-    """COLMAP's model of the place."""
-    output = tmp_path_factory.mktemp("sfm")
-    stage.structure_from_motion(references(place), {"cam04": place / "cam04.jpg"}, output, OPTIONS)
-    return output
+def videos(place: Path) -> dict[str, Path]:
+    """The reference images of the video cameras, by COLMAP's name."""
+    return {name: path for name, path in place_images(place).items() if name.startswith("cameras/")}
 
 
 @pytest.fixture(scope="module")
 def triangulated(place, tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("sparse")
-    images = {f"cameras/{name}.png": path for name, path in references(place).items()}
-    colmap.triangulate(images, true_cameras(), output, OPTIONS)
+    colmap_triangulation.triangulate(videos(place), true_cameras(), output, OPTIONS)
     return output
-
-
-def true_cameras() -> dict[str, tuple[Lens, np.ndarray]]:
-    lens = Lens("SIMPLE_PINHOLE", WIDTH, HEIGHT, (FOCAL, WIDTH / 2, HEIGHT / 2))
-    return {f"cameras/{name}.png": (lens, place_camera(number).c2w) for number, name in enumerate(NAMES)}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def scene(folder: Path, **changes: object) -> SimpleNamespace:
-    values = {
-        "name": "place",
-        "data": folder,
-        "cameras": {name: str(folder / f"{name}.png") for name in NAMES},
-        "photos": {"cam04": str(folder / "cam04.jpg")},
-        "train_cameras": NAMES[1:],
-        "test_cameras": NAMES[:1],
-        "train_photos": ["cam04"],
-        "test_photos": [],
-        **changes,
-    }
-    options = {"scale": 1.0, "photo_scale": 1.0, "poses": {"source": "colmap", "path": None}, "near": None, "far": None}
-    values["options"] = {**options, "colmap": OPTIONS, **changes.get("options", {})}
-    return SimpleNamespace(**values)
-
-
-def capture(scene: SimpleNamespace, size: tuple[int, int] = (WIDTH, HEIGHT)) -> dict:
-    entry = {"width": size[0], "height": size[1]}
-    return {"cameras": dict.fromkeys(scene.cameras, entry), "photos": dict.fromkeys(scene.photos, entry)}
-
-
-def write_cameras(scene: SimpleNamespace, folder: Path, model: Path | None = None) -> list[Path]:
-    files = [folder / name for name in ("cameras.json", "photos.json", "lenses.json")]
-    stage.write_cameras(scene, capture(scene), model, *files)
-    return files
-
-
 # The process
 
 
-def test_a_png_can_be_written_after_importing_the_colmap_module(tmp_path):
+def test_a_png_can_be_written_after_importing_what_imports_pycolmap(tmp_path):
     # With pycolmap imported before Pillow this aborts (pycolmap 4.2.1, Pillow 13.0.0).
-    for module in ("mixdepth.cameras.colmap", "mixdepth.cameras.stage"):
+    for module in ("features", "colmap", "stage"):
         code = (
-            f"import {module}, numpy\nfrom PIL import Image\n"
+            f"import mixdepth.cameras.{module}, numpy\nfrom PIL import Image\n"
             "pixels = numpy.random.default_rng(0).integers(0, 255, (50, 60, 3)).astype('uint8')\n"
             f"Image.fromarray(pixels).save({str(tmp_path / 'a.png')!r})\nprint('written')"
         )
@@ -149,10 +75,80 @@ def test_a_png_can_be_written_after_importing_the_colmap_module(tmp_path):
         assert "written" in done.stdout
 
 
-def test_nothing_else_imports_pycolmap():
-    source = Path(colmap.__file__).parents[1]
-    users = [path.name for path in source.rglob("*.py") if "import pycolmap" in path.read_text()]
-    assert users == ["colmap.py"]
+# Features
+
+
+def test_an_image_stored_on_its_side_has_the_features_of_the_upright_one(place, tmp_path):
+    upright = Image.open(place / "cam00.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "side.png", exif=exif)
+    found = detect({"a": place / "cam00.png", "b": tmp_path / "side.png"}, OPTIONS)
+    assert found["b"].size == (WIDTH, HEIGHT)
+    np.testing.assert_array_equal(found["a"].keypoints, found["b"].keypoints)
+
+
+def test_nothing_is_found_on_moving_pixels(place, tmp_path):
+    moving = np.zeros((HEIGHT, WIDTH), np.uint8)
+    moving[:, : WIDTH // 2] = 255
+    Image.fromarray(moving).save(tmp_path / "moving.png")
+    options = {**OPTIONS, "upscale_to": 400}
+    one = {"a": place / "cam00.png"}
+    everything, still = detect(one, options)["a"], detect(one, options, {"a": tmp_path / "moving.png"})["a"]
+    assert still.detection_size == (2 * WIDTH, 2 * HEIGHT)
+    right = everything.uv[:, 0] >= WIDTH // 2
+    assert 100 < right.sum() < len(right) - 100
+    np.testing.assert_array_equal(still.keypoints, everything.keypoints[right])
+    np.testing.assert_array_equal(still.descriptors, everything.descriptors[right])
+    Image.fromarray(moving[1:]).save(tmp_path / "moving.png")
+    with pytest.raises(UserError, match=r"moving\.png: 200x149 pixels, its image 200x150"):
+        detect(one, options, {"a": tmp_path / "moving.png"})
+
+
+def test_several_processes_find_the_same_features(place):
+    images = videos(place)
+    one, two = detect(images, OPTIONS), detect(images, OPTIONS, threads=2)
+    for name in images:
+        np.testing.assert_array_equal(one[name].keypoints, two[name].keypoints)
+        np.testing.assert_array_equal(one[name].descriptors, two[name].descriptors)
+
+
+# Intrinsics
+
+
+def test_intrinsics_are_shared_as_configured(place, tmp_path):
+    images = place_images(place)
+    for name, focal in (("same", 4.0), ("wide", 4.0), ("tele", 9.0)):
+        exif = Image.Exif()
+        exif[0x0110] = "phone"  # model
+        exif.get_ifd(0x8769)[0x920A] = focal  # focal length, mm
+        images[f"photos/{name}.jpg"] = tmp_path / f"{name}.jpg"
+        Image.new("L", (WIDTH, HEIGHT)).save(images[f"photos/{name}.jpg"], exif=exif)
+    features = detect({"any": place / "cam00.png"}, OPTIONS)["any"]
+
+    def groups(share: str) -> list[set[str]]:
+        options = {**OPTIONS, "share_intrinsics": share}
+        cameras = colmap.initial_cameras(images, dict.fromkeys(images, features), options, {})
+        found: dict[int, set[str]] = {}
+        for name, camera in cameras.items():
+            found.setdefault(id(camera), set()).add(Path(name).stem)
+        return sorted(found.values(), key=sorted)
+
+    assert groups("size") == [set(NAMES), {"cam04", "same", "tele", "wide"}]
+    assert groups("exif") == [set(NAMES), {"cam04"}, {"same", "wide"}, {"tele"}]
+    assert len(groups("none")) == 8
+
+
+def test_a_known_lens_is_taken_as_it_is_and_must_fit_its_image(place):
+    images = {"cameras/cam00.png": place / "cam00.png"}
+    features = detect(images, {**OPTIONS, "upscale_to": 400})
+    fisheye = Lens("OPENCV_FISHEYE", WIDTH, HEIGHT, (190.0, 191.0, 100.0, 75.0, 0.01, 0.0, 0.0, 0.0))
+    camera = colmap.initial_cameras(images, features, OPTIONS, {"cameras/cam00.png": fisheye})["cameras/cam00.png"]
+    assert camera.model_name == "OPENCV_FISHEYE"
+    np.testing.assert_allclose(camera.params, [380, 382, 200, 150, 0.01, 0, 0, 0])
+    small = replace(fisheye, width=100)
+    with pytest.raises(UserError, match=r"cam00\.png: the image is 200x150 pixels, its camera 100x150"):
+        colmap.initial_cameras(images, features, OPTIONS, {"cameras/cam00.png": small})
 
 
 # Matching
@@ -164,18 +160,25 @@ def test_matches_are_mutual_nearest_neighbours_that_pass_the_ratio_test():
     descriptors = (512 * vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.uint8)
     order = [3, 1, 4, 0, 2]
     expected = sorted([number, place] for place, number in enumerate(order))
-    assert match(descriptors[:5], descriptors[order]).tolist() == expected
+    matches, ratio = match(descriptors[:5], descriptors[order])
+    assert matches.tolist() == expected
+    assert ratio.max() < 0.25  # the same descriptor, rounded
     # A twin in the second image makes the match ambiguous, wherever the chunks end.
-    twins = match(descriptors[:5], np.concatenate([descriptors[order], descriptors[4:5]]))
+    twins, _ = match(descriptors[:5], np.concatenate([descriptors[order], descriptors[4:5]]))
     assert twins.tolist() == [pair for pair in expected if pair[0] != 4]
-    assert match(descriptors[:0], descriptors).shape == (0, 2)
+    assert match(descriptors[:0], descriptors)[0].shape == (0, 2)
+
+
+def essential_matrix(one: Camera, two: Camera) -> np.ndarray:
+    """[t]x R (Hartley & Zisserman 2004, eq. 9.12)."""
+    relative = np.linalg.inv(two.c2w) @ one.c2w
+    x, y, z = relative[:3, 3]
+    return np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ relative[:3, :3]
 
 
 def test_epipolar_error_is_zero_for_a_point_and_grows_with_its_shift():
     one, two = place_camera(0), place_camera(3)
-    relative = np.linalg.inv(two.c2w) @ one.c2w
-    x, y, z = relative[:3, 3]
-    essential = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ relative[:3, :3]
+    essential = essential_matrix(one, two)
     points = np.random.default_rng(0).uniform([-1, -1, 4], [1, 1, 6], (20, 3))
     xy = [(camera.project(points)[0] - [100, 75]) / FOCAL for camera in (one, two)]
     assert epipolar_error(essential, *xy).max() < 1e-12
@@ -184,80 +187,51 @@ def test_epipolar_error_is_zero_for_a_point_and_grows_with_its_shift():
     assert (shifted < 0.01).all()
 
 
-# Structure from motion
+def test_matches_are_kept_by_their_ratio(place):
+    images = videos(place)
+    features = detect({name: images[name] for name in list(images)[:2]}, OPTIONS)
+    pair = tuple(sorted(features))
+    loose, strict = colmap.match_pairs([pair], features, 0.8, 0.6)
+    (alone,) = colmap.match_pairs([pair], features, 0.6)
+    np.testing.assert_array_equal(strict[pair], alone[pair])
+    assert 100 < len(strict[pair]) < len(loose[pair])
+    assert {tuple(row) for row in strict[pair]} < {tuple(row) for row in loose[pair]}
 
 
-def test_colmap_finds_the_cameras_of_videos_and_photos_together(sfm):
-    model = colmap.read_model(sfm)
-    assert sorted(model.lenses) == [*(f"cameras/{name}.png" for name in NAMES), "photos/cam04.jpg"]
-    found = np.array([model.c2w[name][:3, 3] for name in sorted(model.c2w)])
-    true = np.array([place_camera(number).centre for number in range(5)])
-    distances = [np.linalg.norm(centres[:, None] - centres[None], axis=-1) for centres in (found, true)]
-    scale = distances[1].sum() / distances[0].sum()
-    np.testing.assert_allclose(distances[0] * scale, distances[1], atol=0.03 * distances[1].max())
-    assert model.lenses["cameras/cam00.png"].focal[0] == pytest.approx(FOCAL, rel=0.1)
-    assert model.error.mean() < 1
+def test_guided_matching_asks_only_partners_on_the_epipolar_line():
+    rng = np.random.default_rng(0)
+    vectors = rng.exponential(size=(4, 128))
+    descriptors = (512 * vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.uint8)
+    # Two cameras side by side: matches lie in the same row. Each descriptor has a twin in another row.
+    sideways = np.array([[0, 0, 0], [0, 0, -1.0], [0, 1, 0]])
+    xy1 = np.array([[10.0, 10], [20, 20], [30, 30], [40, 40]])
+    xy2 = np.concatenate([xy1 + np.array([5, 1]), xy1 + np.array([5, 30])])
+    twins = np.concatenate([descriptors, descriptors])
+    assert len(match(descriptors, twins)[0]) == 0
+    near = near_epipolar_line(sideways, xy1, xy2, 2.0)
+    assert match(descriptors, twins, near)[0].tolist() == [[0, 0], [1, 1], [2, 2], [3, 3]]
+    assert len(match(descriptors, twins, near_epipolar_line(sideways, xy1, xy2, 0.5))[0]) == 0
+    # The gate is the Sampson distance.
+    error = epipolar_error(sideways, np.repeat(xy1, 8, axis=0), np.tile(xy2, (4, 1))).reshape(4, 8)
+    np.testing.assert_array_equal(near(slice(0, 4)), error <= 2)
 
 
-def test_one_group_shares_intrinsics_and_another_has_its_own(sfm):
-    lenses = colmap.read_model(sfm).lenses
-    assert len({lenses[f"cameras/{name}.png"].params for name in NAMES}) == 1
-    assert lenses["photos/cam04.jpg"].params != lenses["cameras/cam00.png"].params
-
-
-def test_enlarged_images_give_intrinsics_and_points_in_original_pixels(place, tmp_path):
-    options = {**OPTIONS, "upscale_to": 201}
-    colmap.run_sfm({f"cameras/{name}.png": path for name, path in references(place).items()}, tmp_path, options)
-    model = colmap.read_model(tmp_path)
-    lens = model.lenses["cameras/cam00.png"]
-    assert (lens.width, lens.height) == (WIDTH, HEIGHT)
-    assert lens.focal[0] == pytest.approx(FOCAL, rel=0.1)
-    assert (model.track_uv >= 0).all()
-    assert (model.track_uv <= [WIDTH, HEIGHT]).all()
-    assert model.error.mean() < 0.5
-
-
-def test_same_seed_same_bytes(place, sfm, tmp_path):
-    stage.structure_from_motion(references(place), {"cam04": place / "cam04.jpg"}, tmp_path, OPTIONS)
-    assert contents(tmp_path) == contents(sfm)
-
-
-def test_an_unregistered_image_is_named_with_its_matches(place, tmp_path):
-    noise = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH), dtype=np.uint8)
-    Image.fromarray(noise).save(tmp_path / "cam09.png")
-    with pytest.raises(UserError) as error:
-        stage.structure_from_motion(
-            references(place) | {"cam09": tmp_path / "cam09.png"}, {}, tmp_path / "sfm", OPTIONS
-        )
-    message = str(error.value)
-    assert "a model of 4 of 5 images" in message
-    assert "cameras/cam09.png: 0 verified matches with 0 of 4 images" in message
-    assert "cam00.png" not in message
-    assert not (tmp_path / "sfm").exists()
-
-
-def test_no_model_at_all_names_every_image(tmp_path):
-    images = {}
-    for number in range(2):
-        noise = np.random.default_rng(number).integers(0, 255, (HEIGHT, WIDTH), dtype=np.uint8)
-        Image.fromarray(noise).save(tmp_path / f"{number}.png")
-        images[f"photos/{number}.png"] = tmp_path / f"{number}.png"
-    with pytest.raises(UserError, match="no model at all") as error:
-        colmap.run_sfm(images, tmp_path / "sfm", OPTIONS)
-    assert "photos/0.png: 0 verified matches" in str(error.value)
-    assert "photos/1.png: 0 verified matches" in str(error.value)
-
-
-def test_too_few_or_unreadable_images_are_refused(place, tmp_path):
-    with pytest.raises(UserError, match=r"1 image.*needs at least 2"):
-        colmap.run_sfm({"cameras/cam00.png": place / "cam00.png"}, tmp_path, OPTIONS)
-    (tmp_path / "bad.png").write_bytes(b"no image")
-    with pytest.raises(UserError, match=r"bad\.png: not a readable image"):
-        colmap.run_sfm({"photos/a.png": place / "cam00.png", "photos/b.png": tmp_path / "bad.png"}, tmp_path, OPTIONS)
-    with pytest.raises(UserError, match=r"none\.png: image not found"):
-        colmap.run_sfm({"photos/a.png": place / "cam00.png", "photos/b.png": tmp_path / "none.png"}, tmp_path, OPTIONS)
-    with pytest.raises(UserError, match="not a readable COLMAP model"):
-        colmap.read_model(tmp_path / "nowhere")
+def test_guided_matching_finds_more_and_the_same_geometry(place):
+    images = videos(place)
+    features = detect(images, OPTIONS)
+    cameras = colmap.known_cameras(images, features, {name: place_lens() for name in images})
+    pairs = [("cameras/cam00.png", "cameras/cam01.png"), ("cameras/cam00.png", "cameras/cam03.png")]
+    (matches,) = colmap.match_pairs(pairs, features, 0.7)
+    plain = colmap.verify_pairs(matches, features, cameras, 0)
+    guided = colmap.match_guided(plain, features, cameras, 0)
+    for pair in pairs:
+        assert len(guided[pair].inlier_matches) > 1.1 * len(plain[pair].inlier_matches)
+        one, two = (place_camera(int(Path(name).stem[-2:])) for name in pair)
+        matched = [features[name].uv[guided[pair].inlier_matches[:, side]] for side, name in enumerate(pair)]
+        xy = [(uv - [WIDTH / 2, HEIGHT / 2]) / FOCAL for uv in matched]
+        error = FOCAL * epipolar_error(essential_matrix(one, two), *xy)
+        assert np.median(error) < 0.5
+        assert np.mean(error < 2) > 0.97
 
 
 # Triangulation and sparse depth
@@ -288,14 +262,13 @@ def test_triangulated_depth_is_true_and_its_sigma_honest(triangulated):
 
 
 def test_triangulation_is_the_same_every_time(place, triangulated, tmp_path):
-    images = {f"cameras/{name}.png": path for name, path in references(place).items()}
-    colmap.triangulate(images, true_cameras(), tmp_path, OPTIONS)
+    colmap_triangulation.triangulate(videos(place), true_cameras(), tmp_path, OPTIONS)
     assert contents(tmp_path) == contents(triangulated)
 
 
 def test_points_with_a_large_error_or_a_small_angle_are_dropped(place, triangulated, tmp_path):
-    images = {f"cameras/{name}.png": path for name, path in references(place).items()}
-    colmap.triangulate(images, true_cameras(), tmp_path, {**OPTIONS, "max_reprojection_error": 0.2, "min_angle": 10})
+    options = {**OPTIONS, "max_reprojection_error": 0.2, "min_angle": 10}
+    colmap_triangulation.triangulate(videos(place), true_cameras(), tmp_path, options)
     model = colmap.read_model(tmp_path)
     assert 0 < len(model.points) < len(colmap.read_model(triangulated).points)
     assert model.error.max() <= 0.2
@@ -311,7 +284,7 @@ def test_images_without_features_give_an_empty_model(tmp_path):
     for name in ("cameras/cam00.png", "cameras/cam01.png"):
         images[name] = tmp_path / Path(name).name
         Image.fromarray(np.full((HEIGHT, WIDTH), 128, np.uint8)).save(images[name])
-    colmap.triangulate(images, true_cameras(), tmp_path / "sparse", OPTIONS)
+    colmap_triangulation.triangulate(images, true_cameras(), tmp_path / "sparse", OPTIONS)
     model = colmap.read_model(tmp_path / "sparse")
     assert len(model.points) == 0
     assert sorted(model.lenses) == sorted(images)
@@ -323,7 +296,44 @@ def test_an_image_of_another_size_than_its_camera_is_refused(place, tmp_path):
     Image.open(place / "cam00.png").resize((100, 75)).save(tmp_path / "cam00.png")
     images = {"cameras/cam00.png": tmp_path / "cam00.png", "cameras/cam01.png": place / "cam01.png"}
     with pytest.raises(UserError, match=r"cam00\.png: the image is 100x75 pixels, its camera 200x150"):
-        colmap.triangulate(images, true_cameras(), tmp_path / "sparse", OPTIONS)
+        colmap_triangulation.triangulate(images, true_cameras(), tmp_path / "sparse", OPTIONS)
+
+
+def test_no_point_is_triangulated_from_moving_pixels(place, triangulated, tmp_path):
+    moving = np.zeros((HEIGHT, WIDTH), np.uint8)
+    moving[:, : WIDTH // 2] = 255
+    Image.fromarray(moving).save(tmp_path / "moving.png")
+    masks = {"cameras/cam01.png": tmp_path / "moving.png"}
+    colmap_triangulation.triangulate(videos(place), true_cameras(), tmp_path / "sparse", OPTIONS, masks)
+    model, free = colmap.read_model(tmp_path / "sparse"), colmap.read_model(triangulated)
+    for found, nothing in ((model, True), (free, False)):
+        here = found.track_uv[found.track_image == 1]
+        assert len(here) > 100
+        assert (here[:, 0] >= WIDTH // 2).all() == nothing
+
+
+def shifted(cameras: dict, name: str) -> dict:
+    """``cameras`` with one turned by 20 degrees about the axis it looks along."""
+    lens, c2w = cameras[name]
+    turn, angle = np.eye(4), np.radians(20)
+    turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    return cameras | {name: (lens, c2w @ turn)}
+
+
+def test_given_poses_are_verified_by_what_the_images_show(place, tmp_path):
+    good = colmap_triangulation.triangulate(videos(place), true_cameras(), tmp_path, OPTIONS)
+    assert good.verdict == "trusted", good.reason
+    wrong = shifted(true_cameras(), "cameras/cam02.png")
+    bad = colmap_triangulation.triangulate(videos(place), wrong, tmp_path, OPTIONS)
+    assert bad.verdict == "contradicted"
+    assert "cam02" in bad.reason
+
+
+def test_held_out_poses_are_checked_against_the_others(place):
+    pairs = [("cameras/cam00.png", f"cameras/{name}.png") for name in NAMES[1:]]
+    assert colmap_triangulation.check_poses(videos(place), true_cameras(), pairs, OPTIONS).verdict == "trusted"
+    wrong = shifted(true_cameras(), "cameras/cam00.png")
+    assert colmap_triangulation.check_poses(videos(place), wrong, pairs, OPTIONS).verdict == "contradicted"
 
 
 def test_covariance_of_a_point_worked_out_by_hand():
@@ -397,25 +407,82 @@ def test_points_of_two_views_far_from_what_is_well_seen_are_strays():
 # The stage
 
 
-def test_the_stage_from_images_to_depth_files(place, sfm, tmp_path):
-    one = scene(place, options={"scale": 0.5})
-    files = write_cameras(one, tmp_path, sfm)
-    model, cameras = colmap.read_model(sfm), load_cameras(files[0])
+@pytest.fixture(scope="module")
+def results(place, tmp_path_factory) -> Path:
+    """The scene's results after structure from motion."""
+    folder = tmp_path_factory.mktemp("results")
+    stage.structure_from_motion(scene(place), write_references(place, folder), folder / "sfm")
+    return folder
+
+
+def write_references(place: Path, folder: Path, names: list[str] = NAMES) -> Path:
+    """What the reference stage writes: here nothing moves, and the median is the picture."""
+    for name in names:
+        (folder / "reference" / name).mkdir(parents=True)
+        shutil.copy(place / f"{name}.png", folder / "reference" / name / "median.png")
+        shutil.copy(place / f"{name}.png", folder / "reference" / name / "frame_0000.png")
+        Image.new("L", (WIDTH, HEIGHT)).save(folder / "reference" / name / "moving.png")
+    return folder
+
+
+def scene(place: Path, **changes: object) -> SimpleNamespace:
+    values = {
+        "name": "place",
+        "data": place,
+        "cameras": {name: str(place / f"{name}.png") for name in NAMES},
+        "photos": {"cam04": str(place / "cam04.jpg")},
+        "train_cameras": NAMES[1:],
+        "test_cameras": NAMES[:1],
+        "train_photos": ["cam04"],
+        "test_photos": [],
+        "poses_path": None,
+        "intrinsics_path": None,
+        **changes,
+    }
+    values["used_cameras"] = sorted(values["cameras"])
+    poses = {"source": "colmap", "path": None, "intrinsics": None, "allow_missing": False, "trust": False}
+    world = {"up": None, "baseline": None}
+    options = {"scale": 1.0, "photo_scale": 1.0, "poses": poses, "world": world, "near": None, "far": None}
+    values["options"] = {**options, "colmap": OPTIONS, **changes.get("options", {})}
+    return SimpleNamespace(**values)
+
+
+def capture(scene: SimpleNamespace, size: tuple[int, int] = (WIDTH, HEIGHT)) -> dict:
+    entry = {"width": size[0], "height": size[1]}
+    return {"cameras": dict.fromkeys(scene.cameras, entry), "photos": dict.fromkeys(scene.photos, entry)}
+
+
+def test_the_stage_from_images_to_depth_files(place, results, tmp_path):
+    one, folder = scene(place, options={"scale": 0.5}), tmp_path / "results"
+    shutil.copytree(results, folder)
+    stage.write_cameras(one, capture(one), folder)
+    model, cameras = colmap.read_model(folder / "sfm"), load_cameras(folder / "cameras.json")
     assert list(cameras) == NAMES
     assert (cameras["cam02"].width, cameras["cam02"].height) == (100, 75)
     np.testing.assert_allclose(cameras["cam02"].fx, model.lenses["cameras/cam02.png"].focal[0] / 2)
-    np.testing.assert_array_equal(cameras["cam02"].c2w, model.c2w["cameras/cam02.png"])
-    assert load_lenses(files[2])["photos"]["cam04"] == model.lenses["photos/cam04.jpg"]
+    assert load_lenses(folder / "lenses.json")["photos"]["cam04"] == model.lenses["photos/cam04.jpg"]
+    # The world is moved, turned and scaled: the cameras stand to each other as they did.
+    ours = [np.linalg.inv(cameras["cam01"].c2w) @ cameras[name].c2w for name in NAMES]
+    theirs = [model.c2w[f"cameras/{name}.png"] for name in NAMES]
+    theirs = [np.linalg.inv(theirs[1]) @ pose for pose in theirs]
+    scale = read_json(folder / "world.json")["scale"]
+    for ours_relative, theirs_relative in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(ours_relative[:3, :3], theirs_relative[:3, :3], atol=1e-9)
+        np.testing.assert_allclose(ours_relative[:3, 3], scale * theirs_relative[:3, 3], atol=1e-9)
 
-    stage.write_sparse(one, *files, references(place), tmp_path / "sparse")
-    sparse = colmap.read_model(tmp_path / "sparse")
+    stage.write_sparse(one, folder)
+    sparse = colmap.read_model(folder / "sparse")
     # The held-out camera is not among what was triangulated from.
     assert sorted(sparse.lenses) == [*(f"cameras/{name}.png" for name in NAMES[1:]), "photos/cam04.jpg"]
+    report = read_json(folder / "cameras_report.json")
+    assert report["verdict"] == "trusted"
+    assert report["ladder"]["used"] == "configured"
+    assert "cameras/cam00.png" in report["images"]  # COLMAP found it too
 
-    folder = tmp_path / "colmap_depth"
-    stage.write_depth(one, *files, tmp_path / "sparse", folder, tmp_path / "bounds.json", tmp_path / "poses_bounds.npy")
-    assert sorted(path.name for path in folder.iterdir()) == [*(f"{name}.npz" for name in NAMES[1:]), "photos.npz"]
-    depth = np.load(folder / "cam02.npz")
+    stage.write_depth(one, folder)
+    files = sorted(path.name for path in (folder / "colmap_depth").iterdir())
+    assert files == [*(f"{name}.npz" for name in NAMES[1:]), "photos.npz"]
+    depth = np.load(folder / "colmap_depth/cam02.npz")
     assert len(depth["z"]) > 100
     assert (depth["uv"].max(axis=0) < [100, 75]).all()
     # An observed key point, halved, is where the halved camera projects its point.
@@ -423,90 +490,109 @@ def test_the_stage_from_images_to_depth_files(place, sfm, tmp_path):
     observed = sparse.track_uv[of_camera] / 2
     nearest = np.linalg.norm(depth["uv"][:, None] - observed[None], axis=-1).min(axis=1)
     assert np.median(nearest) < 0.3
-    photos = np.load(folder / "photos.npz")
+    photos = np.load(folder / "colmap_depth/photos.npz")
     assert len(photos["image"]) == len(photos["z"]) > 100
     assert not photos["image"].any()
-    bounds = read_json(tmp_path / "bounds.json")
+    bounds = read_json(folder / "bounds.json")
     assert sorted(bounds["cameras"]) == NAMES
-    rows = np.load(tmp_path / "poses_bounds.npy")
+    rows = np.load(folder / "poses_bounds.npy")
     assert rows.shape == (4, 17)
     np.testing.assert_array_equal(rows[:, 15:], [bounds["cameras"][name] for name in NAMES])
 
 
-def given_scene(folder: Path, tmp_path: Path, **changes: object) -> SimpleNamespace:
+def test_cameras_that_are_not_trusted_stop_the_run_unless_overridden(place, results, tmp_path, capsys):
+    one, folder = scene(place), tmp_path / "results"
+    shutil.copytree(results, folder)
+    stage.write_cameras(one, capture(one), folder)
+    stage.write_sparse(one, folder)
+    report = read_json(folder / "cameras_report.json")
+    write_json(folder / "cameras_report.json", report | {"verdict": "unproven", "reason": "cam02 stands alone."})
+    with pytest.raises(UserError, match=r"scene place: .*cam02 stands alone.*poses: \{trust: true\}"):
+        stage.write_depth(one, folder)
+    one.options["poses"]["trust"] = True
+    stage.write_depth(one, folder)
+    assert "Going on, because `poses.trust` is set" in capsys.readouterr().err
+
+
+def given_scene(place: Path, tmp_path: Path, **changes: object) -> SimpleNamespace:
     cameras = {name: place_camera(number) for number, name in enumerate(NAMES)}
     write_poses_bounds(tmp_path / "poses_bounds.npy", cameras, dict.fromkeys(cameras, (2.0, 9.0)))
-    Image.open(folder / "cam02.png").save(tmp_path / "cam02.png")
+    shutil.copy(place / "cam02.png", tmp_path / "cam02.png")
+    poses = {"source": "llff", "path": None, "trust": False}
     defaults = {"photos": {"cam02": str(tmp_path / "cam02.png")}, "train_photos": ["cam02"], "data": tmp_path}
-    options = {"poses": {"source": "llff", "path": None}, **changes.pop("options", {})}
-    return scene(folder, **{**defaults, **changes}, options=options)
+    defaults |= {"poses_path": tmp_path / "poses_bounds.npy"}
+    options = {"poses": poses, **changes.pop("options", {})}
+    return scene(place, **{**defaults, **changes}, options=options)
 
 
 def test_with_given_cameras_a_photo_takes_the_pose_of_the_camera_of_its_name(place, tmp_path):
     one = given_scene(place, tmp_path, options={"photo_scale": 0.5})
-    files = write_cameras(one, tmp_path)
-    photo = load_cameras(files[1])["cam02"]
+    stage.write_cameras(one, capture(one), tmp_path)
+    photo = load_cameras(tmp_path / "photos.json")["cam02"]
     np.testing.assert_allclose(photo.c2w, place_camera(2).c2w, atol=1e-12)
     assert (photo.width, photo.fx) == (100, FOCAL / 2)
-    assert load_lenses(files[2])["cameras"]["cam00"] == Lens("PINHOLE", 200, 150, (FOCAL, FOCAL, 100.0, 75.0))
+    assert load_lenses(tmp_path / "lenses.json")["cameras"]["cam00"].focal == (FOCAL, FOCAL)
 
 
 def test_with_given_cameras_bounds_are_the_files_unless_configured(place, tmp_path):
     one = given_scene(place, tmp_path)
-    files = write_cameras(one, tmp_path)
-    stage.write_sparse(one, *files, references(place), tmp_path / "sparse")
-    outputs = [tmp_path / "depth", tmp_path / "bounds.json", tmp_path / "out.npy"]
-    stage.write_depth(one, *files, tmp_path / "sparse", *outputs)
+    write_references(place, tmp_path)
+    stage.write_cameras(one, capture(one), tmp_path)
+    given = np.load(tmp_path / "poses_bounds.npy")
+    stage.write_sparse(one, tmp_path)
+    assert read_json(tmp_path / "cameras_report.json")["verdict"] == "trusted"
+    stage.verify_held_out(one, tmp_path, tmp_path / "held_out_report.json")
+    held_out = read_json(tmp_path / "held_out_report.json")
+    assert held_out["verdict"] == "trusted"
+    assert list(held_out["images"]) == ["cameras/cam00.png"]
+    one.poses_path = tmp_path / "given.npy"
+    shutil.copy(tmp_path / "poses_bounds.npy", one.poses_path)
+    stage.write_depth(one, tmp_path)
     assert read_json(tmp_path / "bounds.json")["cameras"]["cam01"] == [2.0, 9.0]
-    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), np.load(tmp_path / "poses_bounds.npy"), atol=1e-12)
+    np.testing.assert_allclose(np.load(tmp_path / "poses_bounds.npy"), given, atol=1e-12)
     one.options["near"] = 3.5
-    stage.write_depth(one, *files, tmp_path / "sparse", *outputs)
+    stage.write_depth(one, tmp_path)
     assert read_json(tmp_path / "bounds.json")["cameras"]["cam01"] == [3.5, 9.0]
 
 
 def test_without_any_point_near_and_far_are_asked_for(place, tmp_path):
-    flat = Image.fromarray(np.full((HEIGHT, WIDTH), 128, np.uint8))
-    paths = references(tmp_path)
-    for path in paths.values():
-        flat.save(path)
     one = given_scene(place, tmp_path, photos={}, train_photos=[])
-    files = write_cameras(one, tmp_path)
-    stage.write_sparse(one, *files, paths, tmp_path / "sparse")
-    one.options["poses"] = {"source": "panoptic", "path": None}
-    outputs = [tmp_path / "depth", tmp_path / "bounds.json", tmp_path / "out.npy"]
+    write_references(place, tmp_path)
+    for name in NAMES:
+        Image.new("L", (WIDTH, HEIGHT), 128).save(tmp_path / "reference" / name / "median.png")
+    stage.write_cameras(one, capture(one), tmp_path)
+    stage.write_sparse(one, tmp_path)
+    assert read_json(tmp_path / "cameras_report.json")["verdict"] == "unproven"  # given poses may be that
+    one.options["poses"]["source"] = "transforms"  # which says nothing of near and far
     with pytest.raises(UserError, match="Set `near` and `far`"):
-        stage.write_depth(one, *files, tmp_path / "sparse", *outputs)
+        stage.write_depth(one, tmp_path)
     one.options |= {"near": 1.0, "far": 4.0}
-    stage.write_depth(one, *files, tmp_path / "sparse", *outputs)
+    stage.write_depth(one, tmp_path)
     assert read_json(tmp_path / "bounds.json")["cameras"]["cam03"] == [1.0, 4.0]
     one.options["far"] = 0.5
     with pytest.raises(UserError, match="expected 0 < near < far"):
-        stage.write_depth(one, *files, tmp_path / "sparse", *outputs)
+        stage.write_depth(one, tmp_path)
 
 
 def test_a_photo_without_a_pose_is_named(place, tmp_path):
     one = given_scene(place, tmp_path, photos={"cam02": "cam02.png", "garden": "garden.png"})
-    with pytest.raises(UserError, match=r"photos without a pose: garden.*exclude_photos"):
-        write_cameras(one, tmp_path)
+    with pytest.raises(UserError, match=r"garden(.|\n)*exclude_photos"):
+        stage.write_cameras(one, capture(one), tmp_path)
 
 
 def test_for_a_scene_of_photos_the_rows_are_the_photos(place, tmp_path):
     photos = {name: str(place / f"{name}.png") for name in NAMES}
     one = given_scene(place, tmp_path, cameras={}, photos=photos, train_cameras=[], test_cameras=[])
     one.train_photos = NAMES
-    files = write_cameras(one, tmp_path)
-    assert load_cameras(files[0]) == {}
-    np.testing.assert_allclose(load_cameras(files[1])["cam03"].c2w, place_camera(3).c2w, atol=1e-12)
+    stage.write_cameras(one, capture(one), tmp_path)
+    assert load_cameras(tmp_path / "cameras.json") == {}
+    np.testing.assert_allclose(load_cameras(tmp_path / "photos.json")["cam03"].c2w, place_camera(3).c2w, atol=1e-12)
 
 
-def test_a_model_that_does_not_fit_the_capture_is_refused(place, sfm, tmp_path):
-    files = [tmp_path / name for name in "abc"]
+def test_a_model_that_does_not_fit_the_capture_is_refused(place, results):
     one = scene(place)
     with pytest.raises(UserError, match=r"cameras/cam00\.png is 200x150 pixels, but the capture has 20x15"):
-        stage.write_cameras(one, capture(one, (20, 15)), sfm, *files)
-    one = scene(place, photos={"other": "other.jpg"})
-    with pytest.raises(UserError, match=r"no image photos/other\.jpg"):
-        stage.write_cameras(one, capture(one), sfm, *files)
+        stage.write_cameras(one, capture(one, (20, 15)), results)
 
 
 @pytest.mark.data
@@ -518,7 +604,7 @@ def test_arc8_triangulates_to_its_true_depth(shared_data, tmp_path):
     images = {f"cameras/{name}.png": shared_data / "arc8" / "frames" / name / "0001.png" for name in names}
     poses = {name: truth["c2w_opencv"][int(name[-2:])] for name in names}
     cameras = {f"cameras/{name}.png": (lens, poses[name]) for name in names}
-    colmap.triangulate(images, cameras, tmp_path, {**OPTIONS, "upscale_to": 640, "max_features": 8192})
+    colmap_triangulation.triangulate(images, cameras, tmp_path, {**OPTIONS, "upscale_to": 640, "max_features": 8192})
     model = colmap.read_model(tmp_path)
     assert len(model.points) > 500
     pinholes = {f"cameras/{name}.png": Camera(160, 120, *lens.params, poses[name]) for name in names}

@@ -135,7 +135,7 @@ def write_sparse(scene: "Scene", folder: Path) -> None:
         steps = read_json(folder / "sfm/report.json")
         report = steps.pop("verification")
     write_json(folder / "cameras_report.json", {"source": scene.options["poses"]["source"], **report, "ladder": steps})
-    print(f"verification of the cameras: {report['verdict']}, score {report['score']:.2f}: {report['reason']}")
+    _tell(report)
 
 
 def verify_held_out(scene: "Scene", folder: Path, output: Path) -> None:
@@ -150,8 +150,13 @@ def verify_held_out(scene: "Scene", folder: Path, output: Path) -> None:
     pairs = list(itertools.combinations(sorted(images), 2))
     report = asdict(colmap_triangulation.check_poses(images, cameras, pairs, scene.options["colmap"], masks))
     report["images"] = {name: value for name, value in report["images"].items() if name in held_out}
+    _tell(report)
     _refuse_distrusted(report, {"contradicted"}, scene, "")
     write_json(output, report)
+
+
+def _tell(report: Mapping) -> None:
+    print(f"verification of the cameras: {report['verdict']}, score {report['score']:.2f}: {report['reason']}")
 
 
 def _posed_images(
