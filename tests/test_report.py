@@ -55,7 +55,8 @@ def scene(tmp_path: Path) -> Scene:
     moving[:, 2, :5] = True
     np.savez(tmp_path / "truth.npz", depth=np.stack([depth] * 3), moving=moving, c2w_opencv=poses)
     entry = {"path": "x", "width": W, "height": H, "frames": T, "fps": 30.0}
-    write_json(folder / "capture.json", {"cameras": dict.fromkeys(CAMERAS, entry), "photos": {}, "fps": 30.0, "notes": []})
+    capture = {"cameras": dict.fromkeys(CAMERAS, entry), "photos": {}, "fps": 30.0, "notes": ["cam02 is <b>odd</b>."]}
+    write_json(folder / "capture.json", capture)
     return Scene(
         name="tiny",
         data=tmp_path,
@@ -280,3 +281,65 @@ def scores(psnr: float, depth: float | None = None) -> dict:
 )
 def test_verdict_says_what_the_numbers_say(metrics: dict, wanted: str):
     assert wanted in verdict(metrics)[0]
+
+
+def write_verification(folder: Path, verdict: str) -> None:
+    report = {
+        "source": "colmap",
+        "verdict": verdict,
+        "score": 0.31,
+        "reason": "photos/<i>x</i>.jpg contradicts its pose.",
+        "images": {"photos/<i>x</i>.jpg": {"score": 0.31, "reason": "3 of its 9 image pairs agree with its pose"}},
+        "checks": [
+            {"name": "joint", "value": 0.1, "limit": 0.15, "passed": False, "meaning": "share that agrees"},
+            {"name": "prediction", "value": None, "limit": 0.003, "passed": True, "meaning": "distance"},
+        ],
+        "ladder": {
+            "used": "configured",
+            "rungs": [
+                {
+                    "name": "configured",
+                    "registered": 4,
+                    "of": 5,
+                    "points": 90,
+                    "error_px": 0.5,
+                    "trusted": False,
+                    "reason": "r",
+                }
+            ],
+            "left_out": ["photos/y.jpg"],
+        },
+    }
+    write_json(folder / "cameras_report.json", report)
+    write_json(folder / "world.json", {"reason": "up as configured", "scale": 1.0})
+    row = {"offset_frames": None, "confidence": 0.02, "method": "none", "configured": 0.0, "agrees": None}
+    sync = {
+        "reference": "cam00",
+        "cameras": {"cam01": row, "cam02": {**row, "offset_frames": 6.9}},
+        "notes": ["Out of step: cam02"],
+    }
+    write_json(folder / "sync.json", sync)
+
+
+def test_report_says_whether_the_cameras_can_be_trusted_and_the_videos_are_in_step(scene: Scene):
+    folder = score(scene)
+    write_verification(folder, "contradicted")
+    write_report(scene, folder, folder / "report.html")
+    page = (folder / "report.html").read_text()
+    verdict_part = page[page.index('id="verdict"') : page.index("<nav")]
+    assert "contradict the pictures (score 0.31 of 1)" in verdict_part
+    assert "went on all the same" in verdict_part
+    for text in (
+        "Image by image",
+        "4 of 5",
+        "photos/y.jpg",
+        "up as configured",
+        "+6.90",
+        "Out of step",
+        "&lt;b&gt;odd",
+    ):
+        assert text in page, text
+    assert "<i>x</i>" not in page
+    write_verification(folder, "trusted")
+    write_report(scene, folder, folder / "report.html")
+    assert "The cameras can be trusted" in (folder / "report.html").read_text()

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mixdepth.config import Scene
-from mixdepth.frames.images import resize
 from mixdepth.frames.encode import write_video as encode_video
+from mixdepth.frames.images import resize
 from mixdepth.frames.store import FrameStore
 from mixdepth.io import read_json
 from mixdepth.progress import Progress
