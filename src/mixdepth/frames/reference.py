@@ -16,14 +16,12 @@ from PIL import Image, ImageFilter
 from mixdepth.errors import UserError
 from mixdepth.frames.decode import read_frames
 from mixdepth.frames.images import write_image
-from mixdepth.frames.store import motion_map
+from mixdepth.frames.store import motion_map, moving_pixels
 from mixdepth.io import disk_errors
 
 SAMPLES = 15  # frames that the median and the motion are taken from
 BLOCK_BYTES = 1 << 24  # samples that are in memory at once
-# As in training (mixdepth/train/dynamic.py): a pixel moves where its deviation exceeds this and the camera's own noise.
-MOVING_THRESHOLD = 0.02
-QUIET, NOISE_FACTOR = 20, 3.0
+MOVING_THRESHOLD = 0.02  # deviation, colours in 0..1, as training has it by default (`dynamic.moving_threshold`)
 MARGIN = 3  # pixels that the moving area is grown by
 
 
@@ -96,8 +94,7 @@ def _statistics(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndar
 
 def _moving(std: np.ndarray) -> np.ndarray:
     """[H, W] uint8, 255 where the deviation says that something moves, and around it."""
-    motion = motion_map(std)
-    moving = motion > max(MOVING_THRESHOLD, NOISE_FACTOR * float(np.percentile(motion, QUIET)))
+    moving = moving_pixels(motion_map(std), MOVING_THRESHOLD)
     grown = Image.fromarray(moving.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(2 * MARGIN + 1))
     return np.asarray(grown)
 

@@ -18,6 +18,7 @@ from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.static import StaticField
 from mixdepth.fields.variation import carve_hull, variation_loss
 from mixdepth.fields.vm import resize_grids
+from mixdepth.frames.store import moving_pixels
 from mixdepth.losses.depth import behind
 from mixdepth.progress import Progress
 from mixdepth.rendering.mixed import MixedShade, shade_mixed
@@ -33,8 +34,6 @@ VARIATION_EVERY = 4
 VARIATION_RAYS, VARIATION_SAMPLES = 256, 64
 HULL_RESOLUTION = 96
 MEDIAN_TOLERANCE = 12  # of 255: a frame that differs less from the median shows the same thing
-QUIET = 20  # percentile of the deviation that is taken for the camera's noise: most of an image may move
-NOISE_FACTOR = 3.0  # a pixel moves where its deviation exceeds the threshold and this many times the noise
 
 
 @dataclass
@@ -49,9 +48,7 @@ class Video:
 
     def moving(self, threshold: float) -> np.ndarray:
         """[H, W] bool: where the deviation exceeds the threshold, and the noise of this camera."""
-        seen = self.motion if self.valid is None else self.motion[self.valid]
-        moving = self.motion > max(threshold, NOISE_FACTOR * float(np.percentile(seen, QUIET)))
-        return moving if self.valid is None else moving & self.valid
+        return moving_pixels(self.motion, threshold, self.valid)
 
     def median_weight(self, threshold: float, agreement: float) -> np.ndarray:
         """[H, W] float: 0 where a pixel moves and fewer than the share ``agreement`` of its frames show the median.
