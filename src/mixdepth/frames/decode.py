@@ -5,7 +5,6 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import av
 import numpy as np
@@ -13,10 +12,9 @@ from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from mixdepth.capture import images_in
 from mixdepth.errors import UserError
-from mixdepth.frames.images import image_size, read_image, resize, write_image  # noqa: F401
+from mixdepth.frames.images import image_size, read_image
 
 # Accurate chroma and rounding, and the same bytes on every processor.
-SCALER_FLAGS = "accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 ACCURATE = (
     Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP | Interpolation.BITEXACT
 )
@@ -187,13 +185,6 @@ class _Picture:
         rows = np.frombuffer(packed, np.uint8).reshape(height, packed.line_size)
         image = rows[:, : 3 * width].reshape(height, width, 3)
         return np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
-
-
-def last_line(messages: BinaryIO) -> str:
-    """The last line that ffmpeg wrote to ``messages``; empty where it wrote none."""
-    messages.seek(0)
-    lines = messages.read().decode(errors="replace").strip().splitlines()
-    return lines[-1].strip() if lines else ""
 
 
 def _too_few(path: Path, found: int, frames: Sequence[int], message: str) -> UserError:

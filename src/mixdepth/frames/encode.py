@@ -13,9 +13,10 @@ import ffmpeg
 import imageio_ffmpeg
 import numpy as np
 
-from mixdepth.frames.decode import SCALER_FLAGS, last_line
 from mixdepth.io import atomic
 
+# Accurate chroma and rounding, and the same bytes on every processor.
+SCALER_FLAGS = "accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 BT709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
 
 
@@ -101,3 +102,10 @@ def _disk_full(messages: BinaryIO) -> bool:
     messages.seek(0)
     said = messages.read()
     return b"No space left on device" in said or b"Disk quota exceeded" in said
+
+
+def last_line(messages: BinaryIO) -> str:
+    """The last line that ffmpeg wrote to ``messages``; empty where it wrote none."""
+    messages.seek(0)
+    lines = messages.read().decode(errors="replace").strip().splitlines()
+    return lines[-1].strip() if lines else ""

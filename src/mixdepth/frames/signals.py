@@ -13,7 +13,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from mixdepth.frames.decode import frame_files, open_video, read_frames, read_image
+from mixdepth.frames.decode import frame_files, open_video, read_frames
+from mixdepth.frames.images import read_image
 
 MAX_FRAMES = 2000  # at the common rate, from the start of each video
 MAX_SOUND = 300.0  # seconds, from the start of each video
