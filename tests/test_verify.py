@@ -91,7 +91,7 @@ def test_right_cameras_are_trusted_and_every_figure_is_ready_for_json():
     found = verify(model, keypoints, pairs, sorted(model.c2w))
     assert found.verdict == "trusted"
     assert found.trusted
-    assert found.score == 1
+    assert found.score > 0.6  # what made points cannot do, SIFT cannot either: match over all of 70 degrees
     assert "All 8 images hang together" in found.reason
     assert values(found)["joint"] == 1
     assert values(found)["prediction"] < 0.0015
@@ -388,3 +388,18 @@ def test_two_videos_exchanged_in_a_real_capture_are_named(arc8):
     assert found.verdict == "contradicted"
     assert "cam02" in found.reason
     assert "cam05" in found.reason
+
+
+def test_a_mirrored_picture_of_a_wall_is_found_though_a_pose_behind_the_wall_fits_it():
+    model, _, _ = rig()
+    wall = np.random.default_rng(0).uniform([-1.5, -1.2, 6], [1.5, 1.2, 6], (250, 3))
+    keypoints, pairs = seen(model, wall)
+    flip, across = np.diag([-1.0, 1, 1]), np.diag([1.0, 1, -1])
+    true = model.c2w["cam03"]
+    behind = pose(across @ true[:3, :3] @ flip, across @ (true[:3, 3] - [0, 0, 6]) + [0, 0, 6])
+    keypoints["cam03"] = [WIDTH, 0] + keypoints["cam03"] * [-1, 1]
+    found = verify(with_pose(model, "cam03", behind), keypoints, pairs, sorted(model.c2w))
+    assert values(found)["joint"] == 1  # every match agrees
+    assert found.verdict == "contradicted"
+    assert worst(found) == "cam03"
+    assert "from behind" in found.images["cam03"]["reason"]

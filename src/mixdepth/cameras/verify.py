@@ -8,10 +8,13 @@ a two-view geometry of their own (RANSAC without poses), also those that the map
   wrong image is such a parting, and so are two right halves that were glued together wrongly. In a place of look-alike
   parts (the panels of a dome) false matches contradict right poses too, but across every parting they are the fewer, or
   at least not the great majority.
+- *pairs*: do the pairs of each image with others agree, however few matches each has? An image that shows another place
+  (a mirrored photo) finds a pose that pleases one pair and no other.
 - *support*: do enough matches agree across every parting to say anything at all?
 - *prediction*: how far does a key point lie from where the OTHER images place it? This finds small errors (a camera
   moved along the row, a wrong focal length) that leave every match on its epipolar line.
 - *parallax*: do rays meet at angles that place points, and so cameras?
+- *sides*: do all see a point from one side? A mirrored picture of a wall agrees with a pose behind the wall.
 
 Lengths in images are shares of the image diagonal, so that the limits hold for every size.
 """
@@ -33,13 +36,16 @@ SMALL_ANGLE = np.radians(1.5)  # rays that meet at less place no point
 EXTRAPOLATION = 2.0  # a point is predicted for rays up to this many times the angle between the rays that place it
 LEAST_POINTS = 20  # key points that a median of an image needs
 
-# Limits. The first two lie about half way, as factors, between the good and the bad cases of benchmarks/verify.py.
+# Limits. The first three lie about half way, as factors, between the good and the bad cases of benchmarks/verify.py.
 JOINT_LIMIT = 1 / 6
+PAIRS_LIMIT = 0.2
 PREDICTION_LIMIT = 0.003
 SUPPORT_LIMIT = 25  # COLMAP places an image by 30
 PARALLAX_LIMIT = 1.5  # degrees; points whose rays meet at less are dropped from the depth (`min_angle`)
+SIDES_LIMIT = 90.0  # degrees; nobody sees both sides of a surface, and SIFT matches up to some 60
 CONDEMNING = 20  # contradicting matches, beyond chance, that it takes to fail the joint where none agree
 PRIOR = CONDEMNING * JOINT_LIMIT / (1 - JOINT_LIMIT)  # agreeing matches granted for that
+GRANTED = 0.5  # agreeing pairs granted to every image, so that two contradicting ones do not condemn
 NAMED = 6  # images that a reason names
 
 
@@ -82,9 +88,11 @@ def verify(
     checks = [
         _registered(evidence, missing),
         _joint(evidence, images),
+        _pairs(evidence, images),
         _support(evidence),
         _prediction(evidence),
         _parallax(evidence),
+        _sides(evidence),
     ]
     failed = [check for check in checks if not check.passed]
     against = [check for check in failed if check.contradicts]
@@ -348,6 +356,31 @@ def _joint(evidence: _Evidence, images: Mapping[str, Mapping]) -> _Check:
     )
 
 
+def _pairs(evidence: _Evidence, images: Mapping[str, Mapping]) -> _Check:
+    """Not evidence against the poses: where parts look alike, right poses of images with little overlap fail it too."""
+    share = _pair_shares(evidence)
+    bad = [evidence.names[i] for i in np.argsort(share) if share[i] < PAIRS_LIMIT]
+    value = float(share.min(initial=1.0))
+    return _Check(
+        "pairs",
+        value,
+        PAIRS_LIMIT,
+        _at_least(value, PAIRS_LIMIT),
+        "share of an image's pairs with other images that agree with the poses: the worst image's",
+        " ".join(f"{name} {images[name]['reason']}." for name in bad[:2])
+        + (f" Likewise: {_list(bad[2:])}." if bad[2:] else ""),
+    )
+
+
+def _pair_shares(evidence: _Evidence) -> np.ndarray:
+    """The share of each image's pairs that agree with the poses, [N]; GRANTED of them are granted."""
+    agree, every = np.zeros((2, len(evidence.names)))
+    for pair in evidence.pairs:
+        every[[pair.one, pair.two]] += 1
+        agree[[pair.one, pair.two]] += pair.agrees
+    return (agree + GRANTED) / (every + GRANTED)
+
+
 def _support(evidence: _Evidence) -> _Check:
     value, side = 0.0, np.ones(len(evidence.names), bool)
     if len(evidence.names) > 1:
@@ -403,6 +436,21 @@ def _parallax(evidence: _Evidence) -> _Check:
     )
 
 
+def _sides(evidence: _Evidence) -> _Check:
+    known = np.isfinite(evidence.angles)
+    value = float(evidence.angles[known].max()) if known.any() else None
+    bad = [name for name, angle in zip(evidence.names, evidence.angles, strict=True) if angle > SIDES_LIMIT]
+    return _Check(
+        "sides",
+        value,
+        SIDES_LIMIT,
+        1.0 if value is None else _at_most(value, SIDES_LIMIT),
+        "angle in degrees at which an image's rays meet those of other images, at most: the worst image's median",
+        f"{_list(bad)} would see what the others see from behind: mirrored?",
+        contradicts=True,
+    )
+
+
 def _praise(evidence: _Evidence, checks: Sequence[_Check]) -> str:
     value = {check.name: check.value for check in checks}
     text = (
@@ -428,13 +476,20 @@ def _image(evidence: _Evidence, image: int) -> dict:
         (
             f"contradicts the others: {against} of its {len(pairs)} image pairs ({matches - support:.0f} of "
             f"{matches} matches) do not fit its pose",
-            _at_least(float(_shares(evidence.agree, evidence.contradict)[image]), JOINT_LIMIT),
+            min(
+                _at_least(float(_shares(evidence.agree, evidence.contradict)[image]), JOINT_LIMIT),
+                _at_least(float(_pair_shares(evidence)[image]), PAIRS_LIMIT),
+            ),
         ),
         (_prediction_text(evidence, image), 1.0 if np.isnan(predicted) else _at_most(predicted, PREDICTION_LIMIT)),
         (f"has only {support:.0f} matches that agree with its pose", _at_least(support, SUPPORT_LIMIT)),
         (
             f"meets the others' rays at {angle:.1f} degrees only",
             1.0 if np.isnan(angle) else _at_least(angle, PARALLAX_LIMIT),
+        ),
+        (
+            f"sees from behind what others see ({angle:.0f} degrees between their rays): mirrored?",
+            1.0 if np.isnan(angle) else _at_most(angle, SIDES_LIMIT),
         ),
     ]
     fits = f"{len(pairs) - against} of its {len(pairs)} image pairs agree with its pose"
