@@ -125,6 +125,7 @@ for scene in scenes_at_hand():
             lenses="results/{scene}/lenses.json",
             model=expand("results/{{scene}}/sparse/{file}", file=COLMAP_FILES),
             report="results/{scene}/cameras_report.json",
+            references=references(lambda scene: scene.train_cameras),
             given=given_bounds,
         output:
             depth=[path.replace(f"results/{scene.name}/", "results/{scene}/") for path in sparse_depth_files(scene)],

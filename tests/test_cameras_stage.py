@@ -16,6 +16,7 @@ from mixdepth.cameras.llff import write_poses_bounds
 from mixdepth.cameras.model import Model
 from mixdepth.config import Scene
 from mixdepth.errors import UserError
+from mixdepth.frames.images import write_image
 from mixdepth.io import read_json, read_npz, write_json
 
 WIDTH, HEIGHT = 64, 48
@@ -84,6 +85,8 @@ def prepared(scene: Scene, folder: Path, verdict: str, images: list[str]) -> Non
     write_model(folder / "sfm", images)
     stage.write_cameras(scene, capture(), folder)
     write_model(folder / "sparse", images)
+    for name in CAMERAS:
+        write_image(folder / f"reference/{name}/moving.png", np.zeros((HEIGHT, WIDTH), np.uint8), "PNG")
     report = {"verdict": verdict, "score": 0.1, "reason": "photos/a.jpg contradicts its pose.", "images": {}}
     write_json(folder / "cameras_report.json", report)
 
@@ -150,3 +153,19 @@ def test_colmap_s_world_is_level_and_of_unit_size(scene: Scene, tmp_path: Path) 
     assert all(-camera.c2w[2, 1] == pytest.approx(1) for camera in every)  # the images' up is the world's z
     assert "unit" in read_json(tmp_path / "world.json")["reason"]
     assert every[0].width == WIDTH / 2
+
+
+def test_points_seen_where_something_moves_give_bounds_but_no_depth(scene: Scene, tmp_path: Path) -> None:
+    prepared(scene, tmp_path, "trusted", EVERY)
+    stage.write_depth(scene, tmp_path)
+    before, bounds = read_npz(tmp_path / "colmap_depth/cam02.npz"), read_json(tmp_path / "bounds.json")
+    moving = np.zeros((HEIGHT, WIDTH), np.uint8)
+    moving[:, : WIDTH // 2] = 255  # in cam01 only
+    write_image(tmp_path / "reference/cam01/moving.png", moving, "PNG")
+    stage.write_depth(scene, tmp_path)
+    left = read_npz(tmp_path / "colmap_depth/cam01.npz")
+    assert 0 < len(left["z"]) < 40
+    assert (left["uv"][:, 0] * 2 >= WIDTH // 2 - 1).all()
+    # The same points are gone from the others, whose own pictures do not move there.
+    assert len(read_npz(tmp_path / "colmap_depth/cam02.npz")["z"]) < len(before["z"])
+    assert read_json(tmp_path / "bounds.json") == bounds

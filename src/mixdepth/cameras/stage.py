@@ -24,7 +24,7 @@ from mixdepth.cameras.model import Model
 from mixdepth.cameras.sparse_depth import SparseDepth, depth_bounds, sparse_depth
 from mixdepth.cameras.world import world_transform
 from mixdepth.errors import UserError
-from mixdepth.frames.images import image_size
+from mixdepth.frames.images import image_size, read_image
 from mixdepth.io import read_json, write_json, write_npz
 
 if TYPE_CHECKING:
@@ -127,9 +127,9 @@ def write_sparse(scene: "Scene", folder: Path) -> None:
 
     COLMAP's cameras were verified, held-out ones too, where they were found; given ones are verified here.
     """
-    images, cameras, masks = _posed_images(scene, folder, scene.train_cameras)
+    images, cameras = _posed_images(scene, folder, scene.train_cameras)
     options = scene.options["colmap"]
-    verification = colmap_triangulation.triangulate(images, cameras, folder / "sparse", options, masks)
+    verification = colmap_triangulation.triangulate(images, cameras, folder / "sparse", options)
     report, steps = asdict(verification), None
     if scene.options["poses"]["source"] == "colmap":
         steps = read_json(folder / "sfm/report.json")
@@ -144,11 +144,11 @@ def verify_held_out(scene: "Scene", folder: Path, output: Path) -> None:
     Raises:
         UserError: they contradict what the images show, and ``poses.trust`` is not set.
     """
-    images, cameras, masks = _posed_images(scene, folder, scene.used_cameras)
+    images, cameras = _posed_images(scene, folder, scene.used_cameras)
     held_out = {camera_image(name) for name in scene.test_cameras}
     # All pairs: where panels look alike, false matches of a held-out image are outvoted by its neighbours only.
     pairs = list(itertools.combinations(sorted(images), 2))
-    report = asdict(colmap_triangulation.check_poses(images, cameras, pairs, scene.options["colmap"], masks))
+    report = asdict(colmap_triangulation.check_poses(images, cameras, pairs, scene.options["colmap"]))
     report["images"] = {name: value for name, value in report["images"].items() if name in held_out}
     _tell(report)
     _refuse_distrusted(report, {"contradicted"}, scene, "")
@@ -161,26 +161,29 @@ def _tell(report: Mapping) -> None:
 
 def _posed_images(
     scene: "Scene", folder: Path, names: list[str]
-) -> tuple[dict[str, Path], dict[str, tuple[Lens, np.ndarray]], dict[str, Path]]:
-    """Image file, (lens, c2w) and mask of moving pixels, by COLMAP's name, of the video cameras ``names`` and the
-    photos that train; those without a pose are left out."""
+) -> tuple[dict[str, Path], dict[str, tuple[Lens, np.ndarray]]]:
+    """Image file and (lens, c2w), by COLMAP's name, of the video cameras ``names`` and the photos that train; those
+    without a pose are left out.
+
+    Videos show one moment, the middle one of their reference frames, with all that moves in it: near and far must hold
+    the movers too, and at one moment they are as rigid as the rest.
+    """
     lenses = load_lenses(folder / "lenses.json")
     posed = {group: load_cameras(folder / f"{group}.json") for group in GROUPS}
     images: dict[str, Path] = {}
     cameras: dict[str, tuple[Lens, np.ndarray]] = {}
-    masks: dict[str, Path] = {}
     for name in names:
         if name in posed["cameras"]:
             image = camera_image(name)
-            images[image] = folder / "reference" / name / "median.png"
-            masks[image] = folder / "reference" / name / "moving.png"
+            moments = sorted((folder / "reference" / name).glob("frame_*.png"))
+            images[image] = moments[len(moments) // 2]
             cameras[image] = lenses["cameras"][name], posed["cameras"][name].c2w
     for stem in scene.train_photos:
         if stem in posed["photos"]:
             image = photo_image(scene.photos[stem])
             images[image] = Path(scene.photos[stem])
             cameras[image] = lenses["photos"][stem], posed["photos"][stem].c2w
-    return images, cameras, masks
+    return images, cameras
 
 
 def _refuse_distrusted(report: Mapping, verdicts: set[str], scene: "Scene", where: str) -> None:
@@ -199,8 +202,10 @@ def _refuse_distrusted(report: Mapping, verdicts: set[str], scene: "Scene", wher
 
 
 def write_depth(scene: "Scene", folder: Path) -> None:
-    """Write what training cameras and photos see of the points (colmap_depth/), every camera's near and far
-    (bounds.json), and poses_bounds.npy. This is the gate: where the cameras are not trusted, nothing goes on.
+    """Write what training cameras and photos see of the points that stand still (colmap_depth/), every camera's near
+    and far (bounds.json; movers count), and poses_bounds.npy.
+
+    This is the gate: where the cameras are not trusted, nothing goes on.
 
     Raises:
         UserError: the cameras are not trusted, or near and far are neither given nor can be found.
@@ -213,16 +218,20 @@ def write_depth(scene: "Scene", folder: Path) -> None:
     points = colmap.read_model(folder / "sparse").without_strays()
     training = {camera_image(name): cameras[name] for name in scene.train_cameras if name in cameras}
     training |= {photo_image(scene.photos[stem]): photos[stem] for stem in scene.train_photos if stem in photos}
-    seen = sparse_depth(points, training)
+    every = sparse_depth(points, training)
+    masks = {camera_image(n): folder / "reference" / n / "moving.png" for n in scene.train_cameras if n in cameras}
+    seen = sparse_depth(points.subset(_still(points, masks)), training)
     nothing = SparseDepth(np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros(0, int))
     for name in scene.train_cameras:
         depth = seen.get(camera_image(name), nothing)
         write_npz(folder / f"colmap_depth/{name}.npz", {"uv": depth.uv, "z": depth.z, "sigma": depth.sigma})
     stems = sorted(stem for stem in scene.train_photos if stem in photos)
-    of_photos = {stem: seen[photo_image(scene.photos[stem])] for stem in stems}
-    _write_photo_depth(folder / "colmap_depth/photos.npz", of_photos)
+    _write_photo_depth(
+        folder / "colmap_depth/photos.npz", {stem: seen[photo_image(scene.photos[stem])] for stem in stems}
+    )
 
-    of_cameras = {name: seen[camera_image(name)] for name in scene.train_cameras if name in cameras}
+    of_photos = {stem: every[photo_image(scene.photos[stem])] for stem in stems}
+    of_cameras = {name: every[camera_image(name)] for name in scene.train_cameras if name in cameras}
     known = _given_bounds(scene, folder)
     bounds = {
         group: _bounds(scene, found, depths, points, known.get(group, {}))
@@ -231,6 +240,19 @@ def write_depth(scene: "Scene", folder: Path) -> None:
     write_json(folder / "bounds.json", bounds)
     group = "cameras" if cameras else "photos"
     write_poses_bounds(folder / "poses_bounds.npy", cameras or photos, bounds[group])
+
+
+def _still(points: Model, masks: Mapping[str, Path]) -> np.ndarray:
+    """Which points stand still, [P] bool: those that no image with a mask sees where its mask says that it moves."""
+    still = np.ones(len(points.points), bool)
+    for index, name in enumerate(sorted(points.lenses)):
+        if name in masks:
+            moving = read_image(masks[name])[..., 0] > 0
+            here = points.track_image == index
+            column, row = np.clip(points.track_uv[here].astype(int), 0, np.array(moving.shape[::-1]) - 1).T
+            still[points.track_point[here][moving[row, column]]] = False
+    print(f"sparse depth: {int((~still).sum())} of {len(still)} points lie where something moves and are left out")
+    return still
 
 
 def export(scene: "Scene", folder: Path, output: Path) -> None:
