@@ -559,7 +559,8 @@ def test_without_any_point_near_and_far_are_asked_for(place, tmp_path):
     one = given_scene(place, tmp_path, photos={}, train_photos=[])
     write_references(place, tmp_path)
     for name in NAMES:
-        Image.new("L", (WIDTH, HEIGHT), 128).save(tmp_path / "reference" / name / "median.png")
+        for frame in (tmp_path / "reference" / name).glob("frame_*.png"):
+            Image.new("L", (WIDTH, HEIGHT), 128).save(frame)
     stage.write_cameras(one, capture(one), tmp_path)
     stage.write_sparse(one, tmp_path)
     assert read_json(tmp_path / "cameras_report.json")["verdict"] == "unproven"  # given poses may be that
