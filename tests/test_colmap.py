@@ -299,19 +299,6 @@ def test_an_image_of_another_size_than_its_camera_is_refused(place, tmp_path):
         colmap_triangulation.triangulate(images, true_cameras(), tmp_path / "sparse", OPTIONS)
 
 
-def test_no_point_is_triangulated_from_moving_pixels(place, triangulated, tmp_path):
-    moving = np.zeros((HEIGHT, WIDTH), np.uint8)
-    moving[:, : WIDTH // 2] = 255
-    Image.fromarray(moving).save(tmp_path / "moving.png")
-    masks = {"cameras/cam01.png": tmp_path / "moving.png"}
-    colmap_triangulation.triangulate(videos(place), true_cameras(), tmp_path / "sparse", OPTIONS, masks)
-    model, free = colmap.read_model(tmp_path / "sparse"), colmap.read_model(triangulated)
-    for found, nothing in ((model, True), (free, False)):
-        here = found.track_uv[found.track_image == 1]
-        assert len(here) > 100
-        assert (here[:, 0] >= WIDTH // 2).all() == nothing
-
-
 def shifted(cameras: dict, name: str) -> dict:
     """``cameras`` with one turned by 20 degrees about the axis it looks along."""
     lens, c2w = cameras[name]
@@ -330,10 +317,9 @@ def test_given_poses_are_verified_by_what_the_images_show(place, tmp_path):
 
 
 def test_held_out_poses_are_checked_against_the_others(place):
-    pairs = [("cameras/cam00.png", f"cameras/{name}.png") for name in NAMES[1:]]
-    assert colmap_triangulation.check_poses(videos(place), true_cameras(), pairs, OPTIONS).verdict == "trusted"
+    assert colmap_triangulation.check_poses(videos(place), true_cameras(), OPTIONS).verdict == "trusted"
     wrong = shifted(true_cameras(), "cameras/cam00.png")
-    assert colmap_triangulation.check_poses(videos(place), wrong, pairs, OPTIONS).verdict == "contradicted"
+    assert colmap_triangulation.check_poses(videos(place), wrong, OPTIONS).verdict == "contradicted"
 
 
 def test_covariance_of_a_point_worked_out_by_hand():

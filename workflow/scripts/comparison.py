@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth.report.comparison import write_comparison
-
 from mixdepth import stage
+from mixdepth.report.comparison import write_comparison
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth.evaluation.stage import evaluate_variant
-
 from mixdepth import stage
+from mixdepth.evaluation.stage import evaluate_variant
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth.report.provenance import write_provenance
-
 from mixdepth import stage
+from mixdepth.report.provenance import write_provenance
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth.rendering.stage import render_camera
-
 from mixdepth import stage
+from mixdepth.rendering.stage import render_camera
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake

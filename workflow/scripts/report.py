@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth.report.html import write_report
-
 from mixdepth import stage
+from mixdepth.report.html import write_report
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth.train.stage import extract_depth
-
 from mixdepth import stage
+from mixdepth.train.stage import extract_depth
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake

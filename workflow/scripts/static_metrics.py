@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth.evaluation.stage import evaluate_static
-
 from mixdepth import stage
+from mixdepth.evaluation.stage import evaluate_static
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake

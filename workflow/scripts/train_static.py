@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth.train.stage import train_static
-
 from mixdepth import stage
+from mixdepth.train.stage import train_static
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake

@@ -3,7 +3,7 @@
 import itertools
 import sys
 import tempfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,6 @@ def triangulate(
     cameras: Mapping[str, Posed],
     output: Path,
     options: Mapping,
-    masks: Mapping[str, Path] | None = None,
     threads: int = 1,
 ) -> Verification:
     """Triangulate SIFT features with the poses and intrinsics held fixed.
@@ -55,7 +54,6 @@ def triangulate(
             error up to ``max_reprojection_error`` (original pixels), a triangulation angle of at least ``min_angle``
             and lie before every camera of their track. No points is not an error: the model is then empty.
         options: the scene's ``colmap`` section.
-        masks: image name to an image that is not 0 where things move; no point comes from there.
         threads: processes that detect features.
 
     Returns:
@@ -64,8 +62,7 @@ def triangulate(
     Raises:
         UserError: an image is missing, unreadable, or of another size than its camera.
     """
-    pairs = list(itertools.combinations(sorted(images), 2))
-    task = _Task(images, cameras, pairs, options, masks, threads)
+    task = _Task(images, cameras, options, threads)
     evidence = task.gather(options)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "database.db"
@@ -90,21 +87,11 @@ def triangulate(
 def check_poses(
     images: Mapping[str, Path],
     cameras: Mapping[str, Posed],
-    pairs: Iterable[tuple[str, str]],
     options: Mapping,
-    masks: Mapping[str, Path] | None = None,
     threads: int = 1,
 ) -> Verification:
-    """Whether the matches of some pairs of images (held-out with training ones) agree with given poses.
-
-    Args:
-        images, cameras, options, masks, threads: as :func:`triangulate`; the images of ``pairs``.
-        pairs: the pairs of image names to look at.
-
-    Raises:
-        UserError: as :func:`triangulate`.
-    """
-    task = _Task(images, cameras, sorted({tuple(sorted(pair)) for pair in pairs}), options, masks, threads)
+    """Whether the images agree with given poses; arguments and errors as :func:`triangulate`."""
+    task = _Task(images, cameras, options, threads)
     names = sorted(images)
     model = Model(
         {name: cameras[name][0] for name in names},
@@ -130,19 +117,18 @@ class _Evidence:
 
 @dataclass(frozen=True)
 class _Task:
-    """Images with poses, and the pairs of them to look at."""
+    """Images with poses, each pair of which is looked at."""
 
     images: Mapping[str, Path]
     cameras: Mapping[str, Posed]
-    pairs: Collection[tuple[str, str]]
     options: Mapping
-    masks: Mapping[str, Path] | None
     threads: int
 
     def gather(self, options: Mapping) -> _Evidence:
-        features = detect(self.images, options, self.masks, self.threads)
+        pairs = list(itertools.combinations(sorted(self.images), 2))
+        features = detect(self.images, options, threads=self.threads)
         lenses = known_cameras(self.images, features, {name: self.cameras[name][0] for name in self.images})
-        return _Evidence(features, lenses, *match_pairs(self.pairs, features, LOOSE_RATIO, RATIO))
+        return _Evidence(features, lenses, *match_pairs(pairs, features, LOOSE_RATIO, RATIO))
 
     def verify(self, model: Model, evidence: _Evidence) -> Verification:
         """Verify ``model``; where ``evidence`` proves nothing, once more with more features."""

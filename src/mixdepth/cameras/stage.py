@@ -4,7 +4,6 @@ In COLMAP's models the image of video camera ``cam01`` is "cameras/cam01.png", t
 File names below the scene's folder of results are those of docs/architecture.md.
 """
 
-import itertools
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -146,9 +145,8 @@ def verify_held_out(scene: "Scene", folder: Path, output: Path) -> None:
     """
     images, cameras = _posed_images(scene, folder, scene.used_cameras)
     held_out = {camera_image(name) for name in scene.test_cameras}
-    # All pairs: where panels look alike, false matches of a held-out image are outvoted by its neighbours only.
-    pairs = list(itertools.combinations(sorted(images), 2))
-    report = asdict(colmap_triangulation.check_poses(images, cameras, pairs, scene.options["colmap"]))
+    # All images: where panels look alike, false matches of a held-out image are outvoted by its neighbours only.
+    report = asdict(colmap_triangulation.check_poses(images, cameras, scene.options["colmap"]))
     report["images"] = {name: value for name, value in report["images"].items() if name in held_out}
     _tell(report)
     _refuse_distrusted(report, {"contradicted"}, scene, "")
