@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from mixdepth import kernels
 from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.space import Space, choose_space
-from mixdepth.rendering.compositing import expected_depth, median_depth, render_weights, transmittance
-from mixdepth.rendering.rays import CameraBatch, SpaceMap, segment_lengths, stratified
+from mixdepth.fields.occupancy import Occupancy
+from mixdepth.losses.depth import DepthSamples
+from mixdepth.rendering.rays import CameraBatch, SpaceMap, stratified
+from mixdepth.rendering.trace import sample_rays
 
 
 def look_at(eye: list[float], target: list[float], width: int = 64, height: int = 48, focal: float = 60.0) -> Camera:
@@ -85,32 +88,54 @@ def test_jitter_differs_from_ray_to_ray_and_stays_in_its_bin():
     assert ((share * 8).floor() == torch.arange(8)).all()
 
 
-def test_segment_lengths_halve_the_gaps():
-    u = torch.zeros(1, 3, 3)
-    u[0, :, 2] = torch.tensor([0.0, 1.0, 3.0])
-    assert segment_lengths(u).tolist() == [[1.0, 1.5, 2.0]]
+def test_samples_stand_for_half_of_both_their_gaps():
+    """In depth between near and far, and as lengths in normalised units; guided samples have their own."""
+    space = SpaceMap(Space("bounded", "", 0.1, 50.0, np.eye(4).tolist(), [-1, -1, 0], [1, 1, 8]))
+    camera = CameraBatch([look_at([0, 0, 0], [0, 0, 4], width=4, height=4, focal=4.0)])
+    uv, occupancy = torch.tensor([[3.5, 0.0]] * 2).double(), Occupancy(4)  # the principal point
+    around = torch.tensor([[1.5, 7.5]] * 2), torch.tensor([True, False])
+    found = sample_rays(space, camera, torch.zeros(2).long(), uv, 2, occupancy, around=around)
+    first, second = slice(0, 4), slice(4, 8)
+    assert found.z[first].tolist() == pytest.approx([1.5, 2.075, 6.025, 7.5], abs=1e-3)
+    assert found.dz[first].tolist() == pytest.approx([1.6875, 2.2625, 2.7125, 1.2375], abs=1e-3)
+    assert found.dz[second].sum().item() == pytest.approx(7.9), "a ray that is not guided has its full coverage"
+    assert found.z[second].tolist() == pytest.approx([2.075, 6.025, 6.025, 6.025], abs=1e-3)
+    # One unit of depth is a quarter in normalised units; the ends stand for a whole gap.
+    gaps = found.z[first].diff() / 4
+    expected = [gaps[0], (gaps[0] + gaps[1]) / 2, (gaps[1] + gaps[2]) / 2, gaps[2]]
+    assert found.delta[first].tolist() == pytest.approx(torch.stack(expected).tolist(), abs=1e-4)
+
+
+def packed(*values: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The samples of one ray, with their offsets and rows."""
+    return torch.tensor(values), torch.tensor([0, len(values)]), torch.zeros(len(values), dtype=torch.int64)
 
 
 def test_compositing_by_hand():
-    tau = torch.tensor([0.0, math.log(2), math.log(4), 0.3])
-    assert transmittance(tau).tolist() == pytest.approx([1, 1, 1 / 2, 1 / 8])
-    weights = render_weights(tau)
+    tau, offsets, rows = packed(0.0, math.log(2), math.log(4), 0.3)
+    weights = kernels.composite(tau, offsets, rows)
     assert weights.tolist() == pytest.approx([0, 1 / 2, 3 / 8, (1 - math.exp(-0.3)) / 8])
     assert weights.sum().item() == pytest.approx(1 - math.exp(-tau.sum().item()))
 
 
 def test_every_sample_is_composited_with_its_own_distance():
     """A surface at the last of uneven samples has its depth, whatever the samples before it are."""
-    z = torch.tensor([[1.0, 1.1, 4.0, 9.0]])
-    weights = render_weights(torch.tensor([[0.0, 0.0, 0.0, 1e3]]))
-    assert expected_depth(weights, z, torch.tensor([10.0])).item() == pytest.approx(9.0)
+    tau, offsets, rows = packed(0.0, 0.0, 0.0, 1e3)
+    z = torch.tensor([1.0, 1.1, 4.0, 9.0])
+    samples = DepthSamples(rows, z, torch.ones(4), torch.tensor([10.0]))
+    assert samples.expected(kernels.composite(tau, offsets, rows)).item() == pytest.approx(9.0)
 
 
 def test_depth_by_hand():
-    z, far = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([10.0])
-    weights = torch.tensor([[0.2, 0.2, 0.4]])
-    assert expected_depth(weights, z, far).item() == pytest.approx(0.2 + 0.4 + 1.2 + 0.2 * 10)
-    # Centred sums are 0.1, 0.3, 0.6 at z = 1, 2, 3: a half lies two thirds of the way from 2 to 3.
-    assert median_depth(weights, z, far).item() == pytest.approx(2 + 2 / 3)
-    assert median_depth(0.5 * weights, z, far).item() == 10.0
-    assert median_depth(torch.tensor([[0.9, 0.05, 0.0]]), z, far).item() == 1.0
+    weights, offsets, rows = packed(0.2, 0.2, 0.4)
+    z, dz, far = torch.tensor([1.0, 2.0, 3.0]), torch.ones(3), torch.tensor([10.0])
+    samples = DepthSamples(rows, z, dz, far)
+    assert samples.expected(weights).item() == pytest.approx(0.2 + 0.4 + 1.2 + 0.2 * 10)
+
+    def median(w: torch.Tensor) -> float:
+        return kernels.median_depth(w, z, dz, offsets, rows, far).item()
+
+    # 0.4 lies before the third sample, whose 0.4 is spread over 2.5 to 3.5: a half is reached after a quarter of it.
+    assert median(weights) == pytest.approx(2.75)
+    assert median(0.5 * weights) == 10.0
+    assert median(torch.tensor([0.9, 0.05, 0.0])) == pytest.approx(0.5 + 0.5 / 0.9)

@@ -11,20 +11,21 @@ from mixdepth.cameras.space import choose_space
 from mixdepth.errors import UserError
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.occupancy import Occupancy
+from mixdepth.fields.region import Region, carve, carve_hull
 from mixdepth.fields.static import StaticField
 from mixdepth.fields.storage import load_model, save_model
-from mixdepth.fields.variation import carve_hull
 from mixdepth.fields.vm import VMGrid, resize_grids
-from mixdepth.rendering.compositing import expected_depth, render_weights
-from mixdepth.rendering.mixed import shade_mixed
+from mixdepth.losses.depth import DepthSamples
+from mixdepth.rendering.mixed import cache_static, layers_along, shade_mixed
+from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
-from mixdepth.rendering.stage import render_video
 from mixdepth.rendering.static_view import pixel_grid, render_static
 from mixdepth.rendering.trace import sample_rays, shade_static
 from mixdepth.train.agreement import confidence
 from mixdepth.train.data import ImageSet, SparseRays
-from mixdepth.train.dynamic import Video, train_dynamic_field
+from mixdepth.train.dynamic import DynamicTrainer, Video, train_dynamic_field
 from mixdepth.train.options import DynamicOptions, StaticOptions
+from mixdepth.train.session import Session
 from mixdepth.train.static import adam, train_static_field
 from mixdepth.train.tone import fit_tone
 
@@ -37,9 +38,13 @@ STATIC = StaticOptions(
 )  # fmt: skip
 DYNAMIC = DynamicOptions(
     steps=60, resolution=16, start_resolution=8, start_samples=24, components=2, codes=4, width=8, samples=32, rays=64,
-    frames_per_step=3, grid_rate=0.05, network_rate=0.005, total_variation=0.01, moving_threshold=0.02, hull_vote=0.8,
-    variation_weight=0.01, sparsity=1e-4, hinge_weight=0.01, threads=1, seed=0,
+    frames_per_step=3, windows=2, grid_rate=0.05, network_rate=0.005, total_variation=0.01, moving_threshold=0.02,
+    hull_vote=0.8, sparsity=1e-4, hinge_weight=0.01, threads=1, seed=0,
 )  # fmt: skip
+
+
+CUBE = -torch.ones(3), torch.ones(3)
+QUIET = Session(None, "test", {})
 
 
 def plane_depth(camera) -> np.ndarray:
@@ -55,7 +60,8 @@ def mean_depth(field: StaticField) -> np.ndarray:
     """Expected z-depth [H, W] at the middle camera: what all three losses act on."""
     uv = pixel_grid(CAMERAS[1])
     traced = sample_rays(SPACE, CameraBatch(CAMERAS[1:2]), torch.zeros(len(uv)).long(), uv, 48, field.occupancy)
-    return expected_depth(shade_static(field, traced).weights, traced.z, traced.far).view(16, 24).numpy()
+    samples = DepthSamples(traced.rows, traced.z, traced.dz, traced.far)
+    return samples.expected(shade_static(field, traced).weights).view(16, 24).numpy()
 
 
 def grey() -> list[np.ndarray]:
@@ -69,7 +75,7 @@ def test_depth_maps_teach_geometry_where_colour_cannot(loss: str, weight: float)
     errors = []
     for used in (weight, 0.0):
         options = replace(STATIC, depth_loss=loss, depth_weight=used)
-        field = train_static_field(ImageSet(grey(), CAMERAS, depth=depth), None, SPACE, options, "test")
+        field = train_static_field(ImageSet(grey(), CAMERAS, depth=depth), None, SPACE, options, QUIET)
         errors.append(np.median(np.abs(mean_depth(field) / plane_depth(CAMERAS[1]) - 1)))
     assert errors[0] < 0.05 < errors[1], errors
 
@@ -79,7 +85,7 @@ def test_sparse_depth_teaches_geometry_where_colour_cannot():
     camera = torch.arange(300) % 3
     z = [plane_depth(CAMERAS[c])[int(y), int(x)] for c, (x, y) in zip(camera.tolist(), uv.tolist(), strict=True)]
     sparse = SparseRays(camera, uv, torch.tensor(z, dtype=torch.float32), torch.full((300,), 0.05))
-    field = train_static_field(ImageSet(grey(), CAMERAS), sparse, SPACE, replace(STATIC, depth_weight=0.3), "test")
+    field = train_static_field(ImageSet(grey(), CAMERAS), sparse, SPACE, replace(STATIC, depth_weight=0.3), QUIET)
     view = render_static(field, SPACE, CAMERAS[1], 48)
     assert np.median(np.abs(view.depth / plane_depth(CAMERAS[1]) - 1)) < 0.05
 
@@ -87,9 +93,9 @@ def test_sparse_depth_teaches_geometry_where_colour_cannot():
 def test_depths_without_confidence_teach_nothing():
     wrong = [(np.full((c.height, c.width), 2.5), np.zeros((c.height, c.width))) for c in CAMERAS]
     with_wrong = train_static_field(
-        ImageSet(grey(), CAMERAS, depth=wrong), None, SPACE, replace(STATIC, steps=5, depth_weight=1.0), "test"
+        ImageSet(grey(), CAMERAS, depth=wrong), None, SPACE, replace(STATIC, steps=5, depth_weight=1.0), QUIET
     )
-    without = train_static_field(ImageSet(grey(), CAMERAS), None, SPACE, replace(STATIC, steps=5), "test")
+    without = train_static_field(ImageSet(grey(), CAMERAS), None, SPACE, replace(STATIC, steps=5), QUIET)
     assert torch.equal(with_wrong.density_grid.planes, without.density_grid.planes)
 
 
@@ -132,10 +138,34 @@ def test_a_vote_not_a_veto_carves_the_hull():
     far = [torch.full((16, 24), 9.0) for _ in CAMERAS]
     u = SPACE.normalise(torch.tensor(point, dtype=torch.float32))
     cell = ((u + 1) * 8).long()[0].tolist()
-    assert carve_hull(SPACE, w2c, k, moving, far, 16, 0.6)[tuple(cell)]
-    assert not carve_hull(SPACE, w2c, k, moving, far, 16, 1.0)[tuple(cell)]
+    assert carve_hull(SPACE, w2c, k, moving, far, 16, 0.6, *CUBE)[tuple(cell)]
+    assert not carve_hull(SPACE, w2c, k, moving, far, 16, 1.0, *CUBE)[tuple(cell)]
     near = [torch.full((16, 24), 1.0) for _ in CAMERAS]
-    assert not carve_hull(SPACE, w2c, k, moving, near, 16, 0.6).any(), "a cell behind static surfaces is not seen"
+    assert not carve_hull(SPACE, w2c, k, moving, near, 16, 0.6, *CUBE).any(), (
+        "cells behind static surfaces are not seen"
+    )
+    region = carve(SPACE, w2c, k, moving, far, 16, 0.6, frames=6)
+    assert region.local(u).abs().max() < 1, "the box holds the point"
+    assert (2 / region.box[3:])[:2].max() < 1, "and is smaller than the space"
+    assert region.holds(u[None], torch.tensor([1], dtype=torch.int32)).item()
+
+
+def test_the_region_keeps_what_carries_weight_when_it_does():
+    region = Region(torch.ones(9, 9, 9, dtype=torch.bool), *CUBE, frames=32)
+    region.hull[:81] = False  # the first slab is outside the hull
+    v = torch.tensor([[-0.4, 0.1, 0.1]])  # in the third
+    region.record(v, torch.tensor([[8, 20]]), torch.tensor([[0.5, 0.001]]))
+    region.update()
+
+    def kept(frame: int) -> torch.Tensor:
+        return region.sets & region.bits(torch.tensor([[frame]])) != 0
+
+    assert region.bits(torch.tensor([[8, 9, 31]])).item() == 2**4 + 2**15
+    assert [kept(frame).sum().item() for frame in (4, 6, 8, 10, 12, 20)] == [0, 27, 27, 27, 0, 0]
+    assert kept(8)[region.cells(v)].item()
+    region.record(torch.tensor([[-0.9, 0.1, 0.1]]), torch.tensor([[8]]), torch.tensor([[0.5]]))
+    region.update()
+    assert not kept(8)[:81].any(), "nothing outside the hull"
 
 
 def blinking() -> list[Video]:
@@ -155,11 +185,11 @@ def blinking() -> list[Video]:
 def test_what_moves_is_learnt_in_time_and_the_rest_stays():
     videos = blinking()
     data = ImageSet([v.rgb[0] for v in videos], CAMERAS)
-    static = train_static_field(data, None, SPACE, replace(STATIC, steps=150), "test")
+    static = train_static_field(data, None, SPACE, replace(STATIC, steps=150), QUIET)
     frozen = static.density_grid.planes.clone()
-    dynamic = train_dynamic_field(videos, static, SPACE, replace(DYNAMIC, steps=300), "test")
+    dynamic = train_dynamic_field(videos, static, SPACE, replace(DYNAMIC, steps=300), QUIET)
     assert torch.equal(frozen, static.density_grid.planes), "the dynamic stage must not touch the static branch"
-    rgb, depth = render_video(static, dynamic, SPACE, CAMERAS[1], 48, "test")
+    rgb, depth = render_video(static, dynamic, SPACE, CAMERAS[1], 48)
     assert rgb.shape == (6, 16, 24, 3)
     assert np.isfinite(depth).all()
     centre = rgb[:, 7:9, 11:13].astype(float).mean(axis=(1, 2, 3))
@@ -170,15 +200,15 @@ def test_what_moves_is_learnt_in_time_and_the_rest_stays():
 @pytest.mark.parametrize("quiet", [1.0, 0.25, 0.0], ids=["nothing", "most", "everything"])
 def test_a_capture_trains_whatever_share_of_it_moves(quiet: float):
     """``quiet`` is the share of the pixels that do not move."""
-    static = train_static_field(ImageSet(grey(), CAMERAS), None, SPACE, replace(STATIC, steps=2), "test")
+    static = train_static_field(ImageSet(grey(), CAMERAS), None, SPACE, replace(STATIC, steps=2), QUIET)
     rgb = np.random.default_rng(0).integers(0, 255, (3, 16, 24, 3), dtype=np.uint8)
     motion = np.linspace(0, 1, 16 * 24).reshape(16, 24).astype(np.float32)
     motion = np.where(motion < quiet, 0.001, 0.1 + motion).astype(np.float32)
     videos = [Video(c, rgb, rgb[0], motion) for c in CAMERAS]
     if quiet == 0.25:
         assert videos[0].moving(0.02).mean() == pytest.approx(0.75, abs=0.01)
-    dynamic = train_dynamic_field(videos, static, SPACE, replace(DYNAMIC, steps=4), "test")
-    rendered, depth = render_video(static, dynamic, SPACE, CAMERAS[0], 24, "test")
+    dynamic = train_dynamic_field(videos, static, SPACE, replace(DYNAMIC, steps=4), QUIET)
+    rendered, depth = render_video(static, dynamic, SPACE, CAMERAS[0], 24)
     assert rendered.shape == (3, 16, 24, 3)
     assert np.isfinite(depth).all()
 
@@ -193,46 +223,82 @@ def test_a_median_that_few_frames_share_teaches_nothing():
     assert (np.delete(weight, 8, axis=0) == 1).all()
 
 
+def mixed_fields(frames: int) -> tuple[StaticField, DynamicField]:
+    generator = torch.Generator().manual_seed(0)
+    region = Region(torch.ones(8, 8, 8, dtype=torch.bool), *CUBE, frames)
+    return StaticField(8, 2, 2, 8, 3, generator=generator), DynamicField(region, 8, 2, 4, 8, generator)
+
+
 @torch.no_grad()
 def test_densities_add_and_colours_mix_by_their_share():
     """``shade_mixed`` against the formula written out for every sample, without any culling."""
-    generator = torch.Generator().manual_seed(0)
-    static = StaticField(8, 2, 2, 8, 3, generator=generator)
-    dynamic = DynamicField(4, 8, 2, 4, 8, torch.ones(8, 8, 8, dtype=torch.bool), generator)
+    static, dynamic = mixed_fields(frames=4)
     uv = torch.tensor([[4.5, 4.5], [12.5, 8.5], [20.5, 14.5]], dtype=torch.float64)
-    traced = sample_rays(SPACE, CameraBatch(CAMERAS), torch.arange(3), uv, 24, static.occupancy)
-    frames = torch.tensor([0, 3])
+    bits = dynamic.region.bits(torch.tensor([[0, 3]])).expand(3)
+    traced = sample_rays(SPACE, CameraBatch(CAMERAS), torch.arange(3), uv, 24, static.occupancy, (dynamic.region, bits))
+    assert len(traced.rows) == 3 * 24
+    frames = torch.tensor([[0, 3]])
+    mixed = shade_mixed(static, dynamic, layers_along(static, dynamic, traced), frames, [3])
     directions = traced.directions.repeat_interleave(24, dim=0)
     s, c = static.sigma(traced.u).view(3, 24), static.colour(traced.u, directions).view(3, 24, 3)
-    for index, frame in enumerate(frames):
-        d = dynamic.sigma(traced.u, frame[None]).view(3, 24)
-        e = dynamic.colour(traced.u, frame[None]).view(3, 24, 3)
-        weights = render_weights((s + d) * traced.delta)
+    for index, frame in enumerate(frames[0]):
+        d = dynamic.sigma(traced.u, frame.view(1, 1), [72]).view(3, 24)
+        e = dynamic.colour(traced.u, frame.view(1, 1), [72]).view(3, 24, 3)
+        tau = (s + d) * traced.delta.view(3, 24)
+        weights = torch.exp(tau - tau.cumsum(1)) * (1 - torch.exp(-tau))
         rgb = (weights[..., None] * (s[..., None] * c + d[..., None] * e) / (s + d)[..., None]).sum(1)
         rgb = rgb + (1 - weights.sum(1, keepdim=True)) * torch.sigmoid(static.background)
-        mixed = shade_mixed(static, dynamic, traced, frames)
-        assert torch.allclose(mixed.weights[:, index], weights, atol=2e-3)
         assert torch.allclose(mixed.rgb[:, index], rgb, atol=1e-2)
+        assert torch.allclose(mixed.weight[:, index].view(3, 24), weights * d / (s + d), atol=2e-3)
+
+
+@torch.no_grad()
+def test_what_is_kept_of_the_static_branch_shows_what_it_shows():
+    """Training composites with a few samples per pixel, kept once; rendering with all of them."""
+    static, dynamic = mixed_fields(frames=4)
+    cameras, camera = CameraBatch(CAMERAS), torch.tensor([0, 1, 2, 1])
+    uv = torch.tensor([[4.5, 4.5], [12.5, 8.5], [20.5, 14.5], [2.5, 7.5]], dtype=torch.float64)
+    cache = cache_static(static, SPACE, cameras, camera, uv, 24)
+    pick, frames = torch.tensor([3, 0, 1]), torch.tensor([[1, 2]])
+    bits = dynamic.region.bits(frames).expand(3)
+    region = dynamic.region, bits
+    own = sample_rays(SPACE, cameras, camera[pick], uv[pick], 24, None, region, cache.stop[pick])
+    both = sample_rays(SPACE, cameras, camera[pick], uv[pick], 24, static.occupancy, region)
+    kept = shade_mixed(static, dynamic, cache.layers(dynamic, pick, own), frames, [3])
+    full = shade_mixed(static, dynamic, layers_along(static, dynamic, both), frames, [3])
+    assert torch.allclose(kept.rgb, full.rgb, atol=0.03)
+    assert len(own.rows) == 72, "no light is ever gone in this fog"
+    assert not len(sample_rays(SPACE, cameras, camera[pick], uv[pick], 24, None, region, torch.zeros(3)).rows)
+
+
+def test_every_frame_is_drawn_alike():
+    videos = blinking()
+    static = train_static_field(
+        ImageSet([v.median for v in videos], CAMERAS), None, SPACE, replace(STATIC, steps=2), QUIET
+    )
+    trainer = DynamicTrainer(videos, static, SPACE, DYNAMIC)
+    windows = [trainer._windows() for _ in range(600)]
+    assert windows[0].shape == (2, 3)
+    assert all(((w[:, 1:] - w[:, :-1]) % 6 == 1).all() for w in windows), "neighbouring frames, going round"
+    share = torch.bincount(torch.cat(windows).view(-1), minlength=6) / 3600
+    assert (share - 1 / 6).abs().max() < 0.02
 
 
 def test_training_twice_gives_the_same_file(tmp_path):
     files = []
     for run in range(2):
         videos = blinking()
-        static = train_static_field(ImageSet([v.median for v in videos], CAMERAS), None, SPACE, STATIC, "test")
-        dynamic = train_dynamic_field(videos, static, SPACE, replace(DYNAMIC, steps=20), "test")
+        static = train_static_field(ImageSet([v.median for v in videos], CAMERAS), None, SPACE, STATIC, QUIET)
+        dynamic = train_dynamic_field(videos, static, SPACE, replace(DYNAMIC, steps=20), QUIET)
         save_model(tmp_path / f"{run}.safetensors", {"b": 1, "a": [2]}, static=static, dynamic=dynamic)
         files.append((tmp_path / f"{run}.safetensors").read_bytes())
     assert files[0] == files[1]
     header, static_again, dynamic_again = load_model(tmp_path / "0.safetensors")
     assert header == {"a": [2], "b": 1}
-    traced = sample_rays(
-        SPACE, CameraBatch(CAMERAS), torch.zeros(4, dtype=torch.long), torch.full((4, 2), 8.0).double(), 32,
-        static.occupancy, dynamic.occupancy,
-    )  # fmt: skip
-    frames = torch.arange(3)
-    one, two = (shade_mixed(s, d, traced, frames).rgb for s, d in ((static, dynamic), (static_again, dynamic_again)))
-    assert torch.equal(one, two)
+    one, two = (
+        render_video(s, d, SPACE, CAMERAS[0], 32) for s, d in ((static, dynamic), (static_again, dynamic_again))
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
 
 
 def test_a_damaged_model_is_refused_with_what_to_do(tmp_path):

@@ -13,13 +13,15 @@ class Progress:
         label: what is going on, e.g. ``static demo``.
         total: number of steps.
         every: seconds between two lines.
+        done: steps that an earlier run has done.
     """
 
-    def __init__(self, label: str, total: int, every: float = 5.0):
+    def __init__(self, label: str, total: int, every: float = 5.0, done: int = 0):
         self.label, self.total, self.every = label, total, every
-        self.done = 0
+        self.done = self.before = done
         self.start = self.last = time.monotonic()
-        print(f"{label}: starting, {total} steps", file=sys.stderr, flush=True)
+        begin = f"going on from step {done} of {total}" if done else f"starting, {total} steps"
+        print(f"{label}: {begin}", file=sys.stderr, flush=True)
 
     def update(self, steps: int = 1, **figures: float) -> None:
         """Count ``steps`` more; ``figures`` are shown on the line, e.g. ``loss=0.01``."""
@@ -29,7 +31,7 @@ class Progress:
             return
         self.last = now
         elapsed = now - self.start
-        left = elapsed / max(self.done, 1) * (self.total - self.done)
+        left = elapsed / max(self.done - self.before, 1) * (self.total - self.done)
         shown = "".join(f"  {name} {value:.4g}" for name, value in figures.items())
         print(
             f"{self.label}: {100 * self.done // max(self.total, 1)} %  {self.done}/{self.total}{shown}  "

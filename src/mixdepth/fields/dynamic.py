@@ -1,12 +1,13 @@
 """The dynamic branch: every point has a temporal code whose inner product with a learnt embedding of each frame gives
 its density and colour at all wanted frames at once (MixVoxels, Wang et al. 2023, section 3.3)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from mixdepth.fields.occupancy import Occupancy
+from mixdepth.fields.region import Region
 from mixdepth.fields.static import density
-from mixdepth.fields.variation import VariationField
 from mixdepth.fields.vm import VMGrid
 
 
@@ -22,62 +23,51 @@ def cosine_codes(frames: int, codes: int) -> Tensor:
 
 
 class DynamicField(nn.Module):
-    """Densities and colours over time, evaluated only where the variation field says that something changes.
+    """Densities and colours over time, in the box of a :class:`Region` only.
+
+    Frames are given in groups: ``frames`` [G, F] of the first ``counts[0]`` points, the next ``counts[1]``, ...; rays
+    that look at neighbouring frames then share what is evaluated.
 
     Args:
-        frames: T, number of frames.
-        resolution: cells of the VM grids along every axis.
+        region: where and when something may move.
+        resolution: cells of the VM grids along every axis of the region's box.
         components: of the density and of the appearance grid, per orientation.
         codes: length of the temporal codes.
         width: of the colour network.
-        hull: [G, G, G] bool motion hull.
     """
 
     def __init__(
         self,
-        frames: int,
+        region: Region,
         resolution: int,
         components: int,
         codes: int,
         width: int,
-        hull: Tensor,
         generator: torch.Generator | None = None,
     ):
         super().__init__()
-        self.codes = codes
+        self.region, self.codes = region, codes
         self.density_grid = VMGrid(components, resolution, generator=generator)
         self.colour_grid = VMGrid(components, resolution, generator=generator)
         features = self.density_grid.features
         self.density_code = nn.Linear(features, codes)
         self.colour_code = nn.Sequential(nn.Linear(features, width), nn.ReLU(), nn.Linear(width, 3 * codes))
-        self.density_frames = nn.Parameter(cosine_codes(frames, codes))
-        self.colour_frames = nn.Parameter(cosine_codes(frames, codes))
-        self.variation = VariationField(hull, generator=generator)
-        self.occupancy = Occupancy(hull.shape[0])
-        self.occupancy.mask.copy_(hull.view(-1))
+        self.density_frames = nn.Parameter(cosine_codes(region.frames, codes))
+        self.colour_frames = nn.Parameter(cosine_codes(region.frames, codes))
 
-    def sigma(self, u: Tensor, frames: Tensor) -> Tensor:
-        """Densities [N, F] of normalised points [N, 3] at ``frames`` [F]: rows of the last layer only."""
-        code = self.density_code(self.density_grid(u))
-        return density(code @ self.density_frames[frames].t() / self.codes**0.5)
+    @property
+    def frames(self) -> int:
+        """T, number of frames."""
+        return len(self.density_frames)
 
-    def colour(self, u: Tensor, frames: Tensor) -> Tensor:
-        """Colours [N, F, 3] in 0..1 of normalised points [N, 3] at ``frames`` [F]."""
-        code = self.colour_code(self.colour_grid(u)).view(-1, 3, self.codes)
-        rgb = torch.einsum("nck,fk->nfc", code, self.colour_frames[frames])
-        return torch.sigmoid(rgb / self.codes**0.5)
+    def sigma(self, v: Tensor, frames: Tensor, counts: Sequence[int]) -> Tensor:
+        """Densities [N, F] of points [N, 3] of the box: rows of the last layer only."""
+        code = self.density_code(self.density_grid(v)).split(list(counts))
+        parts = [c @ e.t() for c, e in zip(code, self.density_frames[frames], strict=True)]
+        return density(torch.cat(parts) / self.codes**0.5)
 
-    @torch.no_grad()
-    def update_region(self, cull: bool) -> None:
-        """Recompute the cells where the branch is evaluated: positive variation logit and, with ``cull``, weight."""
-        n = self.occupancy.resolution
-        axis = (torch.arange(n, device=self.variation.hull.device) + 0.5) / n * 2 - 1
-        positive = [
-            self.variation(torch.stack(torch.meshgrid(x[None], axis, axis, indexing="ij"), -1).view(-1, 3)) > 0
-            for x in axis
-        ]
-        if cull:
-            self.occupancy.update()
-            self.occupancy.mask &= torch.cat(positive)
-        else:
-            self.occupancy.mask = torch.cat(positive)
+    def colour(self, v: Tensor, frames: Tensor, counts: Sequence[int]) -> Tensor:
+        """Colours [N, F, 3] in 0..1 of points [N, 3] of the box."""
+        code = self.colour_code(self.colour_grid(v)).view(-1, 3, self.codes).split(list(counts))
+        parts = [c @ e.t() for c, e in zip(code, self.colour_frames[frames], strict=True)]
+        return torch.sigmoid(torch.cat(parts).transpose(1, 2) / self.codes**0.5)

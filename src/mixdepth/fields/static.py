@@ -76,7 +76,7 @@ class StaticField(nn.Module):
 
     def sigma(self, u: Tensor) -> Tensor:
         """Density [N] of normalised points [N, 3]."""
-        return density(self.density_grid(u).sum(-1))
+        return density(self.density_grid.sum(u))
 
     def colour(self, u: Tensor, directions: Tensor) -> Tensor:
         """Colour [N, 3] in 0..1 of normalised points [N, 3] seen along world ``directions`` [N, 3]."""

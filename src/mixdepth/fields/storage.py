@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mixdepth.errors import UserError
 from mixdepth.fields.dynamic import DynamicField
+from mixdepth.fields.region import Region
 from mixdepth.fields.static import StaticField
 from mixdepth.io import atomic
 
@@ -56,12 +57,12 @@ def _static(tensors: dict[str, Tensor]) -> StaticField:
     part = _part(tensors, "static")
     colour = part["colour_grid.planes"]
     field = StaticField(
-        resolution=colour.shape[-1],
-        density_components=part["density_grid.planes"].shape[1],
-        colour_components=colour.shape[1],
+        resolution=colour.shape[1],
+        density_components=part["density_grid.planes"].shape[-1],
+        colour_components=colour.shape[-1],
         width=part["head.0.weight"].shape[0],
         cameras=len(part["tone.gain"]),
-        view_dependence=part["head.0.weight"].shape[1] > 3 * colour.shape[1],
+        view_dependence=part["head.0.weight"].shape[1] > 3 * colour.shape[-1],
         occupancy_resolution=round(part["occupancy.mask"].numel() ** (1 / 3)),
     )
     field.load_state_dict(part)
@@ -70,10 +71,10 @@ def _static(tensors: dict[str, Tensor]) -> StaticField:
 
 def _dynamic(tensors: dict[str, Tensor]) -> DynamicField:
     part = _part(tensors, "dynamic")
-    planes = part["density_grid.planes"]
+    planes, box = part["density_grid.planes"], part["region.box"]
     frames, codes = part["density_frames"].shape
-    field = DynamicField(
-        frames, planes.shape[-1], planes.shape[1], codes, part["colour_code.0.weight"].shape[0], part["variation.hull"]
-    )
+    size = round(part["region.hull"].numel() ** (1 / 3))
+    region = Region(part["region.hull"].view(size, size, size), box[:3], box[:3] + 2 / box[3:], frames)
+    field = DynamicField(region, planes.shape[1], planes.shape[-1], codes, part["colour_code.0.weight"].shape[0])
     field.load_state_dict(part)
     return field

@@ -4,53 +4,56 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-PLANES = ((0, 1), (0, 2), (1, 2))  # axes of the planes; the line of each runs along the axis that is left
-LINES = (2, 1, 0)
+from mixdepth import kernels
 
 
 class VMGrid(nn.Module):
     """Features of points: for each of three orientations, ``components`` products of a plane and a line.
 
+    Channels come last: a look-up then reads a few whole cache lines.
+
     Args:
         components: per orientation.
-        resolution: cells along every axis of the normalised cube.
+        resolution: cells along every axis of the box.
         scale: standard deviation of the initial values.
     """
 
     def __init__(self, components: int, resolution: int, scale: float = 0.1, generator: torch.Generator | None = None):
         super().__init__()
-        shape = (3, components, resolution, resolution)
+        shape = (3, resolution, resolution, components)
         self.planes = nn.Parameter(scale * torch.randn(shape, generator=generator))
-        self.lines = nn.Parameter(scale * torch.randn((3, components, resolution, 1), generator=generator))
+        self.lines = nn.Parameter(scale * torch.randn((3, resolution, components), generator=generator))
 
     @property
     def features(self) -> int:
         """Number of features per point."""
-        return 3 * self.planes.shape[1]
+        return 3 * self.planes.shape[-1]
+
+    @property
+    def resolution(self) -> int:
+        """Cells along every axis."""
+        return self.planes.shape[1]
 
     def forward(self, u: Tensor) -> Tensor:
-        """Features [N, 3 * components] of normalised points ``u`` [N, 3] in [-1, 1]; clamped at the border."""
-        # grid_sample's last coordinate is (x, y) = (column, row): rows are the first axis of a plane.
-        plane_at = torch.stack([u[:, [b, a]] for a, b in PLANES])[:, :, None]  # [3, N, 1, 2]
-        along = u[:, list(LINES)].t()
-        line_at = torch.stack([torch.zeros_like(along), along], dim=-1)[:, :, None]
-        planes = F.grid_sample(self.planes, plane_at, align_corners=True, padding_mode="border")
-        lines = F.grid_sample(self.lines, line_at, align_corners=True, padding_mode="border")
-        return (planes * lines)[..., 0].flatten(0, 1).t()
+        """Features [N, 3 * components] of points ``u`` [N, 3] in [-1, 1]; clamped at the border."""
+        return kernels.grid_features(self.planes, self.lines, u)
+
+    def sum(self, u: Tensor) -> Tensor:
+        """The sum [N] of all features."""
+        return kernels.grid_sum(self.planes, self.lines, u)
 
     def resampled(self, parameter: Tensor, resolution: int) -> Tensor:
         """``parameter`` (planes, lines, or optimiser state of their shape) bilinearly at another resolution."""
-        size = (resolution, 1 if parameter.shape[-1] == 1 else resolution)
-        return F.interpolate(parameter, size=size, mode="bilinear", align_corners=True)
+        if parameter.dim() == 3:
+            lines = parameter.movedim(-1, 1)
+            return F.interpolate(lines, size=resolution, mode="linear", align_corners=True).movedim(1, -1).contiguous()
+        planes = parameter.movedim(-1, 1)
+        size = (resolution, resolution)
+        return F.interpolate(planes, size=size, mode="bilinear", align_corners=True).movedim(1, -1).contiguous()
 
-    def total_variation(self) -> Tensor:
-        """Mean squared difference of neighbouring cells of planes and lines."""
-        p, q = self.planes, self.lines
-        return (
-            (p[..., 1:, :] - p[..., :-1, :]).square().mean()
-            + (p[..., 1:] - p[..., :-1]).square().mean()
-            + (q[..., 1:, :] - q[..., :-1, :]).square().mean()
-        )
+    def smooth(self, weight: float) -> None:
+        """Add the gradient of ``weight`` times the total variation (mean squared difference of neighbouring cells)."""
+        kernels.add_roughness(self.planes, self.lines, weight)
 
 
 def resize_grids(module: nn.Module, optimiser: torch.optim.Optimizer, resolution: int) -> None:
@@ -60,16 +63,16 @@ def resize_grids(module: nn.Module, optimiser: torch.optim.Optimizer, resolution
     """
     replaced = {}
     for grid in module.modules():
-        if isinstance(grid, VMGrid):
+        if isinstance(grid, VMGrid) and grid.resolution != resolution:
             for name in ("planes", "lines"):
                 old = getattr(grid, name)
-                new = nn.Parameter(grid.resampled(old.data, resolution).contiguous(), old.requires_grad)
+                new = nn.Parameter(grid.resampled(old.data, resolution), old.requires_grad)
                 setattr(grid, name, new)
                 replaced[old] = new
                 state = optimiser.state.pop(old, {})
                 for key, value in state.items():
                     if value.shape == old.shape:
-                        state[key] = grid.resampled(value, resolution).contiguous()
+                        state[key] = grid.resampled(value, resolution)
                 if state:
                     optimiser.state[new] = state
     for group in optimiser.param_groups:

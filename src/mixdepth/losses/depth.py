@@ -1,76 +1,78 @@
-"""Depth losses. Each takes the rendering weights of rays and returns one value per ray, to be weighted and averaged.
+"""Depth losses. Each takes the packed rendering weights of rays and returns one value per ray, to be weighted.
 
-Shapes: ``weights`` [R, N] rendering weights (they carry the gradient), ``z`` [R, N] z-depths of the samples, ascending,
-``dz`` [R, N] the depth interval of each sample, ``depth`` [R] the prior z-depth, ``sigma`` [R] its standard deviation,
-all in world units. None of them detaches ``weights``: a test checks every gradient by finite differences.
+Shapes: ``weights`` [M] rendering weights (they carry the gradient), ``samples`` the packed samples that they belong to,
+``depth`` [R] the prior z-depth, ``sigma`` [R] its standard deviation, all in world units. Samples that occupancy
+dropped have no weight and no say. None of the losses detaches ``weights``: a test checks every gradient by finite
+differences.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mixdepth.rendering.compositing import expected_depth
+
+@dataclass
+class DepthSamples:
+    """Packed samples of R rays: what the losses need to know of them."""
+
+    rows: Tensor  # [M] int64, the ray of each
+    z: Tensor  # [M] z-depth
+    dz: Tensor  # [M] z-depth interval that each stands for
+    far: Tensor  # [R] depth at which light that passes counts
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Sums [R] over the samples of each ray of values [M]."""
+        return values.new_zeros(len(self.far)).index_add(0, self.rows, values)
+
+    def expected(self, weights: Tensor) -> Tensor:
+        """Mean z-depth [R]; the light that passes counts as ``far``."""
+        return self.far + self.sum(weights * (self.z - self.far[self.rows]))
 
 
-def mse(weights: Tensor, z: Tensor, dz: Tensor, depth: Tensor, sigma: Tensor) -> Tensor:
+def mse(weights: Tensor, samples: DepthSamples, depth: Tensor, sigma: Tensor) -> Tensor:
     """Squared relative error of the expected depth: ``((E[z] - depth) / depth)^2``, [R]."""
-    return ((expected_depth(weights, z, z[:, -1]) - depth) / depth) ** 2
+    return ((samples.expected(weights) - depth) / depth) ** 2
 
 
-def kl(weights: Tensor, z: Tensor, dz: Tensor, depth: Tensor, sigma: Tensor) -> Tensor:
+def kl(weights: Tensor, samples: DepthSamples, depth: Tensor, sigma: Tensor) -> Tensor:
     """Ray-termination likelihood of DS-NeRF (Deng et al. 2022, eq. 6), normalised over the samples, [R].
 
     ``-sum_i g_i log(w_i)`` with ``g_i`` proportional to ``exp(-(z_i - depth)^2 / 2 sigma^2) dz_i`` and summing to one,
     so that its size does not depend on the number of samples or the unit of length.
     """
-    g = _gaussian(z, dz, depth, sigma)
-    return -(g * torch.log(weights + 1e-5)).sum(-1)
+    # The width is at least the sample's own interval, else no sample may lie where the density is.
+    width = torch.maximum(sigma[samples.rows], 0.5 * samples.dz)
+    log_g = -0.5 * ((samples.z - depth[samples.rows]) / width) ** 2 + torch.log(samples.dz.clamp_min(1e-12) / width)
+    largest = torch.full_like(depth, -torch.inf).scatter_reduce(0, samples.rows, log_g, "amax")
+    g = torch.exp(log_g - largest[samples.rows])
+    return -samples.sum(g * torch.log(weights + 1e-5)) / samples.sum(g).clamp_min(1e-12)
 
 
-def urf(weights: Tensor, z: Tensor, dz: Tensor, depth: Tensor, sigma: Tensor) -> Tensor:
+def urf(weights: Tensor, samples: DepthSamples, depth: Tensor, sigma: Tensor) -> Tensor:
     """Empty before the surface, compact at it (Urban Radiance Fields, Rematas et al. 2022, eqs. 17-20), [R].
 
     ``sum_{before} w_i^2 + (1 - sum_{near} w_i)^2``, where *near* is within three standard deviations and *before* is in
     front of that. The line-of-sight prior's kernel is a box here, which needs no share of a normal density per sample.
     """
-    reach = (3 * sigma)[:, None] + 0.5 * dz
-    near = ((z - depth[:, None]).abs() <= reach).to(weights)
-    before = (z < depth[:, None] - reach).to(weights)
-    return (before * weights**2).sum(-1) + (1 - (near * weights).sum(-1)) ** 2
+    prior, reach = depth[samples.rows], 3 * sigma[samples.rows] + 0.5 * samples.dz
+    near = ((samples.z - prior).abs() <= reach).to(weights)
+    before = (samples.z < prior - reach).to(weights)
+    return samples.sum(before * weights**2) + (1 - samples.sum(near * weights)) ** 2
 
 
-def ranking(weights: Tensor, z: Tensor, dz: Tensor, depth: Tensor, sigma: Tensor) -> Tensor:
+def ranking(weights: Tensor, samples: DepthSamples, depth: Tensor, sigma: Tensor) -> Tensor:
     """Order of depths for priors of unknown scale (SparseNeRF, Wang et al. 2023, eq. 3), [R].
 
     Ray ``i`` is compared with ray ``i + R/2``: where the prior says that it is nearer, ``max(E[z_i] - E[z_j] + m, 0)``,
     relative to the mean prior depth, with the margin m = 1e-4. A ray without a partner counts zero.
     """
-    rendered = expected_depth(weights, z, z[:, -1])
+    rendered = samples.expected(weights)
     half = len(depth) // 2
     sign = torch.sign(depth[:half] - depth[half : 2 * half])
     difference = (rendered[:half] - rendered[half : 2 * half]) / depth.mean()
     loss = torch.relu(1e-4 - sign * difference) * (sign != 0)
     return torch.cat([loss, loss, loss.new_zeros(len(depth) - 2 * half)])
-
-
-def behind(tau: Tensor, z: Tensor, depth: Tensor, sigma: Tensor) -> Tensor:
-    """Hinge for rays that move: optical thickness [R] of the dynamic part beyond the static surface.
-
-    Args:
-        tau: [R, N] optical thickness of the dynamic samples.
-        z: [R, N] their z-depths.
-        depth, sigma: [R] the static depth and its standard deviation; nothing lies beyond depth + 3 sigma.
-    """
-    return (tau * (z > (depth + 3 * sigma)[:, None])).sum(-1)
-
-
-def _gaussian(z: Tensor, dz: Tensor, depth: Tensor, sigma: Tensor) -> Tensor:
-    """Share [R, N] of a normal distribution around ``depth`` that each sample stands for; rows sum to one.
-
-    Its width is at least the sample's own interval, else no sample may lie where the density is.
-    """
-    width = torch.maximum(sigma[:, None].expand_as(dz), 0.5 * dz)
-    log_density = -0.5 * ((z - depth[:, None]) / width) ** 2 + torch.log(dz.clamp_min(1e-12) / width)
-    return torch.softmax(log_density, dim=-1)
 
 
 LOSSES = {"mse": mse, "kl": kl, "urf": urf, "ranking": ranking}

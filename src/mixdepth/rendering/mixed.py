@@ -1,14 +1,34 @@
 """Rendering of the mixed model: static and dynamic branch composited with ``add`` (densities add)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from mixdepth import kernels
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.static import StaticField
-from mixdepth.rendering.compositing import render_weights, transmittance
-from mixdepth.rendering.trace import VISIBLE, RaySamples
+from mixdepth.rendering.rays import CameraBatch, SpaceMap
+from mixdepth.rendering.trace import DYNAMIC, STATIC, VISIBLE, RaySamples, sample_rays
+
+CHUNK = 4096  # rays at once, where the static branch is kept per pixel
+
+
+@dataclass
+class Layers:
+    """The static branch along R rays, the same at all frames, and the D samples where the dynamic one is evaluated."""
+
+    offsets: Tensor  # [R + 1], rows [M]: of the packed samples of both branches
+    rows: Tensor
+    tau: Tensor  # [M] optical thickness of the static branch
+    rgb: Tensor  # [M, 3] its colours where visible, else zero
+    index: Tensor  # [M] the dynamic sample at the same place, -1 where there is none
+    ray: Tensor  # [D] the ray of each dynamic sample
+    z: Tensor  # [D] its z-depth
+    delta: Tensor  # [D] its length, normalised units
+    v: Tensor  # [D, 3] its place in the region's box
+    depths: tuple[Tensor, Tensor, Tensor] | None  # z [M], dz [M] and far [R] of all samples, to render depth
 
 
 @dataclass
@@ -16,53 +36,99 @@ class MixedShade:
     """What R rays show at F frames."""
 
     rgb: Tensor  # [R, F, 3] before tone
-    weights: Tensor  # [R, F, N] rendering weights of both branches together
-    dynamic_tau: Tensor  # [M, F] optical thickness of the dynamic branch at ``dynamic``
-    dynamic_weight: Tensor  # [M, F] the dynamic branch's share of the weights
-    dynamic: Tensor  # [M] flat indices into [R * N] of samples with a dynamic part
+    depth: Tensor | None  # [R, F] median z-depth, where the layers have depths
+    tau: Tensor  # [D, F] optical thickness of the dynamic branch
+    weight: Tensor  # [D, F] the dynamic branch's share of the weights
 
 
-def shade_mixed(static: StaticField, field: DynamicField, samples: RaySamples, frames: Tensor) -> MixedShade:
-    """Composite both branches at ``frames`` [F].
+def shade_mixed(
+    static: StaticField, field: DynamicField, layers: Layers, frames: Tensor, rays: Sequence[int]
+) -> MixedShade:
+    """Composite both branches; the static one takes no gradient: it is trained before.
 
-    Samples are those where either branch may be. The static branch has no time axis and takes no gradient: it
-    is trained before. The dynamic branch is evaluated where it may be and light arrives through the static one.
+    Args:
+        frames: [G, F], for the first ``rays[0]`` rays, the next ``rays[1]``, ...
     """
-    with torch.no_grad():
-        tau_s, rgb_s = _static_part(static, samples)
-        arrives = transmittance(tau_s).flatten()[samples.kept] > VISIBLE
-        where = (field.occupancy.mask[field.occupancy.cells(samples.u)] & arrives).nonzero().squeeze(1)
-    dynamic = samples.kept[where]
-    u = samples.u[where]
-    tau_d = field.sigma(u, frames) * samples.delta.flatten()[dynamic][:, None]  # [M, F]
-    rays, count = samples.z.shape
-    dense = tau_d.new_zeros(rays * count, len(frames)).index_put((dynamic,), tau_d)
-    tau = dense.view(rays, count, -1).transpose(1, 2) + tau_s[:, None]  # [R, F, N]
-    weights = render_weights(tau)
-    per_sample = weights.transpose(1, 2).reshape(rays * count, -1)  # [R * N, F]
-    share = tau_d / (tau_d + tau_s.flatten()[dynamic][:, None]).clamp_min(1e-10)
-    weight_d = per_sample[dynamic] * share
-    weight_s = per_sample.index_put((dynamic,), per_sample[dynamic] - weight_d).view(rays, count, -1)
-    rgb = torch.einsum("rnf,rnc->rfc", weight_s, rgb_s)
+    edges = torch.cumsum(torch.tensor([0, *rays], device=layers.ray.device), 0)
+
+    def counts(ray: Tensor) -> list[int]:
+        return torch.diff(torch.searchsorted(ray, edges)).tolist()
+
+    tau = field.sigma(layers.v, frames, counts(layers.ray)) * layers.delta[:, None]
+    weight, rgb, left, depth = kernels.composite_mixed(
+        layers.tau, layers.rgb, layers.index, tau, layers.offsets, layers.rows, layers.depths
+    )
     # Colours of the dynamic branch where any of the frames shows it.
-    lit = (weight_d.detach().amax(1) > VISIBLE).nonzero().squeeze(1)
-    colour = weight_d[lit][..., None] * field.colour(u[lit], frames)
-    rgb = rgb.index_add(0, dynamic[lit] // count, colour)
-    left = 1 - weights.sum(-1)
-    rgb = rgb + left[..., None] * torch.sigmoid(static.background)
-    return MixedShade(rgb, weights, tau_d, weight_d, dynamic)
+    lit = (weight.detach().amax(1) > VISIBLE).nonzero().squeeze(1)
+    ray = layers.ray[lit]
+    colour = weight[lit][..., None] * field.colour(layers.v[lit], frames, counts(ray))
+    rgb = rgb.index_add(0, ray, colour) + left[..., None] * torch.sigmoid(static.background)
+    return MixedShade(rgb, depth, tau, weight)
 
 
-def _static_part(static: StaticField, samples: RaySamples) -> tuple[Tensor, Tensor]:
-    """Optical thickness [R, N] and colours [R, N, 3] of the static branch, zero where it is empty or hidden."""
-    mask = static.occupancy.mask[static.occupancy.cells(samples.u)].nonzero().squeeze(1)
-    kept = samples.kept[mask]
-    u = samples.u[mask]
-    flat = samples.delta.new_zeros(samples.z.numel())
-    tau = flat.index_put((kept,), static.sigma(u) * samples.delta.flatten()[kept]).view(samples.z.shape)
-    visible = (render_weights(tau.detach()).flatten()[kept] > VISIBLE).nonzero().squeeze(1)
-    seen = kept[visible]
-    directions = samples.directions[seen // samples.z.shape[1]]
-    rgb = samples.delta.new_zeros(samples.z.numel(), 3)
-    rgb = rgb.index_put((seen,), static.colour(u[visible], directions))
-    return tau, rgb.view(*samples.z.shape, 3)
+@torch.no_grad()
+def static_samples(static: StaticField, samples: RaySamples) -> tuple[Tensor, Tensor, Tensor]:
+    """Optical thickness [M] and colours [M, 3] of the static branch, zero where it is empty or hidden, and the light
+    [M] that it lets through to each sample."""
+    here = samples.held(STATIC)
+    tau = torch.zeros_like(samples.z)
+    tau[here] = static.sigma(samples.u[here]) * samples.delta[here]
+    weights = kernels.composite(tau, samples.offsets, samples.rows)
+    seen = (weights > VISIBLE).nonzero().squeeze(1)
+    rgb = tau.new_zeros(len(tau), 3)
+    rgb[seen] = static.colour(samples.u[seen], samples.directions[samples.rows[seen]])
+    # One minus all weights before it.
+    total = torch.cumsum(weights.double(), 0)
+    start = torch.cat([total.new_zeros(1), total])[samples.offsets[:-1]]
+    return tau, rgb, (1 - (total - weights - start[samples.rows])).float()
+
+
+@torch.no_grad()
+def layers_along(static: StaticField, field: DynamicField, samples: RaySamples) -> Layers:
+    """Layers for rendering, with depths, of samples taken for both branches.
+
+    The dynamic branch is evaluated where light arrives through the static one.
+    """
+    tau, rgb, light = static_samples(static, samples)
+    held = samples.held(DYNAMIC)
+    here = held[light[held] > VISIBLE]
+    index = torch.full_like(samples.rows, -1)
+    index[here] = torch.arange(len(here), device=here.device)
+    own = samples.rows[here], samples.z[here], samples.delta[here], field.region.local(samples.u[here])
+    return Layers(samples.offsets, samples.rows, tau, rgb, index, *own, (samples.z, samples.dz, samples.far))
+
+
+@dataclass
+class StaticCache:
+    """What the static branch, which is not trained any more, shows at P pixels: a few samples each."""
+
+    offsets: Tensor  # [P + 1]
+    z: Tensor  # [K] z-depth
+    tau: Tensor  # [K] optical thickness
+    rgb: Tensor  # [K, 3]
+    stop: Tensor  # [P] z-depth behind which no light arrives; infinite where some always does
+
+    def layers(self, field: DynamicField, pick: Tensor, samples: RaySamples) -> Layers:
+        """Layers of rays that show the pixels ``pick`` [R], with samples taken for the dynamic branch only."""
+        cached = self.offsets, self.z, self.tau, self.rgb
+        static = kernels.merge(pick, cached, samples.offsets, samples.rows, samples.z)
+        return Layers(*static, samples.rows, samples.z, samples.delta, field.region.local(samples.u), None)
+
+
+@torch.no_grad()
+def cache_static(
+    static: StaticField, space: SpaceMap, cameras: CameraBatch, camera: Tensor, uv: Tensor, samples: int
+) -> StaticCache:
+    """The visible samples of the static branch at pixels ``uv`` [P, 2] of ``camera`` [P]."""
+    count, stop, parts = [], [], []
+    for chosen in torch.arange(len(uv)).split(CHUNK):
+        traced = sample_rays(space, cameras, camera[chosen], uv[chosen], samples, static.occupancy)
+        tau, rgb, light = static_samples(static, traced)
+        seen = ((rgb > 0).any(1)).nonzero().squeeze(1)
+        count.append(torch.bincount(traced.rows[seen], minlength=len(chosen)))
+        parts.append((traced.z[seen], tau[seen], rgb[seen]))
+        dark = torch.where(light > VISIBLE, torch.full_like(light, torch.inf), traced.z)
+        stop.append(torch.full_like(traced.far, torch.inf).scatter_reduce(0, traced.rows, dark, "amin"))
+    z, tau, rgb = (torch.cat(part) for part in zip(*parts, strict=True))
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64, device=z.device), torch.cat(count).cumsum(0)])
+    return StaticCache(offsets, z, tau, rgb, torch.cat(stop))

@@ -52,6 +52,12 @@ class SpaceMap:
         frame = np.asarray(space.frame)
         self.rotation, self.centre = tensor(frame[:3, :3].tolist()), tensor(frame[:3, 3].tolist())
         self.reference_near, self.reference_far = space.reference_near, space.reference_far
+        # The same for the compiled loops: number of the kind; rotation, centre, low, scale, and of the disparity.
+        self.number = ("forward", "bounded", "unbounded").index(space.kind)
+        near, far = space.reference_near or 1.0, space.reference_far or 2.0
+        disparity = tensor([0.1 * near, 1 / near, 1 / (1 / near - 1 / far)])
+        scale = 2 / (self.high - self.low)
+        self.packed = torch.cat([self.rotation.reshape(-1), self.centre, self.low, scale, disparity])
 
     def normalise(self, points: Tensor) -> Tensor:
         """World points [..., 3] to normalised coordinates [..., 3]; inside the space all are in [-1, 1]."""
@@ -104,9 +110,3 @@ def stratified(rays: int, samples: int, generator: torch.Generator | None, devic
     if generator is None:
         return ((base + 0.5) / samples).expand(rays, samples)
     return (base + torch.rand(rays, samples, generator=generator, device=device)) / samples
-
-
-def segment_lengths(u: Tensor) -> Tensor:
-    """Length [R, N] in normalised units that each sample of ``u`` [R, N, 3] stands for: half of both its gaps."""
-    gaps = (u[:, 1:] - u[:, :-1]).norm(dim=-1)
-    return 0.5 * (torch.cat([gaps[:, :1], gaps], dim=1) + torch.cat([gaps, gaps[:, -1:]], dim=1))

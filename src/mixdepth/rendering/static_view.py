@@ -8,9 +8,8 @@ from torch import Tensor
 
 from mixdepth.cameras.camera import Camera
 from mixdepth.fields.static import StaticField
-from mixdepth.rendering.compositing import median_depth
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
-from mixdepth.rendering.trace import sample_rays, shade_static
+from mixdepth.rendering.trace import depth_of, sample_rays, shade_static
 
 CHUNK = 4096  # rays at once
 
@@ -23,6 +22,12 @@ class StaticView:
     depth: np.ndarray  # [H, W] float32 z-depth, world units, finite
     opacity: np.ndarray  # [H, W] float32 accumulated weight
     spread: np.ndarray  # [H, W] float32 standard deviation of the depth along the ray, relative to it
+
+
+def smaller(camera: Camera, width: int = 160) -> Camera:
+    """``camera`` with images about ``width`` pixels wide, for previews; one that is smaller stays as it is."""
+    share = min(1.0, width / camera.width)
+    return camera.resized(round(share * camera.width), round(share * camera.height))
 
 
 def pixel_grid(camera: Camera) -> Tensor:
@@ -39,9 +44,9 @@ def render_static(field: StaticField, space: SpaceMap, camera: Camera, samples: 
     for uv in pixel_grid(camera).split(CHUNK):
         traced = sample_rays(space, batch, torch.zeros(len(uv), dtype=torch.long), uv, samples, field.occupancy)
         shade = shade_static(field, traced)
-        opacity = shade.weights.sum(-1)
-        depth = median_depth(shade.weights, traced.z, traced.far)
-        variance = (shade.weights * (traced.z - depth[:, None]) ** 2).sum(-1) / opacity.clamp_min(1e-6)
+        opacity = traced.sum(shade.weights)
+        depth = depth_of(shade.weights, traced)
+        variance = traced.sum(shade.weights * (traced.z - depth[traced.rows]) ** 2) / opacity.clamp_min(1e-6)
         parts.append((shade.rgb, depth, opacity, variance.sqrt() / depth))
     rgb, depth, opacity, spread = (torch.cat(p).numpy() for p in zip(*parts, strict=True))
     size = (camera.height, camera.width)

@@ -5,35 +5,39 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mixdepth import kernels
 from mixdepth.fields.occupancy import Occupancy
+from mixdepth.fields.region import Region
 from mixdepth.fields.static import StaticField
-from mixdepth.rendering.compositing import render_weights
-from mixdepth.rendering.rays import CameraBatch, SpaceMap, segment_lengths, stratified
+from mixdepth.kernels import reference
+from mixdepth.rendering.rays import CameraBatch, SpaceMap, stratified
 
+STATIC, DYNAMIC = 1, 2  # bits of RaySamples.holds
+FAINT = 1e-3  # optical thickness below which a sample is not trained: its gradient is as small
 VISIBLE = 1e-3  # colour is computed where the rendering weight exceeds this
 
 
 @dataclass
 class RaySamples:
-    """Samples of R rays, N each, and which of them (M in all) lie where something may be."""
+    """The M samples of R rays that lie where something may be, packed: those of ray r are offsets[r]:offsets[r + 1]."""
 
     directions: Tensor  # [R, 3] world units per unit of z-depth
     far: Tensor  # [R] last z-depth of each ray
-    z: Tensor  # [R, N] z-depth, world units, ascending
-    dz: Tensor  # [R, N] z-depth interval that each sample stands for
-    delta: Tensor  # [R, N] the same as a length in normalised units
-    kept: Tensor  # [M] flat indices into [R * N]
-    u: Tensor  # [M, 3] normalised coordinates of the kept samples
+    offsets: Tensor  # [R + 1] int64
+    rows: Tensor  # [M] int64, the ray of each sample
+    z: Tensor  # [M] z-depth, world units, ascending along each ray
+    dz: Tensor  # [M] z-depth interval that each sample stands for
+    delta: Tensor  # [M] the same as a length in normalised units
+    u: Tensor  # [M, 3] normalised coordinates
+    holds: Tensor  # [M] uint8: STATIC where the occupancy has the sample, DYNAMIC where the region does, or both
 
-    def scatter(self, values: Tensor) -> Tensor:
-        """Values [M] of kept samples as a dense [R, N], zero elsewhere; differentiable."""
-        dense = values.new_zeros(self.z.numel()).index_put((self.kept,), values)
-        return dense.view(self.z.shape)
+    def sum(self, values: Tensor) -> Tensor:
+        """Sums [R, ...] over the samples of each ray of values [M, ...]; differentiable."""
+        return values.new_zeros(len(self.far), *values.shape[1:]).index_add(0, self.rows, values)
 
-    @property
-    def rows(self) -> Tensor:
-        """The ray [M] of each kept sample."""
-        return self.kept // self.z.shape[1]
+    def held(self, by: int) -> Tensor:
+        """Indices of the samples that the occupancy (STATIC) or the region (DYNAMIC) has."""
+        return (self.holds & by).nonzero().squeeze(1)
 
 
 def sample_rays(
@@ -42,50 +46,86 @@ def sample_rays(
     camera: Tensor,
     uv: Tensor,
     samples: int,
-    *occupancies: Occupancy,
+    occupancy: Occupancy | None,
+    region: tuple[Region, Tensor] | None = None,
+    stop: Tensor | None = None,
     generator: torch.Generator | None = None,
+    around: tuple[Tensor, Tensor] | None = None,
 ) -> RaySamples:
-    """Stratified samples along the rays of pixels ``uv`` [R, 2] of ``camera`` [R], kept where any occupancy has them.
+    """Stratified samples along the rays of pixels ``uv`` [R, 2] of ``camera`` [R], kept where something may be.
 
     Samples are jittered where a generator is given, each on its own.
+
+    Args:
+        occupancy: of the static branch; None to keep nothing for its sake.
+        region: that of the dynamic branch, and the parts of the capture [R] (:meth:`Region.bits`) that each ray shows.
+        stop: [R] z-depths from which on nothing is kept.
+        around: z-depths [R, K] to sample as well, and whether [R] a ray does (guided sampling: it adds to the full
+            coverage and never replaces it).
     """
     origins, directions = cameras.rays(camera, uv)
     near, far = space.depth_range(origins, directions)
-    share = stratified(len(uv), samples, generator, uv.device)
-    z = space.depths(share, near, far)
-    u = space.normalise(origins[:, None] + z[..., None] * directions[:, None])
-    masks = [occupancy.mask[occupancy.cells(u)] for occupancy in occupancies]
-    kept = torch.stack(masks).any(0).flatten().nonzero().squeeze(1)
-    edges = torch.cat([near[:, None], 0.5 * (z[:, 1:] + z[:, :-1]), far[:, None]], dim=1)
-    return RaySamples(
-        directions,
-        far,
-        z,
-        edges[:, 1:] - edges[:, :-1],
-        segment_lengths(u),
-        kept,
-        u.view(-1, 3)[kept],
-    )
+    depths = space.depths(stratified(len(uv), samples, generator, uv.device), near, far)
+    stop = torch.full_like(far, torch.inf) if stop is None else stop
+    if around is not None:
+        extra, wanted = around
+        extra = torch.minimum(torch.maximum(extra, near[:, None]), far[:, None])
+        # Where none are wanted the last sample is repeated: it then stands for nothing.
+        extra = torch.where(wanted[:, None], extra, depths[:, -1:])
+        depths = torch.cat([depths, extra], dim=1).sort(dim=1).values
+    if kernels.compiled(depths):
+        mask = None if occupancy is None else occupancy.mask
+        sets = None if region is None else (region[0].sets, region[0].box, region[1])
+        packed = kernels.march(space.number, space.packed, origins, directions, near, far, depths, mask, sets, stop)
+    else:
+        u = space.normalise(origins[:, None] + depths[..., None] * directions[:, None])
+        holds = torch.zeros_like(depths, dtype=torch.uint8)
+        if occupancy is not None:
+            holds |= STATIC * occupancy.mask[occupancy.cells(u)].byte()
+        if region is not None:
+            holds |= DYNAMIC * region[0].holds(u, region[1]).byte()
+        packed = reference.march(u, near, far, depths, holds * (depths < stop[:, None]))
+    return RaySamples(directions, far, *packed)
+
+
+@torch.no_grad()
+def visible_samples(field: StaticField, samples: RaySamples) -> RaySamples:
+    """Those samples that the static branch absorbs anything at and that light reaches: what training can change.
+
+    Densities alone cost a small part of a training step (Li et al. 2023, NerfAcc, section 3), so that several times as
+    many rays fit into one.
+    """
+    tau = field.sigma(samples.u) * samples.delta
+    weights = kernels.composite(tau, samples.offsets, samples.rows)
+    kept = ((weights > 0) & (tau > FAINT)).nonzero().squeeze(1)
+    rows = samples.rows[kept]
+    count = torch.bincount(rows, minlength=len(samples.far))
+    offsets = torch.cat([count.new_zeros(1), count.cumsum(0)])
+    each = (getattr(samples, name)[kept] for name in ("z", "dz", "delta", "u", "holds"))
+    return RaySamples(samples.directions, samples.far, offsets, rows, *each)
 
 
 @dataclass
 class StaticShade:
     """What the static branch shows along R rays."""
 
-    tau: Tensor  # [R, N] optical thickness
-    weights: Tensor  # [R, N] rendering weights
+    tau: Tensor  # [M] optical thickness
+    weights: Tensor  # [M] rendering weights
     rgb: Tensor  # [R, 3] colours over the background, in 0..1 before tone
 
 
 def shade_static(field: StaticField, samples: RaySamples) -> StaticShade:
     """Render the static branch; colours only where the weight matters."""
-    tau = samples.scatter(field.sigma(samples.u) * samples.delta.flatten()[samples.kept])
-    weights = render_weights(tau)
-    flat = weights.flatten()[samples.kept]
-    seen = (flat.detach() > VISIBLE).nonzero().squeeze(1)
-    rows = samples.rows[seen]
+    tau = field.sigma(samples.u) * samples.delta
+    weights = kernels.composite(tau, samples.offsets, samples.rows)
+    seen = (weights.detach() > VISIBLE).nonzero().squeeze(1)
+    rows, w = samples.rows[seen], weights[seen]
     colours = field.colour(samples.u[seen], samples.directions[rows])
-    w = flat[seen]
     rgb = torch.zeros_like(samples.directions).index_add(0, rows, w[:, None] * colours)
     left = 1 - torch.zeros_like(samples.far).index_add(0, rows, w)
     return StaticShade(tau, weights, rgb + left[:, None] * torch.sigmoid(field.background))
+
+
+def depth_of(weights: Tensor, samples: RaySamples) -> Tensor:
+    """Median z-depth [R] of rendering weights [M]."""
+    return kernels.median_depth(weights, samples.z, samples.dz, samples.offsets, samples.rows, samples.far)

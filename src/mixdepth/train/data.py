@@ -45,7 +45,7 @@ class ImageSet:
     ):
         for image, camera in zip(images, cameras, strict=True):
             assert image.shape == (camera.height, camera.width, 3), (image.shape, camera)
-        self.cameras = CameraBatch(cameras)
+        self.first, self.cameras = cameras[0], CameraBatch(cameras)
         self.rgb = torch.from_numpy(np.concatenate([np.ascontiguousarray(i).reshape(-1, 3) for i in images]))
         self.start = torch.tensor(np.cumsum([0] + [c.width * c.height for c in cameras]))
         self.width = torch.tensor([c.width for c in cameras])

@@ -45,12 +45,12 @@ class DynamicOptions:
     start_samples: int
     rays: int
     frames_per_step: int
+    windows: int
     grid_rate: float
     network_rate: float
     total_variation: float
     moving_threshold: float
     hull_vote: float
-    variation_weight: float
     sparsity: float
     hinge_weight: float
     threads: int

@@ -29,6 +29,7 @@ from mixdepth.train.agreement import confidence
 from mixdepth.train.data import ImageSet, SparseRays
 from mixdepth.train.dynamic import Video, train_dynamic_field
 from mixdepth.train.options import DynamicOptions, StaticOptions, from_mapping
+from mixdepth.train.session import Session, discard, fingerprint
 from mixdepth.train.static import train_static_field
 from mixdepth.train.tone import fit_tone
 
@@ -49,8 +50,11 @@ def train_static(scene: "Scene", folder: Path, output: Path) -> None:
     data = ImageSet([images[name] for name in names], [cameras[name] for name in names], valid=valid)
     sparse = photo_sparse(folder, names) if scene.photos else camera_sparse(folder, names)
     space = SpaceMap(Space.load(folder / "space.json"))
-    field = train_static_field(data, sparse, space, options, f"static {scene.name}")
+    run = folder / "runs/static"
+    session = Session(run, f"static {scene.name}", _identity(options, folder, "static/set.npz", "colmap_depth"))
+    field = train_static_field(data, sparse, space, options, session)
     save_model(output, {"images": names, "samples": options.samples, "options": asdict(options)}, static=field)
+    discard(run)
 
 
 def with_pose(names: Sequence[str], cameras: Mapping[str, Camera], group: str) -> list[str]:
@@ -145,7 +149,7 @@ def train_dynamic(scene: "Scene", variant: str, folder: Path, output: Path) -> N
     options = from_mapping(DynamicOptions, section)
     branch = from_mapping(StaticOptions, {**section["static"], "threads": options.threads, "seed": options.seed})
     space = SpaceMap(Space.load(folder / "space.json"))
-    label = f"{variant} {scene.name}"
+    label, run = f"{variant} {scene.name}", folder / "runs" / variant
     if variant == "inherited":
         static = _inherit(folder, space, videos, options, label)
     else:
@@ -153,10 +157,22 @@ def train_dynamic(scene: "Scene", variant: str, folder: Path, output: Path) -> N
         depth = [_depth_map(folder, name) for name in names] if variant == "distilled" else None
         weight = [v.median_weight(options.moving_threshold, section["median_agreement"]) for v in videos]
         data = ImageSet([v.median for v in videos], [v.camera for v in videos], weight, depth, masks)
-        static = train_static_field(data, sparse, space, branch, f"{label}, static branch")
-    dynamic = train_dynamic_field(videos, static, space, options, f"{label}, dynamic branch")
+        inputs = {"colmap": ["colmap_depth"], "distilled": ["static/depth"]}.get(variant, [])
+        identity = _identity(branch, folder, *inputs, *(f"frames/{name}/median.npy" for name in names))
+        static = train_static_field(data, sparse, space, branch, Session(run / "static", f"{label}, static", identity))
+    inputs = ["static/model.safetensors"] if variant == "inherited" else []
+    identity = _identity(options, folder, *inputs, *(f"frames/{name}" for name in names))
+    session = Session(run / "dynamic", f"{label}, dynamic", identity)
+    dynamic = train_dynamic_field(videos, static, space, options, session)
     header = {"cameras": names, "variant": variant, "samples": options.samples, "options": asdict(options)}
     save_model(output, header, static=static, dynamic=dynamic)
+    discard(run)
+
+
+def _identity(options: StaticOptions | DynamicOptions, folder: Path, *inputs: str) -> dict:
+    """What a checkpoint must have been made with: settings, and inputs below ``folder``."""
+    paths = [folder / name for name in ("cameras.json", "photos.json", "space.json", *inputs)]
+    return {**asdict(options), "inputs": fingerprint([path for path in paths if path.exists()])}
 
 
 def _video(folder: Path, name: str, camera: Camera, valid: np.ndarray | None) -> Video:

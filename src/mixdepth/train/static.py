@@ -1,22 +1,27 @@
 """Training of a static field: the static model, and the static branch of variants that train their own."""
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.static import StaticField
 from mixdepth.fields.vm import VMGrid, resize_grids
-from mixdepth.losses.depth import LOSSES
-from mixdepth.progress import Progress
+from mixdepth.losses.depth import LOSSES, DepthSamples
 from mixdepth.rendering.rays import SpaceMap
-from mixdepth.rendering.trace import RaySamples, StaticShade, sample_rays, shade_static
+from mixdepth.rendering.static_view import render_static, smaller
+from mixdepth.rendering.trace import RaySamples, StaticShade, sample_rays, shade_static, visible_samples
 from mixdepth.train.data import ImageSet, SparseRays
 from mixdepth.train.options import StaticOptions
+from mixdepth.train.session import Session, pack, unpack
 
 GROWTH = (0.1, 0.2, 0.35)  # shares of the steps at which the grids and the number of samples grow
 OCCUPANCY_EVERY = 40
 TV_EVERY = 4
 SPARSE_RAYS = 192  # rays with a sparse depth per step
+MOST_RAYS = 8192  # per step
 DECAY = 0.1  # learning rates fall to this share over the training
 
 
@@ -33,9 +38,10 @@ def build_static(options: StaticOptions, cameras: int) -> StaticField:
     )
 
 
-def roughness(field: StaticField | DynamicField) -> Tensor:
-    """Total variation of the grids of a field, the density's counting ten times the appearance's."""
-    return field.density_grid.total_variation() + 0.1 * field.colour_grid.total_variation()
+def smooth(field: StaticField | DynamicField, weight: float) -> None:
+    """Add the gradient of the grids' total variation, the density's counting ten times the appearance's."""
+    field.density_grid.smooth(weight)
+    field.colour_grid.smooth(0.1 * weight)
 
 
 def growth(step: int, steps: int, first: int, last: int) -> int:
@@ -44,14 +50,20 @@ def growth(step: int, steps: int, first: int, last: int) -> int:
     return round(first * (last / first) ** (level / len(GROWTH)))
 
 
+def set_rates(optimiser: torch.optim.Optimizer, share: float) -> None:
+    """Learning rates after ``share`` of the training: they fall exponentially, to DECAY of the first."""
+    for group in optimiser.param_groups:
+        group["lr"] = group["initial_lr"] * DECAY**share
+
+
 def adam(module: torch.nn.Module, grid_rate: float, network_rate: float) -> torch.optim.Adam:
     """Fused Adam with one rate for grids and one for everything else."""
     grids = {id(p) for m in module.modules() if isinstance(m, VMGrid) for p in m.parameters()}
     parameters = [p for p in module.parameters() if p.requires_grad]
     return torch.optim.Adam(
         [
-            {"params": [p for p in parameters if id(p) in grids], "lr": grid_rate},
-            {"params": [p for p in parameters if id(p) not in grids], "lr": network_rate},
+            {"params": [p for p in parameters if id(p) in grids], "lr": grid_rate, "initial_lr": grid_rate},
+            {"params": [p for p in parameters if id(p) not in grids], "lr": network_rate, "initial_lr": network_rate},
         ],
         betas=(0.9, 0.99),
         eps=1e-12,
@@ -59,49 +71,75 @@ def adam(module: torch.nn.Module, grid_rate: float, network_rate: float) -> torc
     )
 
 
+class StaticTrainer:
+    """A static field that learns from images, with sparse depths and with depth maps where there are any.
+
+    Args:
+        data: images with their cameras; with depth maps their confidence-weighted depths supervise every drawn ray.
+        sparse: sparse depths (COLMAP's), drawn beside the images' rays.
+    """
+
+    def __init__(self, data: ImageSet, sparse: SparseRays | None, space: SpaceMap, options: StaticOptions):
+        self.data, self.sparse, self.space, self.options = data, sparse, space, options
+        torch.manual_seed(options.seed)  # colour network's initial weights
+        self.field = build_static(options, len(data.start) - 1)
+        self.field.tone.requires_grad_(options.tone)
+        self.generator = torch.Generator().manual_seed(options.seed + 1)
+        self.optimiser = adam(self.field, options.grid_rate, options.network_rate)
+        self.rays, self.psnr = 512, 0.0
+
+    def step(self, step: int) -> dict[str, float]:
+        """One optimiser step; what to show of it."""
+        options, field = self.options, self.field
+        resize_grids(field, self.optimiser, growth(step, options.steps, options.start_resolution, options.resolution))
+        set_rates(self.optimiser, step / options.steps)
+        samples = growth(step, options.steps, options.start_samples, options.samples)
+        index = self.data.draw(self.rays, self.generator)
+        loss, error, used = _step_loss(
+            field, self.data, self.sparse, self.space, options, index, samples, self.generator
+        )
+        self.optimiser.zero_grad(set_to_none=False)
+        loss.backward()
+        if step % TV_EVERY == 0 and options.total_variation > 0:
+            smooth(field, TV_EVERY * options.total_variation)
+        self.optimiser.step()
+        if step % OCCUPANCY_EVERY == OCCUPANCY_EVERY - 1 and step > GROWTH[0] * options.steps:
+            field.occupancy.update()
+        # Rays per step follow the culling, so that about the same number of samples reaches the fields.
+        wanted = max(self.rays * options.batch_samples / max(used, 1), 256)
+        self.rays = int(min(wanted, 1.25 * self.rays, MOST_RAYS))
+        self.psnr += (-10 * torch.log10(error).item() - self.psnr) * (0.05 if step else 1.0)
+        return {"loss": loss.item(), "psnr": self.psnr}
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that the next step depends on."""
+        rest = {"rays": self.rays, "psnr": self.psnr, "resolution": self.field.density_grid.resolution}
+        return pack(self.field, self.optimiser, self.generator), rest
+
+    def load_state(self, tensors: dict[str, Tensor], rest: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self.rays, self.psnr = rest["rays"], rest["psnr"]
+        resize_grids(self.field, self.optimiser, rest["resolution"])
+        unpack(tensors, self.field, self.optimiser, self.generator)
+
+    def preview(self) -> np.ndarray:
+        """The first image as the field shows it now, small, [H, W, 3] uint8."""
+        view = render_static(self.field, self.space, smaller(self.data.first), self.options.samples)
+        return (255 * view.rgb.clip(0, 1)).astype(np.uint8)
+
+
 def train_static_field(
     data: ImageSet,
     sparse: SparseRays | None,
     space: SpaceMap,
     options: StaticOptions,
-    label: str,
+    session: Session,
 ) -> StaticField:
-    """Train a static field on images, with sparse depths and with depth maps where there are any.
-
-    Args:
-        data: images with their cameras; with depth maps their confidence-weighted depths supervise every drawn ray.
-        sparse: sparse depths (COLMAP's), drawn beside the images' rays.
-        label: for the progress lines.
-    """
+    """Train a static field; see :class:`StaticTrainer`."""
     torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)  # colour network's initial weights
-    field = build_static(options, len(data.start) - 1)
-    field.tone.requires_grad_(options.tone)
-    generator = torch.Generator().manual_seed(options.seed + 1)
-    optimiser = adam(field, options.grid_rate, options.network_rate)
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, DECAY ** (1 / options.steps))
-    progress = Progress(label, options.steps)
-    rays, psnr = 512, 0.0
-    for step in range(options.steps):
-        resolution = growth(step, options.steps, options.start_resolution, options.resolution)
-        if field.density_grid.planes.shape[-1] != resolution:
-            resize_grids(field, optimiser, resolution)
-        samples = growth(step, options.steps, options.start_samples, options.samples)
-        index = data.draw(rays, generator)
-        loss, error, used = _step_loss(field, data, sparse, space, options, index, samples, generator)
-        if step % TV_EVERY == 0 and options.total_variation > 0:
-            loss = loss + TV_EVERY * options.total_variation * roughness(field)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        if step % OCCUPANCY_EVERY == OCCUPANCY_EVERY - 1 and step > GROWTH[0] * options.steps:
-            field.occupancy.update()
-        # Rays per step follow the culling, so that about the same number of samples reaches the fields.
-        rays = int(min(max(rays * options.batch_samples / max(used, 1), 256), min(1.25 * rays, 4096)))
-        psnr += (-10 * torch.log10(error).item() - psnr) * (0.05 if step else 1.0)
-        progress.update(loss=loss.item(), psnr=psnr)
-    return field
+    trainer = StaticTrainer(data, sparse, space, options)
+    session.run(trainer, options.steps)
+    return trainer.field
 
 
 def _step_loss(
@@ -121,8 +159,9 @@ def _step_loss(
         pick = torch.randint(len(sparse), (min(SPARSE_RAYS, len(sparse)),), generator=generator)
         camera, uv = torch.cat([camera, sparse.camera[pick]]), torch.cat([uv, sparse.uv[pick]])
     traced = sample_rays(space, data.cameras, camera, uv, samples, field.occupancy, generator=generator)
+    traced = visible_samples(field, traced)
     shade = shade_static(field, traced)
-    field.occupancy.record(field.occupancy.cells(traced.u), shade.weights.detach().flatten()[traced.kept])
+    field.occupancy.record(field.occupancy.cells(traced.u), shade.weights.detach())
     target = data.rgb[index].float() / 255
     rgb = shade.rgb[:drawn]
     if options.tone:
@@ -135,30 +174,26 @@ def _step_loss(
         loss = loss + 0.01 * field.tone.regularisation()
     if options.depth_weight > 0:
         if sparse is not None and len(sparse):
-            rows = slice(drawn, None)
-            loss = loss + options.depth_weight * _depth_loss(
-                options.depth_loss, traced, shade, rows, sparse.z[pick], sparse.sigma[pick], None
-            )
+            rays = torch.arange(drawn, drawn + len(pick))
+            values = _depth_loss(options.depth_loss, traced, shade, rays, sparse.z[pick], sparse.sigma[pick])
+            loss = loss + options.depth_weight * values.mean()
         if data.depth is not None:
             depth, confidence = data.depth[index], data.confidence[index]
-            rows = ((confidence > 0) & depth.isfinite()).nonzero().squeeze(1)
-            if len(rows):
-                d = depth[rows]
-                loss = loss + options.depth_weight * _depth_loss(
-                    options.depth_loss, traced, shade, rows, d, 0.01 * d, confidence[rows]
-                )
-    return loss, error.detach().mean(), len(traced.kept)
+            rays = ((confidence > 0) & depth.isfinite()).nonzero().squeeze(1)
+            if len(rays):
+                d = depth[rays]
+                values = _depth_loss(options.depth_loss, traced, shade, rays, d, 0.01 * d)
+                loss = loss + options.depth_weight * (confidence[rays] * values).mean()
+    return loss, error.detach().mean(), len(traced.rows)
 
 
 def _depth_loss(
-    name: str,
-    traced: RaySamples,
-    shade: StaticShade,
-    rows: Tensor | slice,
-    depth: Tensor,
-    sigma: Tensor,
-    confidence: Tensor | None,
+    name: str, traced: RaySamples, shade: StaticShade, rays: Tensor, depth: Tensor, sigma: Tensor
 ) -> Tensor:
-    """Confidence-weighted mean over ``rows`` of the depth loss ``name``."""
-    loss = LOSSES[name](shade.weights[rows], traced.z[rows], traced.dz[rows], depth, sigma)
-    return loss.mean() if confidence is None else (confidence * loss).mean()
+    """The depth loss ``name`` [K] of the rays numbered ``rays`` [K]."""
+    place = torch.full_like(traced.offsets[:-1], -1)
+    place[rays] = torch.arange(len(rays), device=rays.device)
+    rows = place[traced.rows]
+    mine = (rows >= 0).nonzero().squeeze(1)
+    samples = DepthSamples(rows[mine], traced.z[mine], traced.dz[mine], traced.far[rays])
+    return LOSSES[name](shade.weights[mine], samples, depth, sigma)

@@ -1,0 +1,417 @@
+"""The loops of the model on CPU, compiled by numba: PyTorch needs several passes over memory where these need one.
+
+Every function works on a part of the rays, samples or planes, so that :mod:`mixdepth.kernels` can hand parts to
+threads. No two parts write to the same place and no sum crosses parts, so results do not depend on how many threads
+there are. The same mathematics in plain PyTorch is in :mod:`mixdepth.kernels.reference`.
+
+Nothing is compiled before its first call, and nothing is cached on disk: numba's cache is pickled.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+# Not `fastmath=True`: it may assume that nothing is NaN, and NaN must reach the check of the losses.
+compiled = njit(nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy")
+
+INDEX = np.uint64  # unsigned, so that numba does not look for negative indices; never mixed with signed ones
+ONE, HALF = np.float32(1), np.float32(0.5)
+
+
+@compiled
+def _locate(x, cells):
+    """Cell and share of the way to the next, of a coordinate in [-1, 1] along ``cells`` grid points."""
+    x = min(max((x + ONE) * HALF * np.float32(cells - 1), np.float32(0)), np.float32(cells - 1))
+    cell = min(int(x), cells - 2)
+    return cell, x - np.float32(cell)
+
+
+@compiled
+def _axes(u, i, orientation):
+    """Coordinates of point ``i`` along the rows and columns of a plane and along its line."""
+    if orientation == 0:
+        return u[i, 0], u[i, 1], u[i, 2]
+    if orientation == 1:
+        return u[i, 0], u[i, 2], u[i, 1]
+    return u[i, 1], u[i, 2], u[i, 0]
+
+
+@compiled
+def _corners(u, i, orientation, cells, stride):
+    """Places in flat planes and lines of what point ``i`` lies between, and its shares: everything a look-up needs."""
+    x, y, z = _axes(u, i, orientation)
+    row, a = _locate(x, cells)
+    column, b = _locate(y, cells)
+    cell, c = _locate(z, cells)
+    p00 = INDEX((orientation * cells + row) * cells + column) * stride
+    q0 = INDEX(orientation * cells + cell) * stride
+    w11 = a * b
+    return p00, p00 + INDEX(cells) * stride, q0, ONE - a - b + w11, b - w11, a - w11, w11, c
+
+
+@compiled
+def sum_forward(planes, lines, u, cells, channels, first, last, out):
+    """out[i] = sum over orientations and channels of plane times line, for the points first..last."""
+    n = INDEX(channels)
+    for i in range(first, last):
+        total = np.float32(0)
+        for orientation in range(3):
+            p0, p1, q0, w00, w01, w10, w11, c = _corners(u, i, orientation, cells, n)
+            for k in range(n):
+                upper = planes[p0 + k] * w00 + planes[p0 + n + k] * w01
+                lower = planes[p1 + k] * w10 + planes[p1 + n + k] * w11
+                total += (upper + lower) * (lines[q0 + k] * (ONE - c) + lines[q0 + n + k] * c)
+        out[i] = total
+
+
+@compiled
+def features_forward(planes, lines, u, cells, channels, first, last, out):
+    """out[i, orientation * channels + k] = plane times line, for the points first..last; ``out`` is flat."""
+    n = INDEX(channels)
+    at = INDEX(first) * INDEX(3) * n
+    for i in range(first, last):
+        for orientation in range(3):
+            p0, p1, q0, w00, w01, w10, w11, c = _corners(u, i, orientation, cells, n)
+            for k in range(n):
+                upper = planes[p0 + k] * w00 + planes[p0 + n + k] * w01
+                lower = planes[p1 + k] * w10 + planes[p1 + n + k] * w11
+                out[at + k] = (upper + lower) * (lines[q0 + k] * (ONE - c) + lines[q0 + n + k] * c)
+            at += n
+
+
+@compiled
+def grid_backward(planes, lines, u, cells, channels, orientation, start, count, grad, is_sum, d_planes, d_lines):
+    """Add the gradients of ``count`` channels from ``start`` of one orientation; all arrays but ``u`` are flat.
+
+    ``grad`` is that of :func:`features_forward`, or of :func:`sum_forward` where ``is_sum``. Points whose gradient is
+    zero (those that compositing never reached) cost little.
+    """
+    stride, n = INDEX(channels), INDEX(count)
+    dp, dq, g = np.empty(count, np.float32), np.empty(count, np.float32), np.empty(count, np.float32)
+    for i in range(len(u)):
+        some = np.float32(0)
+        if is_sum:
+            some = abs(grad[i])
+            for k in range(n):
+                g[k] = grad[i]
+        else:
+            at = INDEX(i) * INDEX(3) * stride + INDEX(orientation) * stride + INDEX(start)
+            for k in range(n):
+                g[k] = grad[at + k]
+                some += abs(g[k])
+        if some == 0:
+            continue
+        p0, p1, q0, w00, w01, w10, w11, c = _corners(u, i, orientation, cells, stride)
+        p0, p1, q0 = p0 + INDEX(start), p1 + INDEX(start), q0 + INDEX(start)
+        for k in range(n):
+            upper = planes[p0 + k] * w00 + planes[p0 + stride + k] * w01
+            lower = planes[p1 + k] * w10 + planes[p1 + stride + k] * w11
+            dq[k] = g[k] * (upper + lower)
+            dp[k] = g[k] * (lines[q0 + k] * (ONE - c) + lines[q0 + stride + k] * c)
+        # All loads of one channel before its stores: a loop per corner is several times slower.
+        for k in range(n):
+            v00, v01 = d_planes[p0 + k] + dp[k] * w00, d_planes[p0 + stride + k] + dp[k] * w01
+            v10, v11 = d_planes[p1 + k] + dp[k] * w10, d_planes[p1 + stride + k] + dp[k] * w11
+            d_planes[p0 + k], d_planes[p0 + stride + k] = v00, v01
+            d_planes[p1 + k], d_planes[p1 + stride + k] = v10, v11
+        for k in range(n):
+            v0, v1 = d_lines[q0 + k] + dq[k] * (ONE - c), d_lines[q0 + stride + k] + dq[k] * c
+            d_lines[q0 + k], d_lines[q0 + stride + k] = v0, v1
+
+
+@compiled
+def roughness_backward(values, weight, first, last, grad):
+    """Add the gradient of ``weight / 2`` times the squared differences of neighbours along axes 1 and 2.
+
+    ``values`` [3, rows, columns, channels]; rows first..last of 3 * rows. Lines are planes of one column.
+    """
+    _, rows, columns, channels = values.shape
+    width = INDEX(columns * channels)
+    flat, out = values.reshape(-1), grad.reshape(-1)
+    for line in range(first, last):
+        at = INDEX(line) * width
+        if line % rows > 0:
+            for k in range(width):
+                out[at + k] += weight * (flat[at + k] - flat[at - width + k])
+        if line % rows < rows - 1:
+            for k in range(width):
+                out[at + k] += weight * (flat[at + k] - flat[at + width + k])
+        step = INDEX(channels)
+        for k in range(width - step):
+            out[at + step + k] += weight * (flat[at + step + k] - flat[at + k])
+            out[at + k] += weight * (flat[at + k] - flat[at + step + k])
+
+
+@compiled
+def composite_forward(tau, offsets, stop, first, last, weights):
+    """Rendering weights of the rays first..last; zero once less than ``stop`` of the light is left."""
+    for ray in range(first, last):
+        light = 1.0
+        for i in range(offsets[ray], offsets[ray + 1]):
+            if light < stop:
+                weights[i] = 0
+                continue
+            passes = math.exp(-tau[i])
+            weights[i] = light * (1 - passes)
+            light *= passes
+
+
+@compiled
+def composite_backward(weights, offsets, stop, grad, first, last, d_tau):
+    """d weights / d tau: grad_k T_(k+1) - sum over i > k of grad_i w_i."""
+    for ray in range(first, last):
+        behind = 0.0
+        for i in range(offsets[ray], offsets[ray + 1]):
+            behind += grad[i] * weights[i]
+        light = 1.0
+        for i in range(offsets[ray], offsets[ray + 1]):
+            if light < stop:
+                d_tau[i] = 0
+                continue
+            light -= weights[i]
+            behind -= grad[i] * weights[i]
+            d_tau[i] = grad[i] * light - behind
+
+
+@compiled
+def mixed_forward(tau_s, rgb_s, index, tau_d, offsets, z, dz, far, first, last, weight_d, rgb, left, depth):
+    """Static and dynamic branch of the rays first..last at F frames; see :func:`mixdepth.kernels.composite_mixed`.
+
+    ``depth`` [R, F] may be empty: then it is not computed.
+    """
+    frames = tau_d.shape[1]
+    light, absorbed = np.empty(frames), np.empty(frames)
+    for ray in range(first, last):
+        light[:] = 1
+        absorbed[:] = 0
+        if len(depth):
+            depth[ray] = far[ray]
+        for i in range(offsets[ray], offsets[ray + 1]):
+            d, ts = index[i], np.float64(tau_s[i])
+            if d < 0 and ts == 0:
+                continue
+            opaque = 1 - math.exp(-ts)
+            red, green, blue = np.float64(rgb_s[i, 0]), np.float64(rgb_s[i, 1]), np.float64(rgb_s[i, 2])
+            for f in range(frames):
+                if d < 0:
+                    weight = light[f] * opaque
+                    still = weight
+                else:
+                    td = np.float64(tau_d[d, f])
+                    weight = light[f] * (1 - math.exp(-ts - td))
+                    moves = weight * td / max(ts + td, 1e-20)
+                    weight_d[d, f] = moves
+                    still = weight - moves
+                if len(depth) and absorbed[f] < 0.5 and absorbed[f] + weight >= 0.5:
+                    depth[ray, f] = z[i] + dz[i] * ((0.5 - absorbed[f]) / weight - 0.5)
+                absorbed[f] += weight
+                light[f] -= weight
+                rgb[ray, f, 0] += still * red
+                rgb[ray, f, 1] += still * green
+                rgb[ray, f, 2] += still * blue
+        left[ray] = light
+
+
+@compiled
+def mixed_backward(tau_s, rgb_s, index, tau_d, offsets, g_weight, g_rgb, g_left, first, last, d_tau):
+    """Gradient of :func:`mixed_forward` by the dynamic optical thickness, [D, F].
+
+    With mix = the loss per unit of weight, dL/d tau_k = T_(k+1) mix_k - sum over i > k of w_i mix_i - T_end g_left,
+    and the dynamic share of w_k changes as well.
+    """
+    frames = tau_d.shape[1]
+    light, behind = np.empty(frames), np.empty(frames)
+    for ray in range(first, last):
+        start, end = offsets[ray], offsets[ray + 1]
+        moves = False
+        for i in range(start, end):
+            moves |= index[i] >= 0
+        if not moves:
+            continue
+        weights, mixes = np.zeros((end - start, frames)), np.zeros((end - start, frames))
+        light[:] = 1
+        behind[:] = 0
+        for i in range(start, end):
+            d, ts = index[i], np.float64(tau_s[i])
+            if d < 0 and ts == 0:
+                continue
+            opaque = 1 - math.exp(-ts)
+            for f in range(frames):
+                mix = rgb_s[i, 0] * np.float64(g_rgb[ray, f, 0]) + rgb_s[i, 1] * np.float64(g_rgb[ray, f, 1])
+                mix += rgb_s[i, 2] * np.float64(g_rgb[ray, f, 2])
+                weight = light[f] * opaque
+                if d >= 0:
+                    td = np.float64(tau_d[d, f])
+                    weight = light[f] * (1 - math.exp(-ts - td))
+                    mix += (g_weight[d, f] - mix) * td / max(ts + td, 1e-20)
+                light[f] -= weight
+                weights[i - start, f], mixes[i - start, f] = weight, mix
+                behind[f] += weight * mix
+        for f in range(frames):
+            behind[f] += light[f] * g_left[ray, f]
+        light[:] = 1
+        for i in range(start, end):
+            d, ts = index[i], np.float64(tau_s[i])
+            for f in range(frames):
+                weight, mix = weights[i - start, f], mixes[i - start, f]
+                light[f] -= weight
+                behind[f] -= weight * mix
+                if d >= 0:
+                    # mix = m + (g - m) share, so that (g - m) = (g - mix) / (1 - share).
+                    total = max(ts + tau_d[d, f], 1e-20)
+                    change = weight * (g_weight[d, f] - mix) / total if ts > 0 else 0.0
+                    d_tau[d, f] = light[f] * mix - behind[f] + change
+
+
+@compiled
+def median_depth(weights, z, dz, offsets, far, first, last, depth):
+    """z-depth at which half of each ray has been absorbed, ``far`` where half passes."""
+    for ray in range(first, last):
+        absorbed = 0.0
+        depth[ray] = far[ray]
+        for i in range(offsets[ray], offsets[ray + 1]):
+            if absorbed + weights[i] >= 0.5:
+                depth[ray] = z[i] + dz[i] * ((0.5 - absorbed) / weights[i] - 0.5)
+                break
+            absorbed += weights[i]
+
+
+@compiled
+def _normalise(kind, space, x, y, z):
+    """Normalised coordinates of a world point; ``space``: rotation 9, centre 3, low 3, scale 3, then references 3."""
+    if kind == 0:
+        x, y, z = x - space[9], y - space[10], z - space[11]
+        a = x * space[0] + y * space[3] + z * space[6]
+        b = x * space[1] + y * space[4] + z * space[7]
+        c = max(x * space[2] + y * space[5] + z * space[8], space[18])
+        x, y, z = a / c, b / c, (space[19] - ONE / c) * space[20]
+    x = (x - space[12]) * space[15] - ONE
+    y = (y - space[13]) * space[16] - ONE
+    z = (z - space[14]) * space[17] - ONE
+    if kind == 2:
+        size = max(ONE, abs(x), abs(y), abs(z))
+        shrink = (np.float32(2) - ONE / size) / size * HALF
+        x, y, z = x * shrink, y * shrink, z * shrink
+    return x, y, z
+
+
+@compiled
+def _cell(x, y, z, n):
+    scale = HALF * np.float32(n)
+    i = min(max(int((x + ONE) * scale), 0), n - 1)
+    j = min(max(int((y + ONE) * scale), 0), n - 1)
+    k = min(max(int((z + ONE) * scale), 0), n - 1)
+    return (i * n + j) * n + k
+
+
+@compiled
+def march(
+    kind,
+    space,
+    origins,
+    directions,
+    near,
+    far,
+    depths,
+    one,
+    n_one,
+    two,
+    n_two,
+    box,
+    bits,
+    stop,
+    first,
+    last,
+    count,
+    out,
+    holds,
+):
+    """Keep the samples of rays first..last that lie where either of two masks says that something may be.
+
+    Args:
+        kind: 0 forward, 1 bounded, 2 unbounded; ``space``: see :func:`_normalise`.
+        depths: [R, N] z-depths, ascending; those from ``stop`` [R] on are not kept.
+        one: flat bool mask of n_one^3 cells; no mask where that is 0.
+        two: flat int32 sets of n_two^3 cells of ``box`` (low 3, scale 3); a sample is kept where the set of its cell
+            and that of its ray, ``bits`` [R], have something in common.
+        count: [R] written: samples kept.
+        out: [R, N, 6] written: z, dz, delta, u of the kept samples, in front of each row.
+        holds: [R, N] uint8 written: 1 where mask one has the sample, 2 where two has it, 3 both.
+    """
+    samples = depths.shape[1]
+    for ray in range(first, last):
+        ox, oy, oz = origins[ray, 0], origins[ray, 1], origins[ray, 2]
+        dx, dy, dz = directions[ray, 0], directions[ray, 1], directions[ray, 2]
+        kept = 0
+        z = depths[ray, 0]
+        x0, y0, z0 = _normalise(kind, space, ox + z * dx, oy + z * dy, oz + z * dz)
+        gap, edge = np.float32(-1), near[ray]
+        for k in range(samples):
+            if z >= stop[ray]:
+                break
+            next_gap, next_edge, after = gap, far[ray], z
+            x1, y1, z1 = x0, y0, z0
+            if k + 1 < samples:
+                after = depths[ray, k + 1]
+                x1, y1, z1 = _normalise(kind, space, ox + after * dx, oy + after * dy, oz + after * dz)
+                next_gap = math.sqrt((x1 - x0) ** 2 + (y1 - y0) ** 2 + (z1 - z0) ** 2)
+                next_edge = HALF * (z + after)
+            if gap < 0:
+                gap = next_gap
+            where = 0
+            if n_one and one[_cell(x0, y0, z0, n_one)]:
+                where = 1
+            if n_two:
+                a, b, c = (x0 - box[0]) * box[3] - ONE, (y0 - box[1]) * box[4] - ONE, (z0 - box[2]) * box[5] - ONE
+                if max(abs(a), abs(b), abs(c)) <= 1 and two[_cell(a, b, c, n_two)] & bits[ray]:
+                    where += 2
+            if where:
+                out[ray, kept, 0] = z
+                out[ray, kept, 1] = next_edge - edge
+                out[ray, kept, 2] = HALF * (gap + next_gap)
+                out[ray, kept, 3] = x0
+                out[ray, kept, 4] = y0
+                out[ray, kept, 5] = z0
+                holds[ray, kept] = where
+                kept += 1
+            gap, edge, z, x0, y0, z0 = next_gap, next_edge, after, x1, y1, z1
+        count[ray] = kept
+
+
+@compiled
+def pack(count, offsets, out, holds, first, last, rows, z, dz, delta, u, packed_holds):
+    """Move what :func:`march` kept of rays first..last to its place in flat arrays."""
+    for ray in range(first, last):
+        at = offsets[ray]
+        for k in range(count[ray]):
+            rows[at + k] = ray
+            z[at + k] = out[ray, k, 0]
+            dz[at + k] = out[ray, k, 1]
+            delta[at + k] = out[ray, k, 2]
+            u[at + k, 0] = out[ray, k, 3]
+            u[at + k, 1] = out[ray, k, 4]
+            u[at + k, 2] = out[ray, k, 5]
+            packed_holds[at + k] = holds[ray, k]
+
+
+@compiled
+def merge(pick, from_one, z_one, tau_one, rgb_one, from_two, z_two, offsets, first, last, tau, rgb, index):
+    """Samples of rays first..last from two packed lists, in order of depth.
+
+    List one holds static samples of many pixels, of which ray r shows number ``pick[r]``; list two the rays' own
+    samples, which get their number as ``index``.
+    """
+    for ray in range(first, last):
+        i, i_end = from_one[pick[ray]], from_one[pick[ray] + 1]
+        j, j_end = from_two[ray], from_two[ray + 1]
+        for at in range(offsets[ray], offsets[ray + 1]):
+            if j == j_end or (i < i_end and z_one[i] <= z_two[j]):
+                index[at] = -1
+                tau[at] = tau_one[i]
+                rgb[at, 0], rgb[at, 1], rgb[at, 2] = rgb_one[i, 0], rgb_one[i, 1], rgb_one[i, 2]
+                i += 1
+            else:
+                index[at] = j
+                tau[at] = rgb[at, 0] = rgb[at, 1] = rgb[at, 2] = 0
+                j += 1
