@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mixdepth.device import mixed_precision
 from mixdepth.fields.region import Region
 from mixdepth.fields.static import density
 from mixdepth.fields.vm import VMGrid
@@ -54,6 +55,7 @@ class DynamicField(nn.Module):
         self.colour_code = nn.Sequential(nn.Linear(features, width), nn.ReLU(), nn.Linear(width, 3 * codes))
         self.density_frames = nn.Parameter(cosine_codes(region.frames, codes))
         self.colour_frames = nn.Parameter(cosine_codes(region.frames, codes))
+        self.amp = False  # whether colours may be computed in bfloat16
 
     @property
     def frames(self) -> int:
@@ -68,6 +70,8 @@ class DynamicField(nn.Module):
 
     def colour(self, v: Tensor, frames: Tensor, counts: Sequence[int]) -> Tensor:
         """Colours [N, F, 3] in 0..1 of points [N, 3] of the box."""
-        code = self.colour_code(self.colour_grid(v)).view(-1, 3, self.codes).split(list(counts))
-        parts = [c @ e.t() for c, e in zip(code, self.colour_frames[frames], strict=True)]
-        return torch.sigmoid(torch.cat(parts).transpose(1, 2) / self.codes**0.5)
+        features = self.colour_grid(v)
+        with mixed_precision(v.device, self.amp):
+            code = self.colour_code(features).view(-1, 3, self.codes).split(list(counts))
+            parts = [c @ e.t() for c, e in zip(code, self.colour_frames[frames], strict=True)]
+        return torch.sigmoid(torch.cat(parts).transpose(1, 2).float() / self.codes**0.5)

@@ -83,12 +83,11 @@ def carve(
     frames: int,
 ) -> Region:
     """The motion hull, in a box that fits it: first over the whole space, then over the box alone, with finer cells."""
-    low, high = torch.full((3,), -1.0), torch.full((3,), 1.0)
-    hull = torch.zeros(resolution, resolution, resolution, dtype=torch.bool)
+    low, high = torch.full((3,), -1.0, device=space.device), torch.full((3,), 1.0, device=space.device)
     for _ in range(2):
         hull = carve_hull(space, w2c, intrinsics, moving, depth, resolution, vote, low, high)
         if not hull.any():
-            return Region(hull, torch.full((3,), -1.0), torch.full((3,), 1.0), frames)
+            return Region(hull, torch.full_like(low, -1.0), torch.full_like(low, 1.0), frames)
         cell = (high - low) / resolution
         inside = hull.nonzero()
         box = low + (inside.amin(0) - PADDING) * cell, low + (inside.amax(0) + 1 + PADDING) * cell
@@ -121,9 +120,9 @@ def carve_hull(
         depth: per camera [H, W] z-depth of the static surface.
         low, high: [3] corners of the box, normalised coordinates.
     """
-    share = (torch.arange(resolution) + 0.5) / resolution
+    share = (torch.arange(resolution, device=low.device) + 0.5) / resolution
     x_axis, y_axis, z_axis = (low[k] + share * (high[k] - low[k]) for k in range(3))
-    seen = torch.zeros(resolution**3)
+    seen = torch.zeros(resolution**3, device=low.device)
     votes = torch.zeros_like(seen)
     for slab, x in enumerate(x_axis):
         u = torch.stack(torch.meshgrid(x[None], y_axis, z_axis, indexing="ij"), dim=-1).view(-1, 3)

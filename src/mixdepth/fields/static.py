@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mixdepth.device import mixed_precision
 from mixdepth.fields.occupancy import Occupancy
 from mixdepth.fields.vm import VMGrid
 
@@ -73,6 +74,7 @@ class StaticField(nn.Module):
         self.tone = Tone(cameras)
         self.background = nn.Parameter(torch.zeros(3))
         self.occupancy = Occupancy(occupancy_resolution)
+        self.amp = False  # whether the colour network may compute in bfloat16
 
     def sigma(self, u: Tensor) -> Tensor:
         """Density [N] of normalised points [N, 3]."""
@@ -83,4 +85,6 @@ class StaticField(nn.Module):
         features = self.colour_grid(u)
         if self.view_dependence:
             features = torch.cat([features, encode_directions(directions)], dim=-1)
-        return torch.sigmoid(self.head(features))
+        with mixed_precision(u.device, self.amp):
+            colour = self.head(features)
+        return torch.sigmoid(colour.float())

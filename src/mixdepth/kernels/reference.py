@@ -11,8 +11,9 @@ LINES = (2, 1, 0)
 def grid_features(planes: Tensor, lines: Tensor, u: Tensor) -> Tensor:
     """See :func:`mixdepth.kernels.grid_features`."""
     # grid_sample's last coordinate is (x, y) = (column, row): rows are the first axis of a plane.
-    plane_at = torch.stack([u[:, [b, a]] for a, b in PLANES])[:, :, None]  # [3, N, 1, 2]
-    along = u[:, list(LINES)].t()
+    axes = u.unbind(1)
+    plane_at = torch.stack([torch.stack([axes[b], axes[a]], dim=-1) for a, b in PLANES])[:, :, None]  # [3, N, 1, 2]
+    along = torch.stack([axes[line] for line in LINES])
     line_at = torch.stack([torch.zeros_like(along), along], dim=-1)[:, :, None]
     p = F.grid_sample(planes.permute(0, 3, 1, 2), plane_at, align_corners=True, padding_mode="border")
     q = F.grid_sample(lines.permute(0, 2, 1)[..., None], line_at, align_corners=True, padding_mode="border")

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mixdepth import kernels
+from mixdepth.device import chunk
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.static import StaticField
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
@@ -121,7 +122,7 @@ def cache_static(
 ) -> StaticCache:
     """The visible samples of the static branch at pixels ``uv`` [P, 2] of ``camera`` [P]."""
     count, stop, parts = [], [], []
-    for chosen in torch.arange(len(uv)).split(CHUNK):
+    for chosen in torch.arange(len(uv), device=space.device).split(chunk(CHUNK, space.device)):
         traced = sample_rays(space, cameras, camera[chosen], uv[chosen], samples, static.occupancy)
         tau, rgb, light = static_samples(static, traced)
         seen = ((rgb > 0).any(1)).nonzero().squeeze(1)

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from mixdepth.cameras.camera import Camera
+from mixdepth.device import chunk
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.static import StaticField
 from mixdepth.progress import Progress
@@ -17,9 +18,9 @@ CHUNK = 2048  # rays at once
 BLOCK = 16  # frames at once
 
 
-def to_uint8(rgb: torch.Tensor) -> np.ndarray:
+def quantised(rgb: Tensor) -> Tensor:
     """Colours in 0..1 to uint8, rounded."""
-    return rgb.clamp(0, 1).mul(255).round().byte().numpy()
+    return rgb.clamp(0, 1).mul(255).round().byte()
 
 
 @torch.no_grad()
@@ -44,34 +45,43 @@ def render_video(
     Returns:
         rgb [T, H, W, 3] uint8 and z-depth [T, H, W] float32, finite, world units.
     """
-    wanted = torch.arange(dynamic.frames) if frames is None else frames
-    batch = CameraBatch([camera])
+    device = space.device
+    wanted = (torch.arange(dynamic.frames) if frames is None else frames).to(device)
+    batch = CameraBatch([camera], device)
     count, pixels = len(wanted), camera.width * camera.height
     rgb = np.empty((count, pixels, 3), dtype=np.uint8)
     depth = np.empty((count, pixels), dtype=np.float32)
-    grid = pixel_grid(camera)
     progress = Progress(label, pixels) if label else None
     every = dynamic.region.bits(wanted[None])
-    for index in torch.arange(pixels).split(CHUNK):
-        zero = torch.zeros(len(index), dtype=torch.long)
-        met = sample_rays(space, batch, zero, grid[index], samples, None, (dynamic.region, every.expand(len(index))))
-        moves = torch.zeros(len(index), dtype=torch.bool)
+    first = 0
+    for uv in pixel_grid(camera, device).split(chunk(CHUNK, device)):
+        here = slice(first, first := first + len(uv))
+        zero = torch.zeros(len(uv), dtype=torch.long, device=device)
+        met = sample_rays(space, batch, zero, uv, samples, None, (dynamic.region, every.expand(len(uv))))
+        moves = torch.zeros(len(uv), dtype=torch.bool, device=device)
         moves[met.rows] = True
-        still, moving = index[~moves], index[moves]
+        still, moving = (~moves).nonzero().squeeze(1), moves.nonzero().squeeze(1)
+        picture = torch.zeros(len(uv), 3, dtype=torch.uint8, device=device)
+        surface = torch.zeros(len(uv), device=device)
         if len(still):
-            traced = sample_rays(space, batch, zero[: len(still)], grid[still], samples, static.occupancy)
+            traced = sample_rays(space, batch, zero[: len(still)], uv[still], samples, static.occupancy)
             shade = shade_static(static, traced)
-            rgb[:, still] = to_uint8(static.tone(shade.rgb, None))
-            depth[:, still] = depth_of(shade.weights, traced).numpy()
+            picture[still] = quantised(static.tone(shade.rgb, None))
+            surface[still] = depth_of(shade.weights, traced)
+        rgb[:, here], depth[:, here] = picture.cpu().numpy(), surface.cpu().numpy()
         if len(moving):
             region = dynamic.region, every.expand(len(moving))
-            traced = sample_rays(space, batch, zero[: len(moving)], grid[moving], samples, static.occupancy, region)
+            traced = sample_rays(space, batch, zero[: len(moving)], uv[moving], samples, static.occupancy, region)
             layers = layers_along(static, dynamic, traced)
-            for block in torch.arange(count).split(BLOCK):
-                mixed = shade_mixed(static, dynamic, layers, wanted[block][None], [len(moving)])
-                rgb[block[:, None], moving] = to_uint8(static.tone(mixed.rgb, None)).swapaxes(0, 1)
-                depth[block[:, None], moving] = mixed.depth.T.numpy()
+            for start in range(0, count, BLOCK):
+                times = slice(start, start + BLOCK)
+                block = wanted[times]
+                mixed = shade_mixed(static, dynamic, layers, block[None], [len(moving)])
+                pictures, surfaces = picture.repeat(len(block), 1, 1), surface.repeat(len(block), 1)
+                pictures[:, moving] = quantised(static.tone(mixed.rgb, None)).transpose(0, 1)
+                surfaces[:, moving] = mixed.depth.t()
+                rgb[times, here], depth[times, here] = pictures.cpu().numpy(), surfaces.cpu().numpy()
         if progress:
-            progress.update(len(index))
+            progress.update(len(uv))
     size = (count, camera.height, camera.width)
     return rgb.reshape(*size, 3), depth.reshape(size)

@@ -20,9 +20,14 @@ class CameraBatch:
         def stack(values: list) -> Tensor:
             return torch.as_tensor(np.array(values, dtype=np.float64), device=device)
 
+        self.cameras = cameras
         self.rotation = stack([c.c2w[:3, :3] for c in cameras])  # [C, 3, 3]
         self.origin = stack([c.centre for c in cameras]).float()  # [C, 3]
         self.intrinsics = stack([[c.fx, c.fy, c.cx, c.cy] for c in cameras])  # [C, 4]
+
+    def to(self, device: torch.device) -> "CameraBatch":
+        """The same on ``device``."""
+        return CameraBatch(self.cameras, device)
 
     def rays(self, camera: Tensor, uv: Tensor) -> tuple[Tensor, Tensor]:
         """Rays of pixels.
@@ -41,12 +46,16 @@ class CameraBatch:
 
 
 class SpaceMap:
-    """Samples depths along rays and maps world points to normalised coordinates, for one :class:`Space`."""
+    """Samples depths along rays and maps world points to normalised coordinates, for one :class:`Space`.
+
+    Its ``device`` is where everything is rendered: the fields must be on the same.
+    """
 
     def __init__(self, space: Space, device: torch.device | str = "cpu"):
         def tensor(values: object) -> Tensor:
             return torch.tensor(values, dtype=torch.float32, device=device)
 
+        self.space, self.device = space, torch.device(device)
         self.kind, self.near, self.far = space.kind, space.near, space.far
         self.low, self.high = tensor(space.low), tensor(space.high)
         frame = np.asarray(space.frame)
@@ -58,6 +67,10 @@ class SpaceMap:
         disparity = tensor([0.1 * near, 1 / near, 1 / (1 / near - 1 / far)])
         scale = 2 / (self.high - self.low)
         self.packed = torch.cat([self.rotation.reshape(-1), self.centre, self.low, scale, disparity])
+
+    def to(self, device: torch.device) -> "SpaceMap":
+        """The same on ``device``."""
+        return SpaceMap(self.space, device)
 
     def normalise(self, points: Tensor) -> Tensor:
         """World points [..., 3] to normalised coordinates [..., 3]; inside the space all are in [-1, 1]."""

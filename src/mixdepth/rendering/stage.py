@@ -8,11 +8,12 @@ import torch
 
 from mixdepth.cameras.camera import load_cameras
 from mixdepth.cameras.space import Space
+from mixdepth.device import rendering_device
 from mixdepth.errors import UserError
 from mixdepth.fields.storage import load_model
 from mixdepth.io import write_npy
 from mixdepth.progress import Progress
-from mixdepth.rendering.mixed_view import render_video, to_uint8
+from mixdepth.rendering.mixed_view import quantised, render_video
 from mixdepth.rendering.rays import SpaceMap
 from mixdepth.rendering.static_view import render_static
 
@@ -29,8 +30,8 @@ def render_camera(scene: "Scene", variant: str, camera: str, folder: Path, outpu
         raise UserError(f"{folder}/cameras.json: no camera {camera}; it has {', '.join(sorted(cameras))}")
     header, static, dynamic = load_model(folder / variant / "model.safetensors")
     assert dynamic is not None, "a variant's model has a dynamic branch"
-    torch.set_num_threads(header["options"]["threads"])
-    space = SpaceMap(Space.load(folder / "space.json"))
+    space = _open_space(folder, header)
+    static, dynamic = static.to(space.device), dynamic.to(space.device)
     samples = round(DENSER * header["samples"])
     rgb, depth = render_video(static, dynamic, space, cameras[camera], samples, label=f"render {scene.name} {variant}")
     output.mkdir(parents=True, exist_ok=True)
@@ -38,17 +39,24 @@ def render_camera(scene: "Scene", variant: str, camera: str, folder: Path, outpu
     write_npy(output / "depth.npy", depth)
 
 
+def _open_space(folder: Path, header: dict) -> SpaceMap:
+    """The space of a model with this header, where it is rendered: where it was trained, if that is here."""
+    torch.set_num_threads(header["options"]["threads"])
+    return SpaceMap(Space.load(folder / "space.json"), rendering_device(header["options"].get("device", "cpu")))
+
+
 def render_photos(scene: "Scene", folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Held-out photos as the static model sees them: by stem, rgb [H, W, 3] uint8 and z-depth [H, W], world units."""
     cameras = load_cameras(folder / "photos.json")
     header, static, _ = load_model(folder / "static/model.safetensors")
-    torch.set_num_threads(header["options"]["threads"])
-    space = SpaceMap(Space.load(folder / "space.json"))
+    space = _open_space(folder, header)
+    static = static.to(space.device)
     progress = Progress(f"held-out photos {scene.name}", len(scene.test_photos))
     rendered = {}
     for stem in scene.test_photos:
         view = render_static(static, space, cameras[stem], round(DENSER * header["samples"]))
-        rgb = static.tone(torch.from_numpy(view.rgb), None)
-        rendered[stem] = (to_uint8(rgb.detach()), view.depth)
+        with torch.no_grad():
+            rgb = static.tone(torch.from_numpy(view.rgb).to(space.device), None)
+        rendered[stem] = (quantised(rgb).cpu().numpy(), view.depth)
         progress.update()
     return rendered

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mixdepth.cameras.camera import Camera
+from mixdepth.device import chunk
 from mixdepth.fields.static import StaticField
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
 from mixdepth.rendering.trace import depth_of, sample_rays, shade_static
@@ -30,24 +31,26 @@ def smaller(camera: Camera, width: int = 160) -> Camera:
     return camera.resized(round(share * camera.width), round(share * camera.height))
 
 
-def pixel_grid(camera: Camera) -> Tensor:
+def pixel_grid(camera: Camera, device: torch.device | str = "cpu") -> Tensor:
     """Centres of all pixels in reading order, [H * W, 2] float64."""
-    y, x = torch.meshgrid(torch.arange(camera.height), torch.arange(camera.width), indexing="ij")
+    rows, columns = (torch.arange(count, device=device) for count in (camera.height, camera.width))
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
     return torch.stack([x, y], dim=-1).view(-1, 2).double() + 0.5
 
 
 @torch.no_grad()
 def render_static(field: StaticField, space: SpaceMap, camera: Camera, samples: int) -> StaticView:
     """Render the static branch as ``camera`` sees it, ``samples`` per ray, without jitter."""
-    batch = CameraBatch([camera])
+    batch = CameraBatch([camera], space.device)
     parts = []
-    for uv in pixel_grid(camera).split(CHUNK):
-        traced = sample_rays(space, batch, torch.zeros(len(uv), dtype=torch.long), uv, samples, field.occupancy)
+    for uv in pixel_grid(camera, space.device).split(chunk(CHUNK, space.device)):
+        zero = torch.zeros(len(uv), dtype=torch.long, device=space.device)
+        traced = sample_rays(space, batch, zero, uv, samples, field.occupancy)
         shade = shade_static(field, traced)
         opacity = traced.sum(shade.weights)
         depth = depth_of(shade.weights, traced)
         variance = traced.sum(shade.weights * (traced.z - depth[traced.rows]) ** 2) / opacity.clamp_min(1e-6)
         parts.append((shade.rgb, depth, opacity, variance.sqrt() / depth))
-    rgb, depth, opacity, spread = (torch.cat(p).numpy() for p in zip(*parts, strict=True))
+    rgb, depth, opacity, spread = (torch.cat(p).cpu().numpy() for p in zip(*parts, strict=True))
     size = (camera.height, camera.width)
     return StaticView(rgb.reshape(*size, 3), depth.reshape(size), opacity.reshape(size), spread.reshape(size))

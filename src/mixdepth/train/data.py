@@ -1,5 +1,6 @@
 """Pixels to train on: flat uint8 arrays, rays made on the fly."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mixdepth.cameras.camera import Camera
+from mixdepth.device import place, take
 from mixdepth.rendering.rays import CameraBatch
 
 
@@ -22,6 +24,10 @@ class SparseRays:
 
     def __len__(self) -> int:
         return len(self.z)
+
+    def to(self, device: torch.device) -> "SparseRays":
+        """The same on ``device``."""
+        return SparseRays(*(values.to(device) for values in (self.camera, self.uv, self.z, self.sigma)))
 
 
 class ImageSet:
@@ -57,11 +63,20 @@ class ImageSet:
             masks = [np.ones(i.shape[:2], bool) if m is None else m for i, m in zip(images, valid, strict=True)]
             self.valid = torch.from_numpy(np.flatnonzero(np.concatenate([m.reshape(-1) for m in masks])))
 
+    def to(self, device: torch.device) -> "ImageSet":
+        """The same for rays on ``device``; pixels that do not fit there stay where they are."""
+        moved = copy.copy(self)
+        moved.cameras, moved.start, moved.width = (part.to(device) for part in (self.cameras, self.start, self.width))
+        for name in ("rgb", "weight", "depth", "confidence", "valid"):
+            values = getattr(self, name)
+            setattr(moved, name, None if values is None else place(values, device))
+        return moved
+
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """Flat indices [count] of random pixels."""
+        """Flat indices [count] of random pixels, on the device of the rays."""
         total = len(self.rgb) if self.valid is None else len(self.valid)
-        index = torch.randint(total, (count,), generator=generator)
-        return index if self.valid is None else self.valid[index]
+        index = torch.randint(total, (count,), generator=generator, device=self.start.device)
+        return index if self.valid is None else take(self.valid, index)
 
     def pixels(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Camera [R] and pixel coordinates [R, 2] (float64, centres at +0.5) of flat pixel indices [R]."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mixdepth.cameras.camera import Camera
+from mixdepth.device import room, training_device
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.region import carve
 from mixdepth.fields.static import StaticField
@@ -31,6 +32,7 @@ REGION_EVERY = 50
 CULL_FROM = 0.1  # share of the steps before which the region is not culled by weight
 HULL_RESOLUTION = 96
 MEDIAN_TOLERANCE = 12  # of 255: a frame that differs less from the median shows the same thing
+READ_FRAMES = 32  # at once, where what moves is kept on a GPU
 
 
 @dataclass
@@ -62,18 +64,23 @@ class MovingPixels:
     """The pixels of all training cameras that move, P in all, in the order of cameras, rows and columns.
 
     Pixels that show nothing (``Video.valid``) do not move; there the static depth is zero, so that their camera has no
-    say in the hull.
+    say in the hull. Their colours are read from the frame stores as they are drawn, or kept on a GPU that has room.
     """
 
-    def __init__(self, videos: Sequence[Video], views: Sequence[StaticView], threshold: float):
-        self.videos = videos
-        self.cameras = CameraBatch([v.camera for v in videos])
-        self.masks = [torch.from_numpy(v.moving(threshold)) for v in videos]
-        self.depths = [torch.from_numpy(_seen(v, view.depth, 0)) for v, view in zip(videos, views, strict=True)]
+    def __init__(
+        self, videos: Sequence[Video], views: Sequence[StaticView], threshold: float, device: torch.device | str = "cpu"
+    ):
+        self.videos, device = videos, torch.device(device)
+        self.cameras = CameraBatch([v.camera for v in videos], device)
+        self.masks = [torch.from_numpy(v.moving(threshold)).to(device) for v in videos]
+        seen = [torch.from_numpy(_seen(v, view.depth, 0)) for v, view in zip(videos, views, strict=True)]
+        self.depths = [depth.to(device) for depth in seen]
         places = [mask.nonzero() for mask in self.masks]
-        self.camera = torch.repeat_interleave(torch.arange(len(videos)), torch.tensor([len(p) for p in places]))
+        self.camera = torch.cat([torch.full_like(p[:, 0], index) for index, p in enumerate(places)])
         self.row, self.column = torch.cat(places).unbind(1)
         self.depth = torch.cat([depth[mask] for depth, mask in zip(self.depths, self.masks, strict=True)])
+        size = len(self) * len(videos[0].rgb) * 3
+        self.kept = _moving_colours(videos, self.masks) if 0 < size <= room(device) else None
 
     def __len__(self) -> int:
         return len(self.camera)
@@ -83,14 +90,28 @@ class MovingPixels:
         return torch.stack([self.column[pixel], self.row[pixel]], dim=-1).double() + 0.5
 
     def colours(self, pixel: Tensor, frames: Tensor) -> Tensor:
-        """Colours [R, F, 3] in 0..1 of ``pixel`` [R] at ``frames`` [R, F], read from the frame stores."""
+        """Colours [R, F, 3] in 0..1 of ``pixel`` [R] at ``frames`` [R, F]."""
+        if self.kept is not None:
+            return self.kept[pixel[:, None], frames].float() / 255
         out = np.empty((*frames.shape, 3), dtype=np.uint8)
-        which, steps = self.camera[pixel].numpy(), frames.numpy()
-        x, y = self.column[pixel].numpy()[:, None], self.row[pixel].numpy()[:, None]
+        which, steps = self.camera[pixel].cpu().numpy(), frames.cpu().numpy()
+        x, y = self.column[pixel].cpu().numpy()[:, None], self.row[pixel].cpu().numpy()[:, None]
         for index in np.unique(which):
             rays = np.nonzero(which == index)[0]
             out[rays] = self.videos[index].rgb[steps[rays], y[rays], x[rays]]
-        return torch.from_numpy(out).float() / 255
+        return torch.from_numpy(out).to(pixel.device).float() / 255
+
+
+def _moving_colours(videos: Sequence[Video], masks: Sequence[Tensor]) -> Tensor:
+    """Colours [P, T, 3] uint8 of the pixels in ``masks`` (per camera [H, W] bool), on the masks' device."""
+    places = [mask.view(-1).nonzero().squeeze(1) for mask in masks]
+    counts, total = [len(place) for place in places], len(videos[0].rgb)
+    colours = torch.empty(sum(counts), total, 3, dtype=torch.uint8, device=masks[0].device)
+    for video, place, part in zip(videos, places, colours.split(counts), strict=True):
+        for first in range(0, total, READ_FRAMES):
+            frames = torch.from_numpy(np.array(video.rgb[first : first + READ_FRAMES])).to(colours.device)
+            part[:, first : first + READ_FRAMES] = frames.flatten(1, 2)[:, place].transpose(0, 1)
+    return colours
 
 
 def _seen(video: Video, image: np.ndarray, otherwise: float) -> np.ndarray:
@@ -102,20 +123,26 @@ class DynamicTrainer:
     """The dynamic branch of ``videos`` in front of ``static``, whose tones are those of the same cameras."""
 
     def __init__(self, videos: Sequence[Video], static: StaticField, space: SpaceMap, options: DynamicOptions):
-        self.static, self.space, self.options = static, space, options
+        device = training_device(options.device)
+        self.static, self.space, self.options = static.to(device), space.to(device), options
+        space = self.space
         torch.manual_seed(options.seed)  # the networks' initial weights
-        self.generator = torch.Generator().manual_seed(options.seed + 2)
+        generator = torch.Generator().manual_seed(options.seed + 2)
         views = [render_static(static, space, v.camera, options.samples) for v in videos]
-        self.pixels = pixels = MovingPixels(videos, views, options.moving_threshold)
-        w2c = torch.from_numpy(np.stack([v.camera.w2c for v in videos])).float()
+        self.pixels = pixels = MovingPixels(videos, views, options.moving_threshold, device)
+        w2c = torch.from_numpy(np.stack([v.camera.w2c for v in videos])).float().to(device)
         intrinsics, vote = pixels.cameras.intrinsics.float(), options.hull_vote
         frames = len(videos[0].rgb)
         region = carve(space, w2c, intrinsics, pixels.masks, pixels.depths, HULL_RESOLUTION, vote, frames)
         self.field = DynamicField(
-            region, options.start_resolution, options.components, options.codes, options.width, self.generator
-        )
+            region, options.start_resolution, options.components, options.codes, options.width, generator
+        ).to(device)
+        self.field.amp = static.amp = options.amp
+        # The field starts with the same values on every device; the steps' draws are made where they are used.
+        on_cpu = device.type == "cpu"
+        self.generator = generator if on_cpu else torch.Generator(device).manual_seed(options.seed + 2)
         if len(pixels):
-            everything = torch.arange(len(pixels))
+            everything = torch.arange(len(pixels), device=device)
             uv = pixels.uv(everything)
             self.cache = cache_static(static, space, pixels.cameras, pixels.camera, uv, options.samples)
         self.optimiser = adam(self.field, options.grid_rate, options.network_rate)
@@ -159,9 +186,10 @@ class DynamicTrainer:
         options, pixels, field, region = self.options, self.pixels, self.field, self.field.region
         frames = self._windows()
         rays = [len(part) for part in torch.arange(options.rays).tensor_split(len(frames))]
-        pixel = torch.randint(len(pixels), (options.rays,), generator=self.generator)
+        pixel = torch.randint(len(pixels), (options.rays,), generator=self.generator, device=self.space.device)
         camera = pixels.camera[pixel]
-        own_frames = frames.repeat_interleave(torch.tensor(rays), 0)  # [R, F]
+        window = torch.arange(len(frames)).repeat_interleave(torch.tensor(rays)).to(pixel.device)
+        own_frames = frames[window]  # [R, F]
         traced = sample_rays(
             self.space,
             pixels.cameras,
@@ -169,7 +197,7 @@ class DynamicTrainer:
             pixels.uv(pixel),
             samples,
             None,
-            (region, region.bits(frames).repeat_interleave(torch.tensor(rays))),
+            (region, region.bits(frames)[window]),
             self.cache.stop[pixel],
             self.generator,
         )
@@ -193,8 +221,8 @@ class DynamicTrainer:
         total, options = self.field.frames, self.options
         length = min(options.frames_per_step, total)
         count = min(options.windows, -(-total // length))
-        start = (stratified(1, count, self.generator, "cpu")[0] * total).long()
-        return (start[:, None] + torch.arange(length)) % total
+        start = (stratified(1, count, self.generator, self.space.device)[0] * total).long()
+        return (start[:, None] + torch.arange(length, device=start.device)) % total
 
 
 def train_dynamic_field(

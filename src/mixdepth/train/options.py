@@ -1,4 +1,5 @@
-"""Training options as dataclasses. Defaults and explanations are in workflow/schemas/config.schema.yaml only."""
+"""Training options as dataclasses. Defaults and explanations are in workflow/schemas/config.schema.yaml; where to
+compute has a default here as well, for those who call from Python."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -29,6 +30,8 @@ class StaticOptions:
     depth_weight: float
     threads: int
     seed: int
+    device: str = "cpu"
+    amp: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class DynamicOptions:
     hinge_weight: float
     threads: int
     seed: int
+    device: str = "cpu"
+    amp: bool = False
 
 
 def from_mapping(kind: type[T], values: Mapping) -> T:

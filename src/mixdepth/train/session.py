@@ -227,7 +227,7 @@ def pack(module: nn.Module, optimiser: torch.optim.Optimizer, generator: torch.G
 def unpack(
     tensors: dict[str, Tensor], module: nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator
 ) -> None:
-    """The reverse of :func:`pack`, of a module whose parameters have the sizes of the tensors."""
+    """The reverse of :func:`pack`, of a module whose parameters have the sizes of the tensors, on its device."""
     module.load_state_dict({k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")})
     for name, buffer in module.named_buffers():
         if f"buffer.{name}" in tensors:
@@ -236,10 +236,9 @@ def unpack(
         prefix = f"optimiser.{name}."
         state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         if state:
-            optimiser.state[parameter] = {
-                k: v if k == "step" and not parameter.is_cuda else v.to(parameter.device) for k, v in state.items()
-            }
-    generator.set_state(tensors["generator"].cpu())
+            optimiser.state[parameter] = {k: v.to(parameter.device) for k, v in state.items()}
+    if len(tensors["generator"]) == len(generator.get_state()):  # else it was of another kind of device
+        generator.set_state(tensors["generator"].cpu())
 
 
 def fingerprint(paths: list[Path]) -> dict[str, str]:

@@ -16,6 +16,7 @@ import torch
 
 from mixdepth.cameras.camera import Camera, load_cameras
 from mixdepth.cameras.space import Space
+from mixdepth.device import training_device
 from mixdepth.errors import UserError
 from mixdepth.fields.static import StaticField, Tone
 from mixdepth.fields.storage import load_model, save_model
@@ -105,7 +106,7 @@ def extract_depth(scene: "Scene", folder: Path, output: Path) -> None:
     Confidence asks all training cameras, and about ``ASKED_PHOTOS`` of the photos that the static model learnt from.
     """
     header, field, _ = load_model(folder / "static/model.safetensors")
-    space = SpaceMap(Space.load(folder / "space.json"))
+    space = SpaceMap(Space.load(folder / "space.json"), training_device(scene.options["static"]["device"]))
     cameras = load_cameras(folder / "cameras.json")
     names = with_pose(scene.train_cameras, cameras, "cameras")
     others = load_cameras(folder / "photos.json") if scene.photos else {}
@@ -115,7 +116,7 @@ def extract_depth(scene: "Scene", folder: Path, output: Path) -> None:
     valid = load_masks(folder / "lenses.json", "cameras", cameras, names)
     valid += load_masks(folder / "lenses.json", "photos", others, photos)
     torch.set_num_threads(scene.options["static"]["threads"])
-    views = render_views(field, space, asked, header["samples"], f"static depth {scene.name}")
+    views = render_views(field.to(space.device), space, asked, header["samples"], f"static depth {scene.name}")
     for name in scene.train_cameras:
         depth = trust = np.zeros((0, 0), np.float32)
         if name in names:
@@ -147,8 +148,9 @@ def train_dynamic(scene: "Scene", variant: str, folder: Path, output: Path) -> N
         raise UserError(f"{folder}/frames: the cameras have different numbers of frames ({counts}); delete the folder")
     section = scene.options["dynamic"]
     options = from_mapping(DynamicOptions, section)
-    branch = from_mapping(StaticOptions, {**section["static"], "threads": options.threads, "seed": options.seed})
-    space = SpaceMap(Space.load(folder / "space.json"))
+    shared = {"threads": options.threads, "seed": options.seed, "device": options.device, "amp": options.amp}
+    branch = from_mapping(StaticOptions, {**section["static"], **shared})
+    space = SpaceMap(Space.load(folder / "space.json"), training_device(options.device))
     label, run = f"{variant} {scene.name}", folder / "runs" / variant
     if variant == "inherited":
         static = _inherit(folder, space, videos, options, label)
@@ -188,9 +190,10 @@ def _depth_map(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
 def _inherit(folder: Path, space: SpaceMap, videos: list[Video], options: DynamicOptions, label: str) -> StaticField:
     """The static model itself, frozen, with the tones of the video cameras fitted where nothing moves."""
     header, static, _ = load_model(folder / "static/model.safetensors")
+    static.to(space.device)
     torch.set_num_threads(options.threads)
     views = render_views(static, space, [v.camera for v in videos], header["samples"], f"{label}, static views")
-    static.tone = Tone(len(videos))
+    static.tone = Tone(len(videos)).to(space.device)
     with torch.no_grad():
         for index, (video, view) in enumerate(zip(videos, views, strict=True)):
             still = ~video.moving(options.moving_threshold) & (view.opacity > 0.9)

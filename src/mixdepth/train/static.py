@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mixdepth.device import take, training_device
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.static import StaticField
 from mixdepth.fields.vm import VMGrid, resize_grids
@@ -80,11 +81,14 @@ class StaticTrainer:
     """
 
     def __init__(self, data: ImageSet, sparse: SparseRays | None, space: SpaceMap, options: StaticOptions):
-        self.data, self.sparse, self.space, self.options = data, sparse, space, options
+        device = training_device(options.device)
+        self.data, self.space, self.options = data.to(device), space.to(device), options
+        self.sparse = None if sparse is None else sparse.to(device)
         torch.manual_seed(options.seed)  # colour network's initial weights
-        self.field = build_static(options, len(data.start) - 1)
+        self.field = build_static(options, len(data.start) - 1).to(device)
         self.field.tone.requires_grad_(options.tone)
-        self.generator = torch.Generator().manual_seed(options.seed + 1)
+        self.field.amp = options.amp
+        self.generator = torch.Generator(device).manual_seed(options.seed + 1)
         self.optimiser = adam(self.field, options.grid_rate, options.network_rate)
         self.rays, self.psnr = 512, 0.0
 
@@ -156,29 +160,29 @@ def _step_loss(
     camera, uv = data.pixels(index)
     drawn = len(index)
     if sparse is not None and len(sparse):
-        pick = torch.randint(len(sparse), (min(SPARSE_RAYS, len(sparse)),), generator=generator)
+        pick = torch.randint(len(sparse), (min(SPARSE_RAYS, len(sparse)),), generator=generator, device=index.device)
         camera, uv = torch.cat([camera, sparse.camera[pick]]), torch.cat([uv, sparse.uv[pick]])
     traced = sample_rays(space, data.cameras, camera, uv, samples, field.occupancy, generator=generator)
     traced = visible_samples(field, traced)
     shade = shade_static(field, traced)
     field.occupancy.record(field.occupancy.cells(traced.u), shade.weights.detach())
-    target = data.rgb[index].float() / 255
+    target = take(data.rgb, index).float() / 255
     rgb = shade.rgb[:drawn]
     if options.tone:
         rgb = field.tone(rgb, camera[:drawn])
     error = (rgb - target).square().mean(-1)
     if data.weight is not None:
-        error = error * data.weight[index]
+        error = error * take(data.weight, index)
     loss = error.mean()
     if options.tone:
         loss = loss + 0.01 * field.tone.regularisation()
     if options.depth_weight > 0:
         if sparse is not None and len(sparse):
-            rays = torch.arange(drawn, drawn + len(pick))
+            rays = torch.arange(drawn, drawn + len(pick), device=index.device)
             values = _depth_loss(options.depth_loss, traced, shade, rays, sparse.z[pick], sparse.sigma[pick])
             loss = loss + options.depth_weight * values.mean()
         if data.depth is not None:
-            depth, confidence = data.depth[index], data.confidence[index]
+            depth, confidence = take(data.depth, index), take(data.confidence, index)
             rays = ((confidence > 0) & depth.isfinite()).nonzero().squeeze(1)
             if len(rays):
                 d = depth[rays]

@@ -1,0 +1,57 @@
+"""Where training and rendering compute, and what of the data is kept there.
+
+Modules, rays and samples are on one device. Images may be too large for it: :func:`place` leaves those in main memory,
+and :func:`take` reads the rows of a step from wherever they are.
+"""
+
+import torch
+from torch import Tensor
+
+from mixdepth.errors import UserError
+
+SHARE = 0.5  # of a GPU's free memory may be filled with data
+AT_ONCE = 32  # times as many rays fill a GPU as fit the caches of a CPU
+
+
+def training_device(name: str) -> torch.device:
+    """The device that the setting ``device`` asks for: ``cpu``, ``cuda``, or with ``auto`` CUDA where there is a GPU.
+
+    Raises:
+        UserError: CUDA is asked for and absent.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        why = "PyTorch finds no GPU" if torch.version.cuda else "the installed PyTorch is built without CUDA"
+        raise UserError(f"device: cuda is configured, but {why}; set it to auto or cpu, or see https://pytorch.org")
+    return torch.device(name)
+
+
+def rendering_device(name: str) -> torch.device:
+    """Where a model is rendered that was trained with the setting ``device``: also without the GPU that it had."""
+    return training_device("auto" if name == "cuda" else name)
+
+
+def mixed_precision(device: torch.device, wanted: bool) -> torch.autocast:
+    """A context in which networks compute in bfloat16, where that is ``wanted`` and ``device`` is a GPU."""
+    return torch.autocast("cuda", torch.bfloat16, enabled=wanted and device.type == "cuda")
+
+
+def chunk(rays: int, device: torch.device) -> int:
+    """How many rays to render at once where ``rays`` suit a CPU."""
+    return rays if device.type == "cpu" else AT_ONCE * rays
+
+
+def room(device: torch.device) -> int:
+    """Bytes of data that may be kept on ``device``; none on CPU, which reads memory maps as they are."""
+    return int(SHARE * torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else 0
+
+
+def place(values: Tensor, device: torch.device) -> Tensor:
+    """``values`` on ``device`` if there is room, else as they are."""
+    return values.to(device) if values.nbytes <= room(device) else values
+
+
+def take(values: Tensor, index: Tensor) -> Tensor:
+    """``values[index]`` on the device of ``index``, wherever ``values`` are."""
+    return values[index.to(values.device)].to(index.device)
