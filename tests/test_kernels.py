@@ -101,6 +101,36 @@ def test_mixed_compositing_and_its_gradient_are_those_of_plain_torch():
         close(one, two)
 
 
+def test_rays_of_many_lengths_need_no_dense_block():
+    """One ray of 3000 samples beside 40,000 of one, at 16 frames: [rays, samples, frames] would be 7 TB."""
+    counts = torch.ones(40_000, dtype=torch.int64)
+    counts[17] = 3000
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
+    rows = torch.repeat_interleave(torch.arange(len(counts)), counts)
+    tau = rand(len(rows), 16) * 1e-3
+    tau[rows != 17] = 1e4  # in front of it and behind it
+    index, dark = torch.arange(len(rows)), torch.zeros(len(rows))
+    weight, _, left, _ = reference.composite_mixed(dark, torch.zeros(len(rows), 3), index, tau, offsets, rows, None)
+    alone = tau[rows == 17].double()
+    light = torch.exp(alone - alone.cumsum(0))
+    close(weight[rows == 17], (light * -torch.expm1(-alone)).float(), 1e-7)
+    close(left[17], torch.exp(-alone.sum(0)).float(), 1e-6)
+
+
+def test_rays_without_samples_show_what_is_behind_them():
+    offsets, rows, nothing = torch.zeros(4, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), torch.zeros(0)
+    far = torch.tensor([1.0, 2, 3])
+    for library in (kernels, reference):
+        found = library.composite_mixed(
+            nothing, torch.zeros(0, 3), rows, torch.zeros(0, 2), offsets, rows, (nothing, nothing, far)
+        )
+        assert torch.equal(found[1], torch.zeros(3, 2, 3))
+        assert torch.equal(found[2], torch.ones(3, 2))
+        assert torch.equal(found[3], far[:, None].expand(3, 2))
+        assert torch.equal(library.median_depth(nothing, nothing, nothing, offsets, rows, far), far)
+    assert reference.composite(nothing, offsets, rows, kernels.STOP).shape == (0,)
+
+
 @pytest.mark.parametrize("kind", ["forward", "bounded", "unbounded"])
 def test_marching_keeps_the_samples_that_plain_torch_keeps(kind: str):
     frame = torch.eye(4)

@@ -171,7 +171,7 @@ class _Mixed(torch.autograd.Function):
         rays, frames = len(offsets) - 1, tau_d.shape[1]
         weight_d, left = torch.zeros_like(tau_d), tau_d.new_empty(rays, frames)
         rgb = tau_d.new_zeros(rays, frames, 3)
-        depth = tau_d.new_empty(rays if len(z) else 0, frames)
+        depth = tau_d.new_empty(len(far), frames)
         arrays = [t.detach().numpy() for t in (tau_s, rgb_s, index, tau_d, offsets, z, dz, far)]
         out = [t.numpy() for t in (weight_d, rgb, left, depth)]
         _all([lambda a=a, b=b: cpu.mixed_forward(*arrays, a, b, *out) for a, b in _parts(rays)])
@@ -309,7 +309,9 @@ def merge(
     starts, z_static, tau_static, rgb_static = cached
     total = _offsets(starts[pick + 1] - starts[pick] + offsets[1:] - offsets[:-1])
     count = int(total[-1])
-    all_rows = torch.repeat_interleave(torch.arange(len(pick), device=z.device), total[1:] - total[:-1])
+    all_rows = torch.repeat_interleave(
+        torch.arange(len(pick), device=z.device), total[1:] - total[:-1], output_size=count
+    )
     if not compiled(z):
         found = reference.merge(pick, cached, rows, z)
         return total, all_rows, *found

@@ -1,11 +1,14 @@
 """What :mod:`mixdepth.kernels` computes, in plain PyTorch: for GPUs, where numba is missing, and for the tests."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 PLANES = ((0, 1), (0, 2), (1, 2))  # axes of the planes; the line of each runs along the axis that is left
 LINES = (2, 1, 0)
+OPAQUE = 50.0  # optical thickness that lets 2e-22 of the light pass: larger ones would only make sums less precise
 
 
 def grid_features(planes: Tensor, lines: Tensor, u: Tensor) -> Tensor:
@@ -29,22 +32,30 @@ def roughness(planes: Tensor, lines: Tensor) -> Tensor:
     )
 
 
-def padded(values: Tensor, offsets: Tensor, rows: Tensor) -> Tensor:
-    """Packed values [M, ...] as a dense [R, N, ...], N the most samples of a ray, zero where a ray has fewer."""
-    counts = offsets[1:] - offsets[:-1]
-    dense = values.new_zeros(len(counts), int(counts.max()) if len(counts) else 0, *values.shape[1:])
-    column = torch.arange(len(values), device=values.device) - offsets[rows]
-    return dense.index_put((rows, column), values)
+def _columns(values: Tensor) -> Tensor:
+    """``values`` [M, ...] as [M, F]."""
+    return values.reshape(len(values), math.prod(values.shape[1:]))
+
+
+def sums_before(values: Tensor, offsets: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums of packed values [M, ...] over the samples of the same ray before each [M, ...], and over each ray [R, ...].
+
+    Differences of one running sum over everything, which is one pass on a GPU. They are float64: the other rays' values
+    then cost a precision of 1e-16 of their sum.
+    """
+    columns = _columns(values).t()  # [F, M]; a running sum along a first axis is slow on a GPU
+    running = F.pad(columns.double().reshape(-1).cumsum(0), (1, 0))
+    first = len(values) * torch.arange(len(columns), device=values.device)
+    edges = running.index_select(0, (first[:, None] + offsets).view(-1)).view(len(columns), -1)
+    before = running[:-1].view(columns.shape) - edges[:, :-1].index_select(1, rows)
+    whole = edges[:, 1:] - edges[:, :-1]
+    return before.t().reshape(values.shape), whole.t().reshape(-1, *values.shape[1:])
 
 
 def composite(tau: Tensor, offsets: Tensor, rows: Tensor, stop: float) -> Tensor:
     """See :func:`mixdepth.kernels.composite`."""
-    if not len(tau):
-        return tau
-    dense = padded(tau, offsets, rows)
-    column = torch.arange(len(tau), device=tau.device) - offsets[rows]
-    light = torch.exp(dense - torch.cumsum(dense, dim=1))[rows, column]
-    return torch.where(light < stop, torch.zeros_like(tau), light * -torch.expm1(-tau))
+    light = torch.exp(-sums_before(tau.clamp_max(OPAQUE), offsets, rows)[0])
+    return torch.where(light < stop, 0, light * -torch.expm1(-tau)).to(tau.dtype)
 
 
 def composite_mixed(
@@ -56,38 +67,34 @@ def composite_mixed(
     rows: Tensor,
     depths: tuple[Tensor, Tensor, Tensor] | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """See :func:`mixdepth.kernels.composite_mixed`."""
+    """See :func:`mixdepth.kernels.composite_mixed`; its largest arrays are [M, F]."""
     rays, frames = len(offsets) - 1, tau_d.shape[1]
     moving = (index >= 0).nonzero().squeeze(1)
-    tau = tau_s[:, None].expand(-1, frames)
-    tau = tau.index_add(0, moving, tau_d[index[moving]])
-    dense = padded(tau, offsets, rows)
-    column = torch.arange(len(tau), device=tau.device) - offsets[rows]
-    light = torch.exp(dense - torch.cumsum(dense, dim=1))[rows, column]
-    weights = light * -torch.expm1(-tau)  # [M, F]
-    share = tau_d[index[moving]] / tau[moving].clamp_min(1e-20)
-    weight_d = torch.zeros_like(tau_d).index_add(0, index[moving], weights[moving] * share)
-    still = weights.index_add(0, moving, -weights[moving] * share)
-    rgb = tau.new_zeros(rays, frames, 3).index_add(0, rows, still[..., None] * rgb_s[:, None])
-    left = torch.exp(-dense.sum(1)) if dense.shape[1] else tau.new_ones(rays, frames)
-    if depths is None:
-        return weight_d, rgb, left, None
-    z, dz, far = depths
-    columns = [median_depth(weights[:, f].contiguous(), z, dz, offsets, rows, far) for f in range(frames)]
-    return weight_d, rgb, left, torch.stack(columns, dim=1)
+    own = index[moving]
+    tau_own = tau_d.index_select(0, own)
+    tau = tau_s[:, None].expand(-1, frames).index_add(0, moving, tau_own)
+    before, whole = sums_before(tau.clamp_max(OPAQUE), offsets, rows)
+    weights = (torch.exp(-before) * -torch.expm1(-tau)).to(tau.dtype)
+    moves = weights.index_select(0, moving) * tau_own / tau.index_select(0, moving).clamp_min(1e-20)
+    weight_d = torch.zeros_like(tau_d).index_add(0, own, moves)
+    coloured = (rgb_s > 0).any(1).nonzero().squeeze(1)
+    still = weights.index_add(0, moving, -moves).index_select(0, coloured)
+    rgb = tau.new_zeros(rays, frames, 3)
+    rgb = rgb.index_add(0, rows[coloured], still[..., None] * rgb_s[coloured][:, None])
+    left = torch.exp(-whole).to(tau.dtype)
+    return weight_d, rgb, left, median_depth(weights, *depths[:2], offsets, rows, depths[2]) if depths else None
 
 
+@torch.no_grad()
 def median_depth(weights: Tensor, z: Tensor, dz: Tensor, offsets: Tensor, rows: Tensor, far: Tensor) -> Tensor:
-    """See :func:`mixdepth.kernels.median_depth`."""
-    if not len(weights):
-        return far.clone()
-    column = torch.arange(len(weights), device=weights.device) - offsets[rows]
-    total = torch.cumsum(padded(weights, offsets, rows), dim=1)
-    before = total[rows, column] - weights
-    hit = (before < 0.5) & (before + weights >= 0.5)
-    depth = far.clone()
-    depth[rows[hit]] = z[hit] + dz[hit] * ((0.5 - before[hit]) / weights[hit] - 0.5)
-    return depth
+    """See :func:`mixdepth.kernels.median_depth`; [R, F] where the weights are [M, F]."""
+    columns = _columns(weights)
+    absorbed, _ = sums_before(columns, offsets, rows)
+    at, column = ((absorbed < 0.5) & (absorbed + columns >= 0.5)).nonzero().unbind(1)
+    within = (0.5 - absorbed[at, column]) / columns[at, column] - 0.5
+    depth = far[:, None].repeat(1, columns.shape[1])
+    depth[rows[at], column] = (z[at] + dz[at] * within).to(depth.dtype)
+    return depth.view(-1, *weights.shape[1:])
 
 
 def march(
@@ -97,10 +104,11 @@ def march(
     gaps = (u[:, 1:] - u[:, :-1]).norm(dim=-1)
     delta = 0.5 * (torch.cat([gaps[:, :1], gaps], dim=1) + torch.cat([gaps, gaps[:, -1:]], dim=1))
     edges = torch.cat([near[:, None], 0.5 * (depths[:, 1:] + depths[:, :-1]), far[:, None]], dim=1)
-    kept = holds > 0
-    offsets = F.pad(torch.cumsum(kept.sum(1), 0), (1, 0))
-    rows = kept.nonzero()[:, 0]
-    return offsets, rows, depths[kept], (edges[:, 1:] - edges[:, :-1])[kept], delta[kept], u[kept], holds[kept]
+    kept = (holds.reshape(-1) > 0).nonzero().squeeze(1)
+    rows = kept // depths.shape[1]
+    offsets = F.pad(torch.cumsum((holds > 0).sum(1), 0), (1, 0))
+    each = depths, edges[:, 1:] - edges[:, :-1], delta, u, holds
+    return offsets, rows, *(values.flatten(0, 1).index_select(0, kept) for values in each)
 
 
 def merge(
