@@ -1,14 +1,16 @@
 """The operations that the model's time goes into: grid look-ups, marching, compositing.
 
 On CPU they run as loops compiled by numba (:mod:`mixdepth.kernels.cpu`), elsewhere, and where numba is missing, as
-plain PyTorch (:mod:`mixdepth.kernels.reference`). Both are tested against each other. Samples are *packed*: one flat
-list of the M samples of R rays; those of ray r are ``offsets[r]:offsets[r + 1]``, and ``rows`` [M] is the ray of each.
+plain PyTorch (:mod:`mixdepth.kernels.reference`). Both are tested against each other. On a GPU some can run as Triton
+kernels instead (:mod:`mixdepth.kernels.gpu`, off by default). Samples are *packed*: one flat list of the M samples of R
+rays; those of ray r are ``offsets[r]:offsets[r + 1]``, and ``rows`` [M] is the ray of each.
 """
 
 import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -22,6 +24,7 @@ except ImportError:  # a GPU node with PyTorch alone
     cpu = None
 
 STOP = 1e-4  # light below which a ray is not followed any further
+use_triton = os.environ.get("MIXDEPTH_TRITON") == "1"  # needs a GPU, and triton, which comes with PyTorch for CUDA
 BLOCK = 8  # channels of a grid that one task of the backward pass takes at least
 _pool = ThreadPoolExecutor(max(os.cpu_count() or 1, 1), thread_name_prefix="mixdepth")
 
@@ -29,6 +32,17 @@ _pool = ThreadPoolExecutor(max(os.cpu_count() or 1, 1), thread_name_prefix="mixd
 def compiled(tensor: Tensor) -> bool:
     """Whether operations on ``tensor`` run as compiled loops."""
     return cpu is not None and tensor.device.type == "cpu" and tensor.dtype == torch.float32
+
+
+def fused(tensor: Tensor) -> bool:
+    """Whether operations on ``tensor`` run as Triton kernels."""
+    return use_triton and tensor.is_cuda and tensor.dtype == torch.float32
+
+
+def _gpu() -> ModuleType:
+    from mixdepth.kernels import gpu  # needs triton
+
+    return gpu
 
 
 def _all(tasks: list[Callable[[], None]]) -> None:
@@ -108,6 +122,8 @@ def grid_features(planes: Tensor, lines: Tensor, u: Tensor) -> Tensor:
     """
     if compiled(planes):
         return _Grid.apply(planes, lines, u.contiguous(), False)
+    if fused(planes):
+        return _gpu().Grid.apply(planes, lines, u, False)
     return reference.grid_features(planes, lines, u)
 
 
@@ -115,6 +131,8 @@ def grid_sum(planes: Tensor, lines: Tensor, u: Tensor) -> Tensor:
     """The sum [N] of :func:`grid_features` over its features."""
     if compiled(planes):
         return _Grid.apply(planes, lines, u.contiguous(), True)
+    if fused(planes):
+        return _gpu().Grid.apply(planes, lines, u, True)
     return reference.grid_features(planes, lines, u).sum(-1)
 
 
@@ -214,10 +232,11 @@ def composite_mixed(
         the dynamic branch's part of the weights [D, F], the static branch's of the colours [R, F, 3], the light that
         passes [R, F], and the median z-depth [R, F] or None.
     """
-    if not compiled(tau_d):
+    if not (compiled(tau_d) or fused(tau_d)):
         return reference.composite_mixed(tau_s, rgb_s, index, tau_d, offsets, rows, depths)
     nothing = tau_s.new_empty(0)
-    found = _Mixed.apply(tau_d, tau_s, rgb_s, index, offsets, *(depths or (nothing, nothing, nothing)))
+    function = _Mixed if compiled(tau_d) else _gpu().Mixed
+    found = function.apply(tau_d, tau_s, rgb_s, index, offsets, *(depths or (nothing, nothing, nothing)))
     return (*found[:3], found[3] if depths else None)
 
 
