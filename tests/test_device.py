@@ -1,11 +1,17 @@
 """Training and rendering on another device than the CPU: on one that is pretended, as these machines have no GPU."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import REPOSITORY
 from elsewhere import ELSEWHERE, elsewhere
+from test_imports import ABSENT
 from test_training import CAMERAS, DYNAMIC, QUIET, SPACE, STATIC, blinking, plane_depth
 
 from mixdepth import device, kernels
@@ -96,3 +102,21 @@ def test_without_a_gpu_cuda_is_refused_for_training_and_rendering_goes_on():
     with pytest.raises(UserError, match="device: cuda is configured, but"):
         device.training_device("cuda")
     assert device.training_device("auto") == device.rendering_device("cuda") == torch.device("cpu")
+
+
+@pytest.mark.slow
+def test_the_benchmark_for_gpus_runs_small_with_what_a_gpu_node_has(tmp_path: Path):
+    program = str(REPOSITORY / "benchmarks/gpu/run.py")
+    argv = [program, "--small", "--device", "cpu", "--folder", str(tmp_path)]
+    absent = (*ABSENT, "numba", "tensorboard")
+    code = f"import runpy, sys; sys.modules.update(dict.fromkeys({absent!r})); sys.argv = {argv!r}; "
+    code += f"runpy.run_path({program!r}, run_name='__main__')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "OUT": str(tmp_path)}
+    )
+    assert done.returncode == 0, done.stderr
+    rows = dict(line.strip("| ").split(" | ")[:2] for line in done.stdout.splitlines())
+    assert float(rows["long: PSNR, dB"]) > 18
+    assert float(rows["long: PSNR of what moves, dB"]) > 18
+    assert {"rendering a camera's video, frames/s", "static step, ms", "dynamic step: ms of parts"} <= set(rows)
+    assert (tmp_path / "gpu.md").read_text() == done.stdout

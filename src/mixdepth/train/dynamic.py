@@ -54,10 +54,14 @@ class Video:
 
         Such a median may show a mover that lingers; taken as static it would leave a ghost.
         """
-        count = np.zeros(self.median.shape[:2], dtype=np.int64)
+        moving = self.moving(threshold)
+        median = self.median[moving].astype(np.int16)
+        count = np.zeros(len(median), dtype=np.int64)
         for frame in self.rgb:
-            count += np.abs(frame.astype(np.int16) - self.median).max(axis=-1) <= MEDIAN_TOLERANCE
-        return np.where(self.moving(threshold) & (count < agreement * len(self.rgb)), 0.0, 1.0)
+            count += np.abs(frame[moving] - median).max(axis=-1) <= MEDIAN_TOLERANCE
+        weight = np.ones(moving.shape)
+        weight[moving] = count >= agreement * len(self.rgb)
+        return weight
 
 
 class MovingPixels:
