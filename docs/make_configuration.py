@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write docs/configuration.md from workflow/schemas/config.schema.yaml.
+"""Write docs/configuration.md from workflow/schemas/config.schema.yaml and config/presets/.
 
 .venv/bin/python docs/make_configuration.py     (a test says when it has to run again)
 """
@@ -13,11 +13,14 @@ import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.yaml"
+PRESETS = REPOSITORY / "config" / "presets"
+OWN_PRESETS = ("tiny", "cpu", "T", "S", "M", "L")  # users may have added others
 OUTPUT = REPOSITORY / "docs" / "configuration.md"
 
 HEAD = """# Configuration
 
-Made by `docs/make_configuration.py` from `workflow/schemas/config.schema.yaml`, which alone has the defaults.
+Made by `docs/make_configuration.py` from `workflow/schemas/config.schema.yaml`, which alone has the defaults, and from
+the presets in `config/presets/`.
 
 A configuration file holds `scenes`, one entry per scene; the scene's name is the folder below `results/`. Only `data`
 is required. A file given with `--configfile` is merged over `config/config.yaml`.
@@ -27,8 +30,18 @@ scenes:
   kitchen:
     data: data/kitchen
     frames: {start: 100, count: 48}
-    dynamic: {steps: 900}
+    preset: T
+    dynamic: {steps: 6000}
 ```
+"""
+
+PRESETS_HEAD = """## Presets
+
+A scene may name one as `preset`. It is a file of `config/presets/` with settings of `static` and `dynamic`, which take
+the place of the defaults; what the scene sets itself wins, key by key (above: all of `T`, but 6,000 dynamic steps). To
+add your own, write a file there. `cpu` is the defaults, `tiny` is for the demo and tests; `T`, `S`, `M` and `L` are the
+published sizes of MixVoxels, for GPUs. What a preset leaves out (–) has its default.
+
 """
 
 
@@ -68,8 +81,25 @@ def _json(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def page(schema: Mapping[str, Any]) -> str:
-    """The whole page as Markdown."""
+def flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The settings of a section with their full keys."""
+    found = {}
+    for key, value in section.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
+
+
+def preset_table(presets: Mapping[str, Mapping[str, Any]]) -> str:
+    """One row per setting that any preset has, one column per preset."""
+    columns = {name: flat(values) for name, values in presets.items()}
+    keys = dict.fromkeys(key for column in reversed(columns.values()) for key in column)
+    lines = ["| key | " + " | ".join(f"`{name}`" for name in columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    lines += [f"| `{key}` | " + " | ".join(_json(c.get(key, "–")) for c in columns.values()) + " |" for key in keys]
+    return "\n".join(lines) + "\n"
+
+
+def page(schema: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any]]) -> str:
+    """The whole page as Markdown; ``presets`` by name."""
     sections = {
         "A scene": "scene",
         "`static`, and `dynamic.static`": "static_training",
@@ -79,9 +109,15 @@ def page(schema: Mapping[str, Any]) -> str:
     for title, name in sections.items():
         table = ["| key | meaning | allowed | default |", "|---|---|---|---|", *rows(schema["$defs"][name])]
         parts.append(f"## {title}\n\n" + "\n".join(table) + "\n")
+    parts.append(PRESETS_HEAD + preset_table(presets))
     return "\n".join(parts)
 
 
+def read_presets() -> dict[str, Any]:
+    """The project's presets by name."""
+    return {name: yaml.safe_load((PRESETS / f"{name}.yaml").read_text()) for name in OWN_PRESETS}
+
+
 if __name__ == "__main__":
-    OUTPUT.write_text(page(yaml.safe_load(SCHEMA.read_text())))
+    OUTPUT.write_text(page(yaml.safe_load(SCHEMA.read_text()), read_presets()))
     print(f"wrote {OUTPUT}")

@@ -129,6 +129,87 @@ def test_overrides_of_a_variant_do_not_bring_defaults_along(tmp_path: Path) -> N
     assert changed.dynamic_options("colmap") == {**plain.options["dynamic"], "seed": 3}
 
 
+# Presets
+
+PRESETS = REPOSITORY / "config" / "presets"
+
+
+def with_preset(folder: Path, text: str, **options: object) -> dict:
+    """The options of a scene with the preset ``own``, a file that holds ``text``."""
+    presets = folder / "presets"
+    presets.mkdir(exist_ok=True)
+    (presets / "own.yaml").write_text(text)
+    config = {"scenes": {"x": {"data": str(capture(folder)), "preset": "own", **options}}}
+    return load_config(config, SCHEMA, presets)["x"].options
+
+
+def test_a_preset_lies_over_the_defaults_and_below_the_scene(tmp_path: Path) -> None:
+    text = "static: {steps: 7}\ndynamic: {rays: 33, codes: 5, static: {width: 9}}"
+    options, plain = with_preset(tmp_path, text, dynamic={"codes": 6}), scene(tmp_path).options
+    assert options["static"] == {**plain["static"], "steps": 7}
+    own_static = {**plain["dynamic"]["static"], "width": 9}
+    assert options["dynamic"] == {**plain["dynamic"], "rays": 33, "codes": 6, "static": own_static}
+    assert {key for key in options if options[key] != plain[key]} == {"preset", "static", "dynamic"}
+
+
+def test_an_empty_preset_changes_nothing(tmp_path: Path) -> None:
+    assert with_preset(tmp_path, "# nothing yet\n") == {**scene(tmp_path).options, "preset": "own"}
+
+
+def test_no_preset_is_cpu(tmp_path: Path) -> None:
+    """The schema's defaults and the preset `cpu` say the same."""
+    capture(tmp_path)
+    assert scene(tmp_path, preset="cpu").options == {**scene(tmp_path, preset=None).options, "preset": "cpu"}
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("static: {stpes: 7}", ["static.stpes: unknown key", 'did you mean "steps"']),
+        ("dynamic: {rays: many}", ["dynamic.rays", 'the text "many"', "a whole number, at least 16"]),
+        ("scale: 0.5", ["scale: unknown key", "dynamic, static"]),
+        ("[static]", ["all of it: found a list of 1", "expected a section"]),
+        ("static: [", ["not a YAML file", "line 1"]),
+        ("static: {1: 2}", ["static.1", "in quotes"]),
+    ],
+)
+def test_a_mistake_in_a_preset_names_its_file(tmp_path: Path, text: str, parts: list[str]) -> None:
+    with pytest.raises(UserError) as error:
+        with_preset(tmp_path, text)
+    assert str(error.value).startswith(str(tmp_path / "presets" / "own.yaml"))
+    assert all(part in str(error.value) for part in parts), str(error.value)
+
+
+def test_an_unknown_preset_names_the_known_ones_and_how_to_add_one(tmp_path: Path) -> None:
+    text = scene_message(tmp_path, preset="tinny")
+    for part in ("scenes.x.preset", '"tinny"', 'did you mean "tiny"', "L, M, S, T, cpu, tiny", "presets/tinny.yaml"):
+        assert part in text
+    assert "of the form" in scene_message(tmp_path, preset="../config")
+
+
+def test_the_published_sizes_differ_in_their_steps_only(tmp_path: Path) -> None:
+    capture(tmp_path)
+    options = {name: scene(tmp_path, preset=name).options for name in "TSML"}
+    steps = {
+        name: [o["static"]["steps"], o["dynamic"]["static"]["steps"], o["dynamic"]["steps"]]
+        for name, o in options.items()
+    }
+    assert steps == {"T": [5000] * 3, "S": [7500] * 3, "M": [12500] * 3, "L": [25000] * 3}
+    for name, found in options.items():
+        found["preset"] = found["static"]["steps"] = found["dynamic"]["steps"] = found["dynamic"]["static"]["steps"] = 0
+        assert found == options["T"], name
+
+
+@pytest.mark.parametrize("path", sorted(PRESETS.glob("*.yaml")), ids=lambda path: path.name)
+def test_every_preset_is_valid_and_says_why(path: Path, tmp_path: Path) -> None:
+    scene(capture(tmp_path), preset=path.stem)
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("# ")
+    explained = {line.split(":")[0].strip() for line in lines if "#" in line}
+    keys = {line.split(":")[0].strip() for line in lines if not line.startswith("#")}
+    assert keys - explained - {"static", "dynamic"} == set()
+
+
 # Who trains, who is held out, what is compared
 
 

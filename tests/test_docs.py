@@ -171,7 +171,8 @@ def test_every_key_has_a_meaning_a_valid_default_and_where_it_is_a_measure_a_uni
 
 
 def test_the_page_of_the_configuration_is_up_to_date() -> None:
-    page = program("docs/make_configuration.py").page(yaml.safe_load(SCHEMA.read_text()))
+    maker = program("docs/make_configuration.py")
+    page = maker.page(yaml.safe_load(SCHEMA.read_text()), maker.read_presets())
     assert (REPOSITORY / "docs" / "configuration.md").read_text() == page, "run docs/make_configuration.py"
 
 

@@ -167,6 +167,14 @@ def test_a_static_setting_leaves_none_and_colmap_alone(finished: Path) -> None:
     assert not {"evaluate none", "render none cam00"} & set(jobs)
 
 
+def test_a_preset_retrains_what_it_changes_and_nothing_else(finished: Path) -> None:
+    assert replan(finished, preset="tiny") == [], "the scene itself sets all that this preset has"
+    jobs = replan(finished, preset="L")
+    variants = {f"train_dynamic {variant}" for variant in ("none", "colmap", "distilled", "inherited")}
+    assert trained(jobs) == {"train_static", *variants}
+    assert not [job for job in jobs if job.split()[0] in ("frame_store", "cameras", "triangulate", "static_set")]
+
+
 def test_choosing_fewer_frames_does_not_move_the_cameras(finished: Path) -> None:
     jobs = replan(finished, frames={"count": 3})
     assert {job for job in jobs if job.startswith("frame_store")} == {f"frame_store {name}" for name in CAMERAS}

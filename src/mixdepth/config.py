@@ -1,19 +1,18 @@
 """The configuration: checked against the schema, defaults filled in, and the scenes it describes.
 
-The schema (workflow/schemas/config.schema.yaml) is the only place with defaults. What a scene's files say (which
-cameras and photos there are) is looked up when the scene is first asked for, so a configuration that also names a
-capture that is not on this machine does no harm.
+The schema (workflow/schemas/config.schema.yaml) is the only place with defaults; a preset (config/presets) may lie over
+them and below a scene's own settings. What a scene's files say (which cameras and photos there are) is looked up when
+the scene is first asked for, so a configuration that also names a capture that is not on this machine does no harm.
 """
 
-import difflib
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mixdepth.capture import find_photos, find_videos
-from mixdepth.errors import UserError
+from mixdepth.errors import UserError, listed, nearest
+from mixdepth.schema import check, filled, merged, read_yaml
 
 VARIANTS = ("none", "colmap", "distilled", "inherited")
 # By `poses.source`, where given cameras are below `data` unless `poses.path` says otherwise.
@@ -23,16 +22,6 @@ POSES_FILES = {
     "transforms": "transforms.json",
     "panoptic": "",
     "toml": "calibration.toml",
-}
-
-_TYPE_NAMES = {
-    "string": "text",
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "array": "a list",
-    "object": "a section (key: value)",
-    "null": "null",
 }
 
 
@@ -77,7 +66,7 @@ class Scene:
 
     def dynamic_options(self, variant: str) -> dict[str, Any]:
         """The settings of dynamic training for one variant: ``dynamic``, overridden by ``variant_options``."""
-        return _merged(self.options["dynamic"], self.options["variant_options"].get(variant, {}))
+        return merged(self.options["dynamic"], self.options["variant_options"].get(variant, {}))
 
 
 class Scenes(Mapping[str, Scene]):
@@ -90,8 +79,8 @@ class Scenes(Mapping[str, Scene]):
     def __getitem__(self, name: str) -> Scene:
         if name not in self._options:
             raise UserError(
-                f'no scene "{name}" in the configuration{_nearest(name, self._options)}; it has'
-                f" {_listed(self._options)}. A scene of another file needs --configfile config/<file>.yaml"
+                f'no scene "{name}" in the configuration{nearest(name, self._options)}; it has'
+                f" {listed(self._options)}. A scene of another file needs --configfile config/<file>.yaml"
             )
         if name not in self._resolved:
             self._resolved[name] = _resolve(name, self._options[name])
@@ -104,156 +93,41 @@ class Scenes(Mapping[str, Scene]):
         return len(self._options)
 
 
-def load_config(raw: Mapping[str, Any], schema: Path) -> Scenes:
-    """Check a configuration and fill in its defaults.
+def load_config(raw: Mapping[str, Any], schema: Path, presets: Path | None = None) -> Scenes:
+    """Check a configuration and fill in its presets and defaults: schema < preset < scene.
 
     Args:
         raw: what Snakemake read from config/config.yaml and --configfile.
         schema: the path of config.schema.yaml.
+        presets: folder of the presets; config/presets of the schema's repository unless given.
 
     Raises:
-        UserError: all mistakes that the schema finds, one per line, each with its full key.
+        UserError: all mistakes that the schema finds, one per line, each with its full key; or a preset that does not
+            exist or is not valid.
     """
-    # Imported here so that a bare GPU node, which gets its scene from elsewhere, needs neither.
-    import jsonschema
-    import yaml
-
-    rules = yaml.safe_load(Path(schema).read_text())
-    mistakes = list(_keys_that_are_not_text(raw))
-    if not mistakes:
-        validator = jsonschema.Draft202012Validator(rules)
-        errors = sorted(validator.iter_errors(raw), key=lambda error: [str(part) for part in error.absolute_path])
-        mistakes = [line for error in errors for line in _explain(error)]
-    if mistakes:
-        raise UserError("the configuration is not valid:\n" + "\n".join(f"  {line}" for line in mistakes))
-    return Scenes(_filled(raw, rules, rules)["scenes"])
+    rules = read_yaml(schema)
+    check(raw, rules, "the configuration")
+    presets = presets or Path(schema).resolve().parents[2] / "config" / "presets"
+    scenes = {}
+    for name, options in raw["scenes"].items():
+        preset = options.get("preset")
+        below = {} if preset is None else _preset(preset, f"scenes.{name}.preset", presets, rules)
+        scenes[name] = merged(below, options)
+    return Scenes(filled({"scenes": scenes}, rules, rules)["scenes"])
 
 
-# Defaults
-
-
-def _filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
-    """``value`` with the schema's defaults, recursively. A schema with ``partial: true`` (a custom keyword) holds
-    overrides of another section: what is not given there stays away."""
-    if "$ref" in schema:
-        schema = {**_referred(schema["$ref"], root), **{key: schema[key] for key in schema if key != "$ref"}}
-    if not isinstance(value, Mapping) or schema.get("partial"):
-        return value
-    properties = schema.get("properties", {})
-    others = schema.get("additionalProperties")
-    result = {}
-    for key, rule in properties.items():
-        if key in value:
-            result[key] = _filled(value[key], rule, root)
-        elif "default" in rule:
-            result[key] = _filled(rule["default"], rule, root)
-    for key in value:
-        if key not in properties:
-            result[key] = _filled(value[key], others, root) if isinstance(others, Mapping) else value[key]
-    return result
-
-
-def _referred(reference: str, root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The part of the schema that ``#/a/b`` names."""
-    found: Any = root
-    for part in reference.removeprefix("#/").split("/"):
-        found = found[part]
-    return found
-
-
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with the values of ``over``, sections merged key by key."""
-    result = dict(base)
-    for key, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = _merged(result[key], value) if both else value
-    return result
-
-
-# Messages
-
-
-def _keys_that_are_not_text(value: Any, path: str = "") -> Iterator[str]:
-    """YAML reads a bare 3 as a number and a bare `no` as false, which the schema cannot name."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            here = f"{path}.{key}" if path else str(key)
-            if not isinstance(key, str):
-                yield f'{here}: the key is {_shown(key)}, expected text: put it in quotes, "{key}"'
-            yield from _keys_that_are_not_text(inner, here)
-
-
-def _explain(error: Any) -> Iterator[str]:
-    """One line per mistake: the full key, what was found, what was expected, the nearest known key."""
-    path = _key(error.absolute_path)
-    dot = f"{path}." if path else ""
-    if error.validator == "additionalProperties":
-        known = list(error.schema.get("properties", {}))
-        for key in error.instance:
-            if key not in known:
-                yield f"{dot}{key}: unknown key{_nearest(key, known)} (known here: {_listed(known)})"
-    elif error.validator == "required":
-        for key in error.validator_value:
-            if key not in error.instance:
-                rule = error.schema.get("properties", {}).get(key, {})
-                yield f"{dot}{key}: missing, expected {_expected(rule)}{_meaning(rule)}"
-    elif "propertyNames" in error.absolute_schema_path:
-        yield f'{dot}{error.instance}: not a name; use letters, digits, "_", "-" and ".", a letter or digit first'
-    else:
-        near = _nearest(str(error.instance), [str(v) for v in error.schema.get("enum", [])])
-        wanted = f"{_expected(error.schema)}{near}{_meaning(error.schema)}"
-        yield f"{path or 'the configuration'}: found {_shown(error.instance)}, expected {wanted}"
-
-
-def _key(parts: Iterable[str | int]) -> str:
-    return re.sub(r"^\.", "", "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts))
-
-
-def _shown(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, Mapping):
-        return f"a section with the keys {_listed(value)}"
-    if isinstance(value, list):
-        return f"a list of {len(value)}"
-    return f'the text "{value}"' if isinstance(value, str) else f"the number {value}"
-
-
-def _expected(schema: Mapping[str, Any]) -> str:
-    """What a schema allows, in words."""
-    if "anyOf" in schema:
-        return " or ".join(_expected(part) for part in schema["anyOf"])
-    if "enum" in schema:
-        return "one of " + ", ".join("null" if value is None else str(value) for value in schema["enum"])
-    types = schema.get("type", [])
-    words = " or ".join(_TYPE_NAMES[name] for name in ([types] if isinstance(types, str) else types)) or "another value"
-    limits = {
-        "minimum": "at least {}",
-        "exclusiveMinimum": "greater than {}",
-        "maximum": "at most {}",
-        "exclusiveMaximum": "less than {}",
-        "minItems": "with at least {} entries",
-        "maxItems": "with at most {} entries",
-        "minProperties": "with at least {} entries",
-        "pattern": "of the form {}",
-    }
-    bounds = [text.format(schema[key]) for key, text in limits.items() if key in schema]
-    if schema.get("uniqueItems"):
-        bounds.append("none twice")
-    return ", ".join([words, *bounds])
-
-
-def _meaning(schema: Mapping[str, Any]) -> str:
-    return f" ({schema['description'].strip().rstrip('.')})" if "description" in schema else ""
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f'; did you mean "{close[0]}"?' if close else ""
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names)) or "none"
+def _preset(name: str, key: str, folder: Path, rules: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the preset that ``key`` of the configuration names."""
+    known = [path.stem for path in folder.glob("*.yaml")]
+    path = folder / f"{name}.yaml"
+    if name not in known:
+        raise UserError(
+            f'{key}: there is no preset "{name}"{nearest(name, known)}; there are {listed(known)}. To add one, write'
+            f" {path} after the model of the files there"
+        )
+    settings = read_yaml(path)
+    check(settings, {"$ref": "#/$defs/preset", "$defs": rules["$defs"]}, str(path))
+    return settings
 
 
 # Scenes
@@ -277,7 +151,7 @@ def _resolve(name: str, options: dict[str, Any]) -> Scene:
         )
     if len(cameras) == 1:
         raise UserError(
-            f"{key}: one camera only ({_listed(cameras)}); a scene needs at least two video cameras that see the same"
+            f"{key}: one camera only ({listed(cameras)}); a scene needs at least two video cameras that see the same"
             f" thing (or none, for a scene of photos)"
         )
     test_cameras, train_cameras = _split_cameras(key, list(cameras), options, bool(photos))
@@ -310,8 +184,8 @@ def _split_cameras(
         for camera in options[role] or []:
             if camera not in cameras:
                 raise UserError(
-                    f'{key}.{role}: there is no camera "{camera}"{_nearest(camera, cameras)}; there are'
-                    f" {_listed(cameras)}"
+                    f'{key}.{role}: there is no camera "{camera}"{nearest(camera, cameras)}; there are'
+                    f" {listed(cameras)}"
                 )
     test = cameras[:1] if options["test_cameras"] is None else sorted(set(options["test_cameras"]))
     if options["train_cameras"] is None:
@@ -321,10 +195,10 @@ def _split_cameras(
     if both := set(train) & set(test):
         default = " (the first one is held out unless test_cameras is set)" if options["test_cameras"] is None else ""
         raise UserError(
-            f"{key}: {_listed(both)} in both train_cameras and test_cameras{default}; keep it in one of them"
+            f"{key}: {listed(both)} in both train_cameras and test_cameras{default}; keep it in one of them"
         )
     if cameras and not train:
-        raise UserError(f"{key}: no camera is left to train on; test_cameras holds out all of {_listed(cameras)}")
+        raise UserError(f"{key}: no camera is left to train on; test_cameras holds out all of {listed(cameras)}")
     if len(train) == 1 and not photos:
         raise UserError(
             f"{key}: one camera only to train on ({train[0]}) and no photos; depth needs at least two views"
@@ -352,6 +226,6 @@ def _video_camera(key: str, wanted: str | None, train: list[str], test: list[str
     if wanted not in used:
         raise UserError(
             f'{key}.video_camera: "{wanted}" is not among the cameras that train or are held out'
-            f"{_nearest(wanted, used)}; there are {_listed(used)}"
+            f"{nearest(wanted, used)}; there are {listed(used)}"
         )
     return wanted
