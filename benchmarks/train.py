@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("variants", nargs="+", choices=["static", "none", "colmap", "distilled", "inherited"])
     parser.add_argument("--config", type=Path, help="a dataset's file, as snakemake's --configfile")
     parser.add_argument("--results", type=Path, default=ROOT / "results")
-    parser.add_argument("--set", nargs="*", default=[], metavar="section.key=value")
+    parser.add_argument("--set", nargs="*", action="extend", default=[], metavar="section.key=value")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
     args = parser.parse_args()
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())

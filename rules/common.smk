@@ -248,7 +248,7 @@ def variant_depth(wildcards):
         return []
     if wildcards.variant == "colmap":
         return [f"results/{scene.name}/colmap_depth/{camera}.npz" for camera in scene.train_cameras]
-    return static_depth_files(scene) if wildcards.variant == "distilled" else []
+    return static_depth_files(scene)
 
 
 def inherited_model(wildcards):

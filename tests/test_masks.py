@@ -177,7 +177,8 @@ def folder(tmp_path: Path) -> Path:
 def scene(photos: bool) -> Scene:
     cameras = ["cam00", "cam01", "cam02", "cam03"]
     section = {**asdict(replace(STATIC, steps=3, depth_weight=0.1))}
-    dynamic = {**asdict(replace(DYNAMIC, steps=3)), "static": section, "median_agreement": 0.6}
+    more = {"static": section, "median_agreement": 0.6, "inherited_steps": 2, "inherited_rate": 0.3}
+    dynamic = {**asdict(replace(DYNAMIC, steps=3)), **more}
     return Scene(
         name="tiny", data=Path(), cameras=dict.fromkeys(cameras, "x"), photos={"a": "a", "b": "b"} if photos else {},
         train_cameras=cameras, test_cameras=["cam01"], train_photos=["a", "b"] if photos else [], test_photos=[],
@@ -205,6 +206,7 @@ def test_images_without_a_pose_are_left_out_of_every_stage_and_named(folder, cap
 @pytest.mark.parametrize("variant", ["none", "inherited"])
 def test_training_from_files_ignores_what_masked_pixels_show(folder, variant):
     train_static(scene(True), folder, folder / "static/model.safetensors")
+    extract_depth(scene(True), folder, folder / "static/depth")
     models = []
     mask = load_masks(folder / "lenses.json", "cameras", load_cameras(folder / "cameras.json"), ["cam01"])[0]
     store = folder / "frames/cam01"

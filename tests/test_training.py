@@ -34,7 +34,8 @@ SPACE = SpaceMap(choose_space(CAMERAS, [(2.0, 7.0)] * 3))
 STATIC = StaticOptions(
     steps=80, resolution=16, start_resolution=8, density_components=2, colour_components=2, width=16,
     view_dependence=False, tone=False, samples=32, start_samples=24, batch_samples=2048, grid_rate=0.05,
-    network_rate=0.005, total_variation=0.01, depth_loss="urf", depth_weight=0.0, threads=1, seed=0,
+    network_rate=0.005, total_variation=0.01, depth_loss="urf", depth_weight=0.0, depth_sigma=0.01,
+    guided_samples=0, threads=1, seed=0,
 )  # fmt: skip
 DYNAMIC = DynamicOptions(
     steps=60, resolution=16, start_resolution=8, start_samples=24, components=2, codes=4, width=8, samples=32, rays=64,
@@ -88,6 +89,20 @@ def test_sparse_depth_teaches_geometry_where_colour_cannot():
     field = train_static_field(ImageSet(grey(), CAMERAS), sparse, SPACE, replace(STATIC, depth_weight=0.3), QUIET)
     view = render_static(field, SPACE, CAMERAS[1], 48)
     assert np.median(np.abs(view.depth / plane_depth(CAMERAS[1]) - 1)) < 0.05
+
+
+def test_a_field_that_learns_on_keeps_the_occupancy_it_came_with():
+    depth = [(plane_depth(c), np.ones((c.height, c.width))) for c in CAMERAS]
+    data = ImageSet(grey(), CAMERAS, depth=depth)
+    first = train_static_field(data, None, SPACE, replace(STATIC, depth_weight=0.3), QUIET)
+    mask, before = first.occupancy.mask.clone(), first.head[-1].bias.detach().clone()
+    assert not mask.all()
+    white = ImageSet([np.full_like(image, 255) for image in grey()], CAMERAS, depth=depth)
+    on = train_static_field(white, None, SPACE, replace(STATIC, start_resolution=16), QUIET, first)
+    assert on is first
+    assert torch.equal(on.occupancy.mask, mask)
+    assert not torch.equal(on.head[-1].bias, before)
+    assert render_static(on, SPACE, CAMERAS[1], 48).rgb.mean() > 0.9
 
 
 def test_depths_without_confidence_teach_nothing():

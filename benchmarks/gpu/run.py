@@ -70,7 +70,8 @@ MOVING, AGREEMENT = 0.02, 0.6  # moving_threshold and median_agreement, as in th
 STATIC = StaticOptions(
     steps=5000, resolution=512, start_resolution=96, density_components=8, colour_components=16, width=64,
     view_dependence=True, tone=True, samples=160, start_samples=64, batch_samples=65536, grid_rate=0.03,
-    network_rate=0.003, total_variation=0.05, depth_loss="urf", depth_weight=0.05, threads=8, seed=0,
+    network_rate=0.003, total_variation=0.05, depth_loss="urf", depth_weight=0.05, depth_sigma=0.01,
+    guided_samples=0, threads=8, seed=0,
 )  # fmt: skip
 DYNAMIC = DynamicOptions(
     steps=5000, resolution=384, start_resolution=96, components=16, codes=48, width=64, samples=160, start_samples=96,

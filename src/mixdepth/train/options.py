@@ -28,6 +28,8 @@ class StaticOptions:
     total_variation: float
     depth_loss: str
     depth_weight: float
+    depth_sigma: float
+    guided_samples: int
     threads: int
     seed: int
     device: str = "cpu"

@@ -7,7 +7,7 @@ train nothing. Pixels of undistorted images that have no source count nowhere.
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -148,27 +148,48 @@ def train_dynamic(scene: "Scene", variant: str, folder: Path, output: Path) -> N
         raise UserError(f"{folder}/frames: the cameras have different numbers of frames ({counts}); delete the folder")
     section = scene.options["dynamic"]
     options = from_mapping(DynamicOptions, section)
-    shared = {"threads": options.threads, "seed": options.seed, "device": options.device, "amp": options.amp}
-    branch = from_mapping(StaticOptions, {**section["static"], **shared})
     space = SpaceMap(Space.load(folder / "space.json"), training_device(options.device))
     label, run = f"{variant} {scene.name}", folder / "runs" / variant
-    if variant == "inherited":
-        static = _inherit(folder, space, videos, options, label)
-    else:
+    inherited = _inherit(folder, space, videos, options, label) if variant == "inherited" else None
+    branch = _branch_options(section, options, inherited)
+    inputs = {
+        "colmap": ["colmap_depth"],
+        "distilled": ["static/depth"],
+        "inherited": ["static/model.safetensors", "static/depth"],
+    }.get(variant, [])
+    learnt = _identity(branch, folder, *inputs, *(f"frames/{name}/median.npy" for name in names))
+    static = inherited
+    if branch.steps > 0:
         sparse = camera_sparse(folder, names) if variant == "colmap" else None
-        depth = [_depth_map(folder, name) for name in names] if variant == "distilled" else None
+        depth = [_depth_map(folder, name) for name in names] if variant in ("distilled", "inherited") else None
         weight = [v.median_weight(options.moving_threshold, section["median_agreement"]) for v in videos]
         data = ImageSet([v.median for v in videos], [v.camera for v in videos], weight, depth, masks)
-        inputs = {"colmap": ["colmap_depth"], "distilled": ["static/depth"]}.get(variant, [])
-        identity = _identity(branch, folder, *inputs, *(f"frames/{name}/median.npy" for name in names))
-        static = train_static_field(data, sparse, space, branch, Session(run / "static", f"{label}, static", identity))
-    inputs = ["static/model.safetensors"] if variant == "inherited" else []
-    identity = _identity(options, folder, *inputs, *(f"frames/{name}" for name in names))
+        session = Session(run / "static", f"{label}, static", learnt)
+        static = train_static_field(data, sparse, space, branch, session, inherited)
+    identity = {**_identity(options, folder, *(f"frames/{name}" for name in names)), "static branch": learnt}
     session = Session(run / "dynamic", f"{label}, dynamic", identity)
     dynamic = train_dynamic_field(videos, static, space, options, session)
     header = {"cameras": names, "variant": variant, "samples": options.samples, "options": asdict(options)}
     save_model(output, header, static=static, dynamic=dynamic)
     discard(run)
+
+
+def _branch_options(section: Mapping, options: DynamicOptions, inherited: StaticField | None) -> StaticOptions:
+    """How a variant's static branch is trained; an inherited one learns on at its final size, with lower rates."""
+    shared = {"threads": options.threads, "seed": options.seed, "device": options.device, "amp": options.amp}
+    branch = from_mapping(StaticOptions, {**section["static"], **shared})
+    if inherited is None:
+        return branch
+    rate, cells = section["inherited_rate"], inherited.density_grid.resolution
+    return replace(
+        branch,
+        steps=section["inherited_steps"],
+        start_resolution=cells,
+        resolution=cells,
+        start_samples=branch.samples,
+        grid_rate=rate * branch.grid_rate,
+        network_rate=rate * branch.network_rate,
+    )
 
 
 def _identity(options: StaticOptions | DynamicOptions, folder: Path, *inputs: str) -> dict:
@@ -188,7 +209,7 @@ def _depth_map(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _inherit(folder: Path, space: SpaceMap, videos: list[Video], options: DynamicOptions, label: str) -> StaticField:
-    """The static model itself, frozen, with the tones of the video cameras fitted where nothing moves."""
+    """The static model itself, with the tones of the video cameras fitted where nothing moves."""
     header, static, _ = load_model(folder / "static/model.safetensors")
     static.to(space.device)
     torch.set_num_threads(options.threads)

@@ -11,7 +11,7 @@ from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.static import StaticField
 from mixdepth.fields.vm import VMGrid, resize_grids
 from mixdepth.losses.depth import LOSSES, DepthSamples
-from mixdepth.rendering.rays import SpaceMap
+from mixdepth.rendering.rays import SpaceMap, stratified
 from mixdepth.rendering.static_view import render_static, smaller
 from mixdepth.rendering.trace import RaySamples, StaticShade, sample_rays, shade_static, visible_samples
 from mixdepth.train.data import ImageSet, SparseRays
@@ -23,6 +23,7 @@ OCCUPANCY_EVERY = 40
 TV_EVERY = 4
 SPARSE_RAYS = 192  # rays with a sparse depth per step
 MOST_RAYS = 8192  # per step
+GUIDED_REACH = 0.03  # relative to the prior depth: how far guided samples lie from it
 DECAY = 0.1  # learning rates fall to this share over the training
 
 
@@ -78,14 +79,25 @@ class StaticTrainer:
     Args:
         data: images with their cameras; with depth maps their confidence-weighted depths supervise every drawn ray.
         sparse: sparse depths (COLMAP's), drawn beside the images' rays.
+        field: to start from, of the size ``options.start_resolution`` and with the tones of the images. Its occupancy
+            stays as it is: it may have been learnt from more images than these.
     """
 
-    def __init__(self, data: ImageSet, sparse: SparseRays | None, space: SpaceMap, options: StaticOptions):
+    def __init__(
+        self,
+        data: ImageSet,
+        sparse: SparseRays | None,
+        space: SpaceMap,
+        options: StaticOptions,
+        field: StaticField | None = None,
+    ):
         device = training_device(options.device)
         self.data, self.space, self.options = data.to(device), space.to(device), options
         self.sparse = None if sparse is None else sparse.to(device)
         torch.manual_seed(options.seed)  # colour network's initial weights
-        self.field = build_static(options, len(data.start) - 1).to(device)
+        self.culls = field is None
+        field = build_static(options, len(data.start) - 1) if field is None else field
+        self.field = field.to(device)
         self.field.tone.requires_grad_(options.tone)
         self.field.amp = options.amp
         self.generator = torch.Generator(device).manual_seed(options.seed + 1)
@@ -107,7 +119,7 @@ class StaticTrainer:
         if step % TV_EVERY == 0 and options.total_variation > 0:
             smooth(field, TV_EVERY * options.total_variation)
         self.optimiser.step()
-        if step % OCCUPANCY_EVERY == OCCUPANCY_EVERY - 1 and step > GROWTH[0] * options.steps:
+        if self.culls and step % OCCUPANCY_EVERY == OCCUPANCY_EVERY - 1 and step > GROWTH[0] * options.steps:
             field.occupancy.update()
         # Rays per step follow the culling, so that about the same number of samples reaches the fields.
         wanted = max(self.rays * options.batch_samples / max(used, 1), 256)
@@ -138,10 +150,11 @@ def train_static_field(
     space: SpaceMap,
     options: StaticOptions,
     session: Session,
+    field: StaticField | None = None,
 ) -> StaticField:
     """Train a static field; see :class:`StaticTrainer`."""
     torch.set_num_threads(options.threads)
-    trainer = StaticTrainer(data, sparse, space, options)
+    trainer = StaticTrainer(data, sparse, space, options, field)
     session.run(trainer, options.steps)
     return trainer.field
 
@@ -162,7 +175,17 @@ def _step_loss(
     if sparse is not None and len(sparse):
         pick = torch.randint(len(sparse), (min(SPARSE_RAYS, len(sparse)),), generator=generator, device=index.device)
         camera, uv = torch.cat([camera, sparse.camera[pick]]), torch.cat([uv, sparse.uv[pick]])
-    traced = sample_rays(space, data.cameras, camera, uv, samples, field.occupancy, generator=generator)
+    around = None
+    if options.guided_samples > 0 and (sparse is not None or data.depth is not None):
+        prior = torch.full((len(uv),), torch.nan, device=uv.device)
+        if data.depth is not None:
+            prior[:drawn] = torch.where(data.confidence[index] > 0, data.depth[index], torch.nan)
+        if sparse is not None and len(sparse):
+            prior[drawn:] = sparse.z[pick]
+        offset = 2 * stratified(len(uv), options.guided_samples, generator, uv.device) - 1
+        wanted = prior.isfinite()
+        around = torch.where(wanted, prior, 1.0)[:, None] * (1 + GUIDED_REACH * offset), wanted
+    traced = sample_rays(space, data.cameras, camera, uv, samples, field.occupancy, generator=generator, around=around)
     traced = visible_samples(field, traced)
     shade = shade_static(field, traced)
     field.occupancy.record(field.occupancy.cells(traced.u), shade.weights.detach())
@@ -186,7 +209,7 @@ def _step_loss(
             rays = ((confidence > 0) & depth.isfinite()).nonzero().squeeze(1)
             if len(rays):
                 d = depth[rays]
-                values = _depth_loss(options.depth_loss, traced, shade, rays, d, 0.01 * d)
+                values = _depth_loss(options.depth_loss, traced, shade, rays, d, options.depth_sigma * d)
                 loss = loss + options.depth_weight * (confidence[rays] * values).mean()
     return loss, error.detach().mean(), len(traced.rows)
 
