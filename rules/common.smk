@@ -82,33 +82,16 @@ def filmed(wildcards):
 def settings(*names):
     """Params function: these sections of the scene's options, or single keys of them ("poses.trust"); for a variant's
     job, `dynamic` is that variant's."""
-
-    def chosen(wildcards):
-        scene = of(wildcards)
-        sections = {}
-        for name in names:
-            section, _, key = name.partition(".")
-            if key:
-                sections.setdefault(section, {})[key] = scene.options[section][key]
-            else:
-                sections[section] = scene.options[section]
-        if "dynamic" in sections and "variant" in wildcards.keys():
-            sections["dynamic"] = scene.dynamic_options(wildcards.variant)
-        return sections
-
-    return chosen
+    return lambda wildcards: of(wildcards).settings(*names, variant=wildcards.get("variant"))
 
 
 def all_settings(wildcards):
     return of(wildcards).options
 
 
-def evaluation_settings(wildcards):
-    """What a variant's scores depend on and are recorded with. `none` and `colmap` know nothing of the static stage."""
-    names = ["dynamic", "frames", "scale", "truth"]
-    names += ["colmap"] if wildcards.variant != "none" else []
-    names += ["static"] if wildcards.variant in ("distilled", "inherited") else []
-    return settings(*names)(wildcards)
+def score_settings(wildcards):
+    """What the scores of a variant, or of the static model, depend on and are recorded with."""
+    return of(wildcards).score_settings(wildcards.get("variant", "static"))
 
 
 def training_threads(section):

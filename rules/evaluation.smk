@@ -24,7 +24,7 @@ rule evaluate:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=evaluation_settings,
+        settings=score_settings,
         version=STAGE_VERSIONS["evaluation"],
     script:
         "../workflow/scripts/evaluate.py"

@@ -133,7 +133,7 @@ rule static_metrics:
         mem_mb=4000,
         runtime=60,
     params:
-        settings=settings("static", "truth", "photo_scale"),
+        settings=score_settings,
         version=STAGE_VERSIONS["evaluation"],
     script:
         "../workflow/scripts/static_metrics.py"

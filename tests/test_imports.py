@@ -26,7 +26,13 @@ ABSENT = (
     "jsonschema",
     "jinja2",
 )
-BARE = ("mixdepth.train.stage", "mixdepth.rendering.stage", "mixdepth.fields.storage", "mixdepth.cameras.space")
+BARE = (
+    "mixdepth.cli",
+    "mixdepth.train.stage",
+    "mixdepth.rendering.stage",
+    "mixdepth.fields.storage",
+    "mixdepth.cameras.space",
+)
 
 
 def imports(path: Path) -> set[str]:

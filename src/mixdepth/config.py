@@ -68,6 +68,29 @@ class Scene:
         """The settings of dynamic training for one variant: ``dynamic``, overridden by ``variant_options``."""
         return merged(self.options["dynamic"], self.options["variant_options"].get(variant, {}))
 
+    def settings(self, *names: str, variant: str | None = None) -> dict[str, Any]:
+        """These sections of the options, or single keys of them ("poses.trust"); with a variant, its ``dynamic``."""
+        sections: dict[str, Any] = {}
+        for name in names:
+            section, _, key = name.partition(".")
+            if key:
+                sections.setdefault(section, {})[key] = self.options[section][key]
+            else:
+                sections[section] = self.options[section]
+        if "dynamic" in sections and variant:
+            sections["dynamic"] = self.dynamic_options(variant)
+        return sections
+
+    def score_settings(self, variant: str) -> dict[str, Any]:
+        """What the scores of a variant, or of the static model ("static"), depend on and are recorded with. ``none``
+        and ``colmap`` know nothing of the static stage."""
+        if variant == "static":
+            return self.settings("static", "truth", "photo_scale")
+        names = ["dynamic", "frames", "scale", "truth"]
+        names += ["colmap"] if variant != "none" else []
+        names += ["static"] if variant in ("distilled", "inherited") else []
+        return self.settings(*names, variant=variant)
+
 
 class Scenes(Mapping[str, Scene]):
     """The scenes of a valid configuration by name; each is resolved (its files looked up) on first access."""

@@ -1,4 +1,4 @@
-"""The one exception for mistakes that a user can mend, and words that such messages share."""
+"""The exception for mistakes that a user can mend, and words that such messages share."""
 
 import difflib
 from collections.abc import Iterable
@@ -10,6 +10,10 @@ class UserError(Exception):
     The message names the file or key, what was found, what was expected and what to do. Workflow scripts print it
     alone, without a traceback (see ``mixdepth.stage``).
     """
+
+
+class Interrupted(UserError):
+    """Stopped by a signal, after a checkpoint."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

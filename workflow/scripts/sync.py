@@ -4,19 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth import stage
-from mixdepth.frames.sync import write_sync
-from mixdepth.frames.timing import Timeline
+from mixdepth.frames.stage import sync
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
 
 
 def main(smk: "Snakemake") -> None:
-    scene = stage.scene(smk)
-    videos = {name: Path(scene.cameras[name]) for name in scene.used_cameras}
-    timeline = Timeline.of(videos, scene.options["frames"], scene.cameras)
-    for note in write_sync(Path(smk.output[0]), videos, timeline.fps, timeline.shifts)["notes"]:
-        print(f"sync: {note}")
+    sync(stage.scene(smk), Path(smk.output[0]))
 
 
 if "snakemake" in globals():

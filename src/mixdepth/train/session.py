@@ -22,7 +22,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from mixdepth.errors import UserError
+from mixdepth.errors import Interrupted, UserError
 from mixdepth.fields.storage import KEY
 from mixdepth.progress import Progress
 
@@ -45,10 +45,6 @@ class Trainer(Protocol):
 
     def preview(self) -> np.ndarray:
         """A small picture [H, W, 3] uint8 of what has been learnt; changes no state."""
-
-
-class Interrupted(UserError):
-    """Stopped by a signal, after a checkpoint."""
 
 
 class Diverged(UserError):
