@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""What each piece of depth supervision brings: every row with several seeds, mean and spread over them.
+
+    .venv/bin/python benchmarks/ablation.py arc8_3 demo         # hours; the same command goes on after an interrupt
+    .venv/bin/python benchmarks/ablation.py --table             # only prints what is there
+
+Inputs are those of results/<scene> (make them with snakemake first; --results for another folder), as in train.py.
+Rows differ in settings of `dynamic`, so the static model of a seed is trained once. Records go to
+benchmarks/out/ablation.jsonl; remove it after a change of the code.
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+from train import OUT, ROOT, changed, prepare, run
+
+from mixdepth.config import Scene, load_config
+
+RECORDS = OUT / "ablation.jsonl"
+SEEDS = (0, 1, 2)
+FILES = {"arc8": "arc8", "arc8_3": "arc8", "demo": "config", "basketball": "panoptic"}
+STATIC = "dynamic.static."
+LOSSES = [[f"{STATIC}depth_loss={name}"] for name in ("mse", "kl", "ranking")]
+GUIDED = [f"{STATIC}guided_samples=16"]
+TIGHT = [f"{STATIC}depth_sigma=0.003"]
+ROWS: list[tuple[str, list[str]]] = [
+    *(("none", change) for change in ([], ["dynamic.hinge_weight=0"])),
+    *(("colmap", change) for change in ([], *LOSSES, GUIDED)),
+    *(("distilled", change) for change in ([], *LOSSES, GUIDED, TIGHT, TIGHT + GUIDED)),
+    ("inherited", []),
+    ("inherited", ["dynamic.inherited_steps=0"]),
+    ("inherited", ["dynamic.inherited_steps=300", "dynamic.inherited_rate=0.5"]),
+    ("inherited", ["dynamic.hinge_weight=0"]),
+]
+FIGURES = {
+    "PSNR": lambda r: r["psnr"],
+    "moving": lambda r: r.get("psnr_moving"),
+    "SSIM": lambda r: r["ssim"],
+    "depth median": lambda r: (r.get("depth") or {}).get("median"),
+    "depth mean": lambda r: (r.get("depth") or {}).get("mae"),
+    "mover's depth": lambda r: (r.get("depth_moving") or {}).get("median"),
+}
+
+
+def records() -> list[dict]:
+    """What has been measured so far."""
+    return [json.loads(line) for line in RECORDS.read_text().splitlines()] if RECORDS.exists() else []
+
+
+def measure(scene: Scene, seed: int, results: Path) -> None:
+    """Train and score the rows of one seed that are missing."""
+    have = [(r["scene"], r["variant"], r["set"], r["seed"]) for r in records()]
+    rows = [(v, c) for v, c in ROWS if v in scene.variants and (scene.name, v, c, seed) not in have]
+    if not rows:
+        return
+    work, done = OUT / "ablation" / scene.name, {}
+    prepare(results / scene.name, work)
+    for variant, change in rows:
+        options = changed(scene.options, [f"static.seed={seed}", f"dynamic.seed={seed}", *change])
+        options["dynamic"] = replace(scene, options=options).dynamic_options(variant)
+        scores = run(replace(scene, options=options), variant, work, done)
+        kept = {key: value for key, value in scores.items() if key not in ("cameras", "settings")}
+        with RECORDS.open("a") as file:
+            record = {"scene": scene.name, "variant": variant, "set": change, "seed": seed, **kept}
+            file.write(json.dumps(record) + "\n")
+
+
+def table() -> Iterator[str]:
+    """Mean, and half the distance from the smallest to the largest, over the seeds."""
+    yield "| scene | variant | changed | seeds | " + " | ".join(FIGURES) + " |"
+    yield "|---" * (4 + len(FIGURES)) + "|"
+    found = records()
+    for scene in FILES:
+        for variant, change in ROWS:
+            mine = [r for r in found if (r["scene"], r["variant"], r["set"]) == (scene, variant, change)]
+            if not mine:
+                continue
+            cells = []
+            for figure in FIGURES.values():
+                values = [figure(r) for r in mine if figure(r) is not None]
+                spread = f" ± {(max(values) - min(values)) / 2:.2g}" if len(values) > 1 else ""
+                cells.append(f"{statistics.mean(values):.4g}{spread}" if values else "–")
+            label = " ".join(change).replace("dynamic.", "") or "as configured"
+            yield f"| {scene} | {variant} | {label} | {len(mine)} | " + " | ".join(cells) + " |"
+
+
+def main() -> None:
+    """Measure what is missing, then print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scenes", nargs="*", choices=[*FILES, []])
+    parser.add_argument("--results", type=Path, default=ROOT / "results")
+    parser.add_argument("--table", action="store_true")
+    args = parser.parse_args()
+    OUT.mkdir(exist_ok=True)
+    if not args.table:
+        config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+        for file in {FILES[name] for name in args.scenes} - {"config"}:
+            config["scenes"] |= yaml.safe_load((ROOT / f"config/{file}.yaml").read_text())["scenes"]
+        scenes = load_config(config, ROOT / "workflow/schemas/config.schema.yaml")
+        for seed in SEEDS:
+            for name in args.scenes:
+                measure(scenes[name], seed, args.results)
+    print("\n".join(table()))
+
+
+if __name__ == "__main__":
+    main()
