@@ -149,9 +149,10 @@ class Session:
 
     def _recorder(self, start: int) -> Any:
         try:
+            import PIL.Image  # noqa: F401 (tensorboard's add_image needs it)
             from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            print("tensorboard is not installed, so training curves are not recorded", file=sys.stderr)
+        except ImportError as error:
+            print(f"{error.name} is not installed, so training curves are not recorded", file=sys.stderr)
             return None
         return SummaryWriter(str(self.folder / "tensorboard"), purge_step=start)
 
@@ -194,6 +195,7 @@ class Session:
             trainer.load_state(tensors, header["rest"])
             return int(path.stem.split("-")[1])
         discard(self.folder)
+        shutil.rmtree(self.folder / "tensorboard", ignore_errors=True)
         return 0
 
 
@@ -203,10 +205,9 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def discard(folder: Path) -> None:
-    """Remove a session's checkpoints and curves, and those of the sessions below it."""
+    """Remove the checkpoints of a session, and of those below it; curves stay."""
     for path in folder.rglob("step-*.safetensors"):
         path.unlink()
-    shutil.rmtree(folder / "tensorboard", ignore_errors=True)
 
 
 def pack(module: nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator) -> dict[str, Tensor]:

@@ -22,7 +22,6 @@ GROWTH = (0.1, 0.2, 0.35)  # shares of the steps at which the grids and the numb
 OCCUPANCY_EVERY = 40
 TV_EVERY = 4
 SPARSE_RAYS = 192  # rays with a sparse depth per step
-MOST_RAYS = 8192  # per step
 GUIDED_REACH = 0.03  # relative to the prior depth: how far guided samples lie from it
 DECAY = 0.1  # learning rates fall to this share over the training
 
@@ -121,9 +120,9 @@ class StaticTrainer:
         self.optimiser.step()
         if self.culls and step % OCCUPANCY_EVERY == OCCUPANCY_EVERY - 1 and step > GROWTH[0] * options.steps:
             field.occupancy.update()
-        # Rays per step follow the culling, so that about the same number of samples reaches the fields.
+        # Rays per step follow the culling, so that about the same number of samples reaches the fields; each has one.
         wanted = max(self.rays * options.batch_samples / max(used, 1), 256)
-        self.rays = int(min(wanted, 1.25 * self.rays, MOST_RAYS))
+        self.rays = int(min(wanted, 1.25 * self.rays, options.batch_samples))
         self.psnr += (-10 * torch.log10(error).item() - self.psnr) * (0.05 if step else 1.0)
         return {"loss": loss.item(), "psnr": self.psnr}
 
