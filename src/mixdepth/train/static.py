@@ -18,7 +18,7 @@ from mixdepth.train.data import ImageSet, SparseRays
 from mixdepth.train.options import StaticOptions
 from mixdepth.train.session import Session, pack, unpack
 
-GROWTH = (0.1, 0.2, 0.35)  # shares of the steps at which the grids and the number of samples grow
+GROWTH = (0.15, 0.3, 0.5)  # shares of the steps at which the grids and the number of samples grow
 OCCUPANCY_EVERY = 40
 TV_EVERY = 4
 SPARSE_RAYS = 192  # rays with a sparse depth per step
