@@ -2,10 +2,12 @@
 """What each piece of depth supervision brings: every row with several seeds, mean and spread over them.
 
     .venv/bin/python benchmarks/ablation.py arc8_3 demo         # hours; the same command goes on after an interrupt
+    .venv/bin/python benchmarks/ablation.py --threads 1 arc8    # beside another such process: more rows per hour
     .venv/bin/python benchmarks/ablation.py --table             # only prints what is there
 
 Inputs are those of results/<scene> (make them with snakemake first; --results for another folder), as in train.py.
-Rows differ in settings of `dynamic`, so the static model of a seed is trained once. Records go to
+Rows differ in settings of `dynamic`, so the static model of a seed is trained once. Every training has the
+steps below, half of the defaults, so that all fits into an hour or two on two cores. Records go to
 benchmarks/out/ablation.jsonl; remove it after a change of the code.
 """
 
@@ -23,19 +25,28 @@ from mixdepth.config import Scene, load_config
 
 RECORDS = OUT / "ablation.jsonl"
 SEEDS = (0, 1, 2)
+STEPS = {"static.steps": 750, "dynamic.static.steps": 750, "dynamic.steps": 300, "dynamic.inherited_steps": 75}
 FILES = {"arc8": "arc8", "arc8_3": "arc8", "demo": "config", "basketball": "panoptic"}
 STATIC = "dynamic.static."
-LOSSES = [[f"{STATIC}depth_loss={name}"] for name in ("mse", "kl", "ranking")]
+LOSSES = [
+    *([f"{STATIC}depth_loss={name}"] for name in ("mse", "kl", "ranking")),
+    [f"{STATIC}depth_loss=kl", f"{STATIC}depth_weight=0.01"],
+]
 GUIDED = [f"{STATIC}guided_samples=16"]
 TIGHT = [f"{STATIC}depth_sigma=0.003"]
+NO_HINGE = ["dynamic.hinge_weight=0"]
+SELECT = ["dynamic.composition=select"]
+OTHERS = [["dynamic.median_agreement=0"], ["dynamic.hull_vote=1.0"], [f"{STATIC}tone=false"]]
 ROWS: list[tuple[str, list[str]]] = [
-    *(("none", change) for change in ([], ["dynamic.hinge_weight=0"])),
-    *(("colmap", change) for change in ([], *LOSSES, GUIDED)),
-    *(("distilled", change) for change in ([], *LOSSES, GUIDED, TIGHT, TIGHT + GUIDED)),
+    ("none", []),
+    ("colmap", []),
+    ("distilled", []),
+    ("distilled", TIGHT),
     ("inherited", []),
     ("inherited", ["dynamic.inherited_steps=0"]),
-    ("inherited", ["dynamic.inherited_steps=300", "dynamic.inherited_rate=0.5"]),
-    ("inherited", ["dynamic.hinge_weight=0"]),
+    *(("distilled", change) for change in (*LOSSES, GUIDED, TIGHT + GUIDED)),
+    *((variant, change) for change in (NO_HINGE, SELECT) for variant in ("none", "inherited")),
+    *(("colmap", change) for change in (*LOSSES, GUIDED, *OTHERS)),
 ]
 FIGURES = {
     "PSNR": lambda r: r["psnr"],
@@ -52,7 +63,7 @@ def records() -> list[dict]:
     return [json.loads(line) for line in RECORDS.read_text().splitlines()] if RECORDS.exists() else []
 
 
-def measure(scene: Scene, seed: int, results: Path) -> None:
+def measure(scene: Scene, seed: int, results: Path, threads: int) -> None:
     """Train and score the rows of one seed that are missing."""
     have = [(r["scene"], r["variant"], r["set"], r["seed"]) for r in records()]
     rows = [(v, c) for v, c in ROWS if v in scene.variants and (scene.name, v, c, seed) not in have]
@@ -60,8 +71,9 @@ def measure(scene: Scene, seed: int, results: Path) -> None:
         return
     work, done = OUT / "ablation" / scene.name, {}
     prepare(results / scene.name, work)
+    own = {**STEPS, "static.seed": seed, "dynamic.seed": seed, "static.threads": threads, "dynamic.threads": threads}
     for variant, change in rows:
-        options = changed(scene.options, [f"static.seed={seed}", f"dynamic.seed={seed}", *change])
+        options = changed(scene.options, [*(f"{key}={value}" for key, value in own.items()), *change])
         options["dynamic"] = replace(scene, options=options).dynamic_options(variant)
         scores = run(replace(scene, options=options), variant, work, done)
         kept = {key: value for key, value in scores.items() if key not in ("cameras", "settings")}
@@ -94,6 +106,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenes", nargs="*", choices=[*FILES, []])
     parser.add_argument("--results", type=Path, default=ROOT / "results")
+    parser.add_argument("--seeds", nargs="*", type=int, default=SEEDS)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--table", action="store_true")
     args = parser.parse_args()
     OUT.mkdir(exist_ok=True)
@@ -102,9 +116,9 @@ def main() -> None:
         for file in {FILES[name] for name in args.scenes} - {"config"}:
             config["scenes"] |= yaml.safe_load((ROOT / f"config/{file}.yaml").read_text())["scenes"]
         scenes = load_config(config, ROOT / "workflow/schemas/config.schema.yaml")
-        for seed in SEEDS:
+        for seed in args.seeds:
             for name in args.scenes:
-                measure(scenes[name], seed, args.results)
+                measure(scenes[name], seed, args.results, args.threads)
     print("\n".join(table()))
 
 

@@ -76,7 +76,7 @@ STATIC = StaticOptions(
 DYNAMIC = DynamicOptions(
     steps=5000, resolution=384, start_resolution=96, components=16, codes=48, width=64, samples=160, start_samples=96,
     rays=2048, frames_per_step=8, windows=4, grid_rate=0.03, network_rate=0.003, total_variation=0.01,
-    moving_threshold=MOVING, hull_vote=0.7, sparsity=1e-4, hinge_weight=0.01, threads=8, seed=0,
+    moving_threshold=MOVING, hull_vote=0.7, sparsity=1e-4, hinge_weight=0.01, composition="add", threads=8, seed=0,
 )  # fmt: skip
 SMALL_STATIC = replace(
     STATIC, steps=80, resolution=48, start_resolution=24, samples=48, start_samples=32, batch_samples=4096, threads=2

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import math
 import os
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -71,6 +72,22 @@ def write_npy(path: Path, array: np.ndarray) -> None:
     """Write one array, never as pickle."""
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
+
+
+@contextlib.contextmanager
+def new_npy(path: Path, shape: tuple[int, ...], dtype: type) -> Iterator[np.ndarray]:
+    """An array to fill in, which is the file ``path`` when the block is left; memory holds none of it.
+
+    Its space is taken first: a map that cannot be written on a full disk ends the process with SIGBUS and no error.
+    """
+    with atomic(path) as temporary:
+        with temporary.open("wb") as file:
+            descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+            np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+            os.posix_fallocate(file.fileno(), 0, file.tell() + math.prod(shape) * np.dtype(dtype).itemsize)
+        array = np.lib.format.open_memmap(temporary, "r+")
+        yield array
+        array.flush()
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

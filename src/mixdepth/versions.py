@@ -11,9 +11,9 @@ STAGE_VERSIONS: dict[str, int] = {
     "reference": 2,
     "sync": 1,
     "cameras": 2,
-    "static": 3,
-    "dynamic": 3,
-    "rendering": 2,
+    "static": 4,
+    "dynamic": 4,
+    "rendering": 3,
     "evaluation": 2,
     "report": 2,
 }

@@ -1,6 +1,11 @@
-"""Models as safetensors files: the tensors, and one JSON header with all that is needed to build the modules again."""
+"""Models as safetensors files: the tensors, and one JSON header with all that is needed to build the modules again.
+
+The dynamic branch of segment 0 is called ``dynamic``, those of further segments ``dynamic1``, ``dynamic2``, ...
+"""
 
 import json
+import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import safetensors.torch
@@ -28,8 +33,51 @@ def save_model(path: Path, header: dict, **modules: nn.Module) -> None:
         temporary.write_bytes(data)
 
 
-def load_model(path: Path) -> tuple[dict, StaticField, DynamicField | None]:
-    """Read a model: its header, the static branch and, for a variant, the dynamic one.
+def join_models(path: Path, header: dict, parts: Sequence[Path]) -> None:
+    """Write the modules of the files ``parts`` as one model, byte for byte, whatever they weigh together.
+
+    The format (https://github.com/safetensors/safetensors): the length of a JSON header (8 bytes), that header, the data.
+    """
+    tensors = []
+    for part in parts:
+        with part.open("rb") as file:
+            length = struct.unpack("<Q", file.read(8))[0]
+            entries = json.loads(file.read(length))
+        for name, entry in entries.items():
+            if name != "__metadata__":
+                first, last = entry["data_offsets"]
+                tensors.append((name, entry, part, 8 + length + first, last - first))
+    tensors.sort(key=lambda t: (t[1]["dtype"] in ("BOOL", "U8"), t[0]))  # single bytes last: the others stay aligned
+    entries, total = {"__metadata__": {KEY: json.dumps(header, sort_keys=True)}}, 0
+    for name, entry, _, _, size in tensors:
+        entries[name] = {**entry, "data_offsets": [total, total + size]}
+        total += size
+    text = json.dumps(entries).encode()
+    text += b" " * (-len(text) % 8)
+    with atomic(path) as temporary, temporary.open("wb") as out:
+        out.write(struct.pack("<Q", len(text)) + text)
+        for _, _, part, place, size in tensors:
+            with part.open("rb") as file:
+                file.seek(place)
+                out.write(file.read(size))
+
+
+def saved_header(path: Path) -> dict | None:
+    """The header of a model file; None where there is no readable one."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads((file.metadata() or {})[KEY])
+    except (FileNotFoundError, SafetensorError, KeyError, json.JSONDecodeError):
+        return None
+
+
+def dynamic_name(segment: int) -> str:
+    """What the dynamic branch of a segment is called in a file."""
+    return f"dynamic{segment or ''}"
+
+
+def load_model(path: Path, segment: int = 0) -> tuple[dict, StaticField, DynamicField | None]:
+    """Read a model: its header, the static branch and, for a variant, the dynamic one of one segment.
 
     Raises:
         UserError: the file is missing, damaged or not one of ours.
@@ -37,7 +85,9 @@ def load_model(path: Path) -> tuple[dict, StaticField, DynamicField | None]:
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[KEY])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+            names = "static", dynamic_name(segment)
+            wanted = [key for key in file.keys() if key.split(".")[0] in names]  # noqa: SIM118 (not a dict)
+            tensors = {key: file.get_tensor(key) for key in wanted}
     except FileNotFoundError:
         raise UserError(f"{path}: file not found") from None
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
@@ -45,7 +95,8 @@ def load_model(path: Path) -> tuple[dict, StaticField, DynamicField | None]:
             f"{path}: not a readable mixdepth model ({error!r}); delete it and run the same command again"
         ) from None
     static = _static(tensors)
-    dynamic = _dynamic(tensors) if any(key.startswith("dynamic.") for key in tensors) else None
+    part = _part(tensors, dynamic_name(segment))
+    dynamic = _dynamic(part) if part else None
     return header, static, dynamic
 
 
@@ -69,8 +120,7 @@ def _static(tensors: dict[str, Tensor]) -> StaticField:
     return field
 
 
-def _dynamic(tensors: dict[str, Tensor]) -> DynamicField:
-    part = _part(tensors, "dynamic")
+def _dynamic(part: dict[str, Tensor]) -> DynamicField:
     planes, box = part["density_grid.planes"], part["region.box"]
     frames, codes = part["density_frames"].shape
     size = round(part["region.hull"].numel() ** (1 / 3))

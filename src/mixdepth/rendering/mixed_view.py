@@ -32,6 +32,7 @@ def render_video(
     samples: int,
     frames: Tensor | None = None,
     label: str | None = None,
+    out: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Frames as ``camera`` sees them, in the mean tone.
 
@@ -41,6 +42,7 @@ def render_video(
     Args:
         frames: [T] those wanted; None: all.
         label: for the lines of progress; None for none.
+        out: what is returned, where it is there already (a file's memory map, say).
 
     Returns:
         rgb [T, H, W, 3] uint8 and z-depth [T, H, W] float32, finite, world units.
@@ -49,8 +51,9 @@ def render_video(
     wanted = (torch.arange(dynamic.frames) if frames is None else frames).to(device)
     batch = CameraBatch([camera], device)
     count, pixels = len(wanted), camera.width * camera.height
-    rgb = np.empty((count, pixels, 3), dtype=np.uint8)
-    depth = np.empty((count, pixels), dtype=np.float32)
+    size = (count, camera.height, camera.width)
+    pictures, surfaces = out or (np.empty((*size, 3), np.uint8), np.empty(size, np.float32))
+    rgb, depth = pictures.reshape(count, pixels, 3), surfaces.reshape(count, pixels)
     progress = Progress(label, pixels) if label else None
     every = dynamic.region.bits(wanted[None])
     first = 0
@@ -77,11 +80,10 @@ def render_video(
                 times = slice(start, start + BLOCK)
                 block = wanted[times]
                 mixed = shade_mixed(static, dynamic, layers, block[None], [len(moving)])
-                pictures, surfaces = picture.repeat(len(block), 1, 1), surface.repeat(len(block), 1)
-                pictures[:, moving] = quantised(static.tone(mixed.rgb, None)).transpose(0, 1)
-                surfaces[:, moving] = mixed.depth.t()
-                rgb[times, here], depth[times, here] = pictures.cpu().numpy(), surfaces.cpu().numpy()
+                colours, depths = picture.repeat(len(block), 1, 1), surface.repeat(len(block), 1)
+                colours[:, moving] = quantised(static.tone(mixed.rgb, None)).transpose(0, 1)
+                depths[:, moving] = mixed.depth.t()
+                rgb[times, here], depth[times, here] = colours.cpu().numpy(), depths.cpu().numpy()
         if progress:
             progress.update(len(uv))
-    size = (count, camera.height, camera.width)
-    return rgb.reshape(*size, 3), depth.reshape(size)
+    return pictures, surfaces

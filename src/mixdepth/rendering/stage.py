@@ -11,7 +11,7 @@ from mixdepth.cameras.space import Space
 from mixdepth.device import rendering_device
 from mixdepth.errors import UserError
 from mixdepth.fields.storage import load_model
-from mixdepth.io import write_npy
+from mixdepth.io import new_npy
 from mixdepth.progress import Progress
 from mixdepth.rendering.mixed_view import quantised, render_video
 from mixdepth.rendering.rays import SpaceMap
@@ -28,15 +28,35 @@ def render_camera(scene: "Scene", variant: str, camera: str, folder: Path, outpu
     cameras = load_cameras(folder / "cameras.json")
     if camera not in cameras:
         raise UserError(f"{folder}/cameras.json: no camera {camera}; it has {', '.join(sorted(cameras))}")
-    header, static, dynamic = load_model(folder / variant / "model.safetensors")
-    assert dynamic is not None, "a variant's model has a dynamic branch"
+    model = folder / variant / "model.safetensors"
+    header = load_model(model)[0]
     space = _open_space(folder, header)
-    static, dynamic = static.to(space.device), dynamic.to(space.device)
-    samples = round(DENSER * header["samples"])
-    rgb, depth = render_video(static, dynamic, space, cameras[camera], samples, label=f"render {scene.name} {variant}")
-    output.mkdir(parents=True, exist_ok=True)
-    write_npy(output / "rgb.npy", rgb)
-    write_npy(output / "depth.npy", depth)
+    view, samples, label = cameras[camera], round(DENSER * header["samples"]), f"render {scene.name} {variant}"
+    size = (header["segments"][-1][1], view.height, view.width)
+    with new_npy(output / "rgb.npy", (*size, 3), np.uint8) as rgb, new_npy(output / "depth.npy", size, np.float32) as z:
+        done = 0
+        for index, (first, last) in enumerate(header["segments"]):
+            _, static, dynamic = load_model(model, index)
+            assert dynamic is not None, "a variant's model has a dynamic branch"
+            dynamic.replaces = header["options"]["composition"] == "select"
+            static, dynamic = static.to(space.device), dynamic.to(space.device)
+            if first < done:
+                frames = torch.arange(done - first)
+                _blend((rgb[first:done], z[first:done]), render_video(static, dynamic, space, view, samples, frames))
+            rest = slice(max(first, done), last)
+            frames = torch.arange(rest.start - first, last - first)
+            render_video(static, dynamic, space, view, samples, frames, label, (rgb[rest], z[rest]))
+            done = last
+
+
+def _blend(before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray]) -> None:
+    """Fade ``before`` (rgb [T, H, W, 3], depth [T, H, W]) in place to ``after``; depths, whose mean is no surface, change
+    in the middle."""
+    for index, share in enumerate(np.linspace(0, 1, len(after[0]) + 2)[1:-1]):
+        mixed = (1 - share) * before[0][index].astype(np.float32) + share * after[0][index]
+        before[0][index] = np.rint(mixed).astype(np.uint8)
+        if share > 0.5:
+            before[1][index] = after[1][index]
 
 
 def _open_space(folder: Path, header: dict) -> SpaceMap:

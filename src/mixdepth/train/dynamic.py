@@ -5,7 +5,7 @@ branch shows at the pixels that move is worked out once.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.region import carve
 from mixdepth.fields.static import StaticField
 from mixdepth.fields.vm import resize_grids
-from mixdepth.frames.store import moving_pixels
+from mixdepth.frames.store import motion_map, moving_pixels
 from mixdepth.rendering.mixed import cache_static, shade_mixed
 from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.rays import CameraBatch, SpaceMap, stratified
@@ -48,6 +48,18 @@ class Video:
     def moving(self, threshold: float) -> np.ndarray:
         """[H, W] bool: where the deviation exceeds the threshold, and the noise of this camera."""
         return moving_pixels(self.motion, threshold, self.valid)
+
+    def part(self, first: int, last: int) -> "Video":
+        """The frames ``first`` to ``last`` (not included) alone, with the median of the whole capture.
+
+        Their motion is the deviation from that median: what stands still in them but is not in the static branch has to
+        be shown as well.
+        """
+        rgb = self.rgb[first:last]
+        squares = np.zeros(self.median.shape, np.float32)
+        for frame in rgb:
+            squares += (frame.astype(np.float32) - self.median) ** 2
+        return replace(self, rgb=rgb, motion=motion_map(np.sqrt(squares / len(rgb)).mean(-1) / 255))
 
     def median_weight(self, threshold: float, agreement: float) -> np.ndarray:
         """[H, W] float: 0 where a pixel moves and fewer than the share ``agreement`` of its frames show the median.
@@ -142,13 +154,15 @@ class DynamicTrainer:
             region, options.start_resolution, options.components, options.codes, options.width, generator
         ).to(device)
         self.field.amp = static.amp = options.amp
+        self.field.replaces = options.composition == "select"
         # The field starts with the same values on every device; the steps' draws are made where they are used.
         on_cpu = device.type == "cpu"
         self.generator = generator if on_cpu else torch.Generator(device).manual_seed(options.seed + 2)
         if len(pixels):
             everything = torch.arange(len(pixels), device=device)
             uv = pixels.uv(everything)
-            self.cache = cache_static(static, space, pixels.cameras, pixels.camera, uv, options.samples)
+            without = region if self.field.replaces else None
+            self.cache = cache_static(static, space, pixels.cameras, pixels.camera, uv, options.samples, without)
         self.optimiser = adam(self.field, options.grid_rate, options.network_rate)
         self.psnr = 0.0
 

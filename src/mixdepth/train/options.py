@@ -58,6 +58,7 @@ class DynamicOptions:
     hull_vote: float
     sparsity: float
     hinge_weight: float
+    composition: str
     threads: int
     seed: int
     device: str = "cpu"

@@ -19,7 +19,7 @@ from mixdepth.cameras.space import Space
 from mixdepth.device import training_device
 from mixdepth.errors import UserError
 from mixdepth.fields.static import StaticField, Tone
-from mixdepth.fields.storage import load_model, save_model
+from mixdepth.fields.storage import dynamic_name, join_models, load_model, save_model, saved_header
 from mixdepth.frames.masks import load_masks
 from mixdepth.frames.store import FrameStore, motion_map
 from mixdepth.io import read_npz, write_npz
@@ -30,6 +30,7 @@ from mixdepth.train.agreement import confidence
 from mixdepth.train.data import ImageSet, SparseRays
 from mixdepth.train.dynamic import Video, train_dynamic_field
 from mixdepth.train.options import DynamicOptions, StaticOptions, from_mapping
+from mixdepth.train.segments import segments
 from mixdepth.train.session import Session, discard, fingerprint
 from mixdepth.train.static import train_static_field
 from mixdepth.train.tone import fit_tone
@@ -167,11 +168,26 @@ def train_dynamic(scene: "Scene", variant: str, folder: Path, output: Path) -> N
         session = Session(run / "static", f"{label}, static", learnt)
         static = train_static_field(data, sparse, space, branch, session, inherited)
     identity = {**_identity(options, folder, *(f"frames/{name}" for name in names)), "static branch": learnt}
-    session = Session(run / "dynamic", f"{label}, dynamic", identity)
-    dynamic = train_dynamic_field(videos, static, space, options, session)
+    runs = segments(len(videos[0].rgb), section["segment"])
+    parts = [run / "static.safetensors"]
+    save_model(parts[0], {}, static=static)
+    for index, (first, last) in enumerate(runs):
+        parts.append(run / f"{dynamic_name(index)}.safetensors")
+        mine = {**identity, "segment": [first, last]}
+        if saved_header(parts[-1]) == mine:  # finished before an interrupt
+            continue
+        shown, place = f"{label}, dynamic", run / "dynamic"
+        if len(runs) > 1:
+            shown, place = f"{shown}, frames {first} to {last - 1}", place / str(index)
+        shared = videos if len(runs) == 1 else [video.part(first, last) for video in videos]
+        dynamic = train_dynamic_field(shared, static, space, options, Session(place, shown, mine))
+        save_model(parts[-1], mine, **{dynamic_name(index): dynamic})
+        discard(place)
     header = {"cameras": names, "variant": variant, "samples": options.samples, "options": asdict(options)}
-    save_model(output, header, static=static, dynamic=dynamic)
+    join_models(output, {**header, "segments": runs}, parts)
     discard(run)
+    for part in parts:
+        part.unlink()
 
 
 def _branch_options(section: Mapping, options: DynamicOptions, inherited: StaticField | None) -> StaticOptions:
