@@ -229,9 +229,11 @@ def variant_depth(wildcards):
     scene = of(wildcards)
     if wildcards.variant == "none":
         return []
+    sparse = [f"results/{scene.name}/colmap_depth/{camera}.npz" for camera in scene.train_cameras]
     if wildcards.variant == "colmap":
-        return [f"results/{scene.name}/colmap_depth/{camera}.npz" for camera in scene.train_cameras]
-    return static_depth_files(scene)
+        return sparse
+    # Where the static model's depth cannot be trusted the sparse depth takes its place.
+    return static_depth_files(scene) + sparse
 
 
 def inherited_model(wildcards):

@@ -3,6 +3,7 @@
 
 rule evaluate:
     input:
+        model="results/{scene}/{variant}/model.safetensors",
         renders=renders,
         stores=stores(lambda scene: scene.test_cameras),
         cameras="results/{scene}/cameras.json",

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import safetensors.numpy
 import yaml
 from test_config import capture
 from test_imports import ABSENT
@@ -16,6 +18,8 @@ from test_workflow import plan, snakemake
 
 from mixdepth import cli
 from mixdepth.errors import Interrupted
+from mixdepth.fields.storage import load_model
+from mixdepth.io import read_npz, write_npz
 
 MODEL = Path("none/model.safetensors")
 
@@ -90,6 +94,36 @@ def test_a_bare_node_trains_and_renders_from_scene_json(finished: Path, tmp_path
         assert done.returncode == 0, done.stderr
     for name in (MODEL, "none/renders/cam00/rgb.npy"):
         assert (tmp_path / "results/x" / name).read_bytes() == (finished / "results/x" / name).read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("points", [True, False], ids=["as colmap", "as none"])
+def test_depth_without_confidence_is_not_learnt_from_and_that_is_told(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, points: bool
+) -> None:
+    """`distilled` and `inherited` are then `colmap`, or `none` where there are no points: the same tensors."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    results = Path("results/x")
+    for path in (results / "static/depth").iterdir():
+        part = read_npz(path)
+        write_npz(path, {**part, "confidence": 0.2 * np.ones_like(part["confidence"])})
+    if not points:
+        for path in (results / "colmap_depth").iterdir():
+            write_npz(path, {key: value[:0] for key, value in read_npz(path).items()})
+    other = "colmap" if points else "none"
+    expected = safetensors.numpy.load_file(results / other / "model.safetensors")
+    for variant in ("distilled", "inherited"):
+        capsys.readouterr()
+        run("train", variant, "--force")
+        assert "0% of the pixels of the static model's depth maps can be trusted" in capsys.readouterr().err
+        found = safetensors.numpy.load_file(results / variant / "model.safetensors")
+        assert found.keys() == expected.keys()
+        assert all((found[key] == expected[key]).all() for key in found), variant
+        assert load_model(results / variant / "model.safetensors")[0]["trained_as"] == other
+    run("render", "inherited", "--force")
+    run("evaluate", "inherited", "--force")
+    assert json.loads((results / "inherited/metrics.json").read_text())["settings"]["trained_as"] == other
 
 
 @pytest.mark.slow

@@ -283,6 +283,15 @@ def test_verdict_says_what_the_numbers_say(metrics: dict, wanted: str):
     assert wanted in verdict(metrics)[0]
 
 
+def test_verdict_says_where_a_variant_was_trained_as_another():
+    replaced = scores(25)
+    replaced["settings"]["trained_as"] = "colmap"
+    said = verdict({"none": scores(20), "colmap": scores(21), "distilled": replaced})
+    assert "colmap reaches 21.00 dB" in said[0]
+    assert "distilled was trained as colmap" in said[-1]
+    assert "25" not in " ".join(said)
+
+
 def write_verification(folder: Path, verdict: str) -> None:
     report = {
         "source": "colmap",

@@ -1,5 +1,6 @@
 """Long captures train in overlapping segments in front of one static branch, and are shown as one video."""
 
+import itertools
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +30,7 @@ def test_segments_cover_every_frame_overlap_and_are_no_longer_than_asked(frames:
     assert (found[0][0], found[-1][1]) == (0, frames)
     assert len({last - first for first, last in found}) == 1
     assert found[0][1] <= longest
-    shared = [before[1] - after[0] for before, after in zip(found, found[1:], strict=False)]
+    shared = [before[1] - after[0] for before, after in itertools.pairwise(found)]
     assert min(shared) >= overlap
     assert len(found) <= -(-(frames - overlap) // (longest - overlap)), "no more than are needed"
 

@@ -185,13 +185,15 @@ def train(job: Job, args: argparse.Namespace) -> None:
             job.make(_static_depth(scene), [model], stage.extract_depth, scene, folder, output, anew=made)
         return
     _refuse_photos_only(scene)
-    inputs = {"colmap": _sparse_depth(scene), "distilled": _static_depth(scene)}.get(name, [])
-    inputs += ["static/model.safetensors"] if name == "inherited" else []
-    job.need([*_stores(scene), "space.json"], "prepare")
-    job.need(inputs, "prepare" if name == "colmap" else "train static")
+    frames = [*_stores(scene), "space.json"]
+    static = ["static/model.safetensors"] if name == "inherited" else []
+    static += _static_depth(scene) if name in ("distilled", "inherited") else []
+    sparse = _sparse_depth(scene) if name != "none" else []
+    job.need(frames, "prepare")
+    job.need(static, "train static")
+    job.need(sparse, "prepare")
     own = replace(scene, options=scene.settings("dynamic", variant=name))
-    inputs = [*_stores(scene), "space.json", *inputs]
-    job.make([model], inputs, stage.train_dynamic, own, name, folder, folder / model)
+    job.make([model], [*frames, *static, *sparse], stage.train_dynamic, own, name, folder, folder / model)
 
 
 def render(job: Job, args: argparse.Namespace) -> None:

@@ -22,6 +22,7 @@ from mixdepth.evaluation.metrics import (
     score_colour,
 )
 from mixdepth.evaluation.truth import Truth, load_truth
+from mixdepth.fields.storage import saved_header
 from mixdepth.frames.masks import load_masks
 from mixdepth.frames.store import FrameStore
 from mixdepth.io import read_npz, write_json
@@ -88,6 +89,7 @@ def evaluate_variant(scene: Scene, variant: str, folder: Path, output: Path) -> 
     Raises:
         UserError: files are missing, damaged or do not fit together, or the truth does not fit the capture.
     """
+    trained_as = (saved_header(folder / variant / "model.safetensors") or {}).get("trained_as", variant)
     truth = load_truth(scene, scene.test_cameras, video=True)
     scale = truth.similarity(folder / "cameras.json").scale if truth else 1.0
     cameras = load_cameras(folder / "cameras.json")
@@ -105,7 +107,7 @@ def evaluate_variant(scene: Scene, variant: str, folder: Path, output: Path) -> 
             **reduce(add, colours.values()).summary(),
             **(depths[views[0].name] if len(views) == 1 else _depth_scores(views)),
             "cameras": {name: {**colours[name].summary(), **depths[name]} for name in colours},
-            "settings": _settings(scene, variant, views),
+            "settings": {**_settings(scene, variant, views), "trained_as": trained_as},
         },
     )
 

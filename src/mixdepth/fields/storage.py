@@ -36,7 +36,8 @@ def save_model(path: Path, header: dict, **modules: nn.Module) -> None:
 def join_models(path: Path, header: dict, parts: Sequence[Path]) -> None:
     """Write the modules of the files ``parts`` as one model, byte for byte, whatever they weigh together.
 
-    The format (https://github.com/safetensors/safetensors): the length of a JSON header (8 bytes), that header, the data.
+    The format (https://github.com/safetensors/safetensors): the length of a JSON header in 8 bytes, that header, the
+    data.
     """
     tensors = []
     for part in parts:

@@ -50,8 +50,8 @@ def render_camera(scene: "Scene", variant: str, camera: str, folder: Path, outpu
 
 
 def _blend(before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray]) -> None:
-    """Fade ``before`` (rgb [T, H, W, 3], depth [T, H, W]) in place to ``after``; depths, whose mean is no surface, change
-    in the middle."""
+    """Fade ``before`` (rgb [T, H, W, 3], depth [T, H, W]) in place to ``after``. Depths, whose mean is no surface,
+    change in the middle."""
     for index, share in enumerate(np.linspace(0, 1, len(after[0]) + 2)[1:-1]):
         mixed = (1 - share) * before[0][index].astype(np.float32) + share * after[0][index]
         before[0][index] = np.rint(mixed).astype(np.uint8)

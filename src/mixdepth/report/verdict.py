@@ -22,9 +22,16 @@ def verdict(metrics: Metrics) -> list[str]:
         metrics: variant -> its metrics.json; the variants that were trained.
     """
     scored = {name: scores for name, scores in metrics.items() if scores["psnr"] is not None}
+    replaced = {name: scores["settings"].get("trained_as", name) for name, scores in metrics.items()}
+    notes = [
+        f"The static model's depth deserved no confidence, so {name} was trained as {other}."
+        for name, other in replaced.items()
+        if name != other
+    ]
+    scored = {name: scores for name, scores in scored.items() if replaced[name] == name}
     base = scored.pop("none", None)
     if base is None or not scored:
-        return [_no_comparison(metrics)]
+        return [_no_comparison(metrics), *notes]
     pure = {name: scores for name, scores in scored.items() if name in DEPTH_ALONE} or scored
     best = max(pure, key=lambda name: pure[name]["psnr"])
     sentences = [f"{_headline(pure[best], base)}: {_comparison(best, pure[best], base)}"]
@@ -38,7 +45,7 @@ def verdict(metrics: Metrics) -> list[str]:
         gains = ", ".join(f"{name} {_gain(scores['psnr'], base['psnr'])}" for name, scores in scored.items())
         remark = " (inherited takes over the static model's colours too)" if "inherited" in scored else ""
         sentences.append(f"PSNR against no depth: {gains}{remark}.")
-    return sentences
+    return sentences + notes
 
 
 def _gain(ours: float, theirs: float) -> str:

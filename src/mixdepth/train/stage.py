@@ -38,6 +38,10 @@ from mixdepth.train.tone import fit_tone
 if TYPE_CHECKING:
     from mixdepth.config import Scene
 
+TRUSTED = 0.5  # confidence from which on a pixel's depth counts as trusted
+# Share of trusted pixels that distilled depth must have. Sound static models had .54 to .96 (arc8, demo, basketball,
+# with photos or sparse depth), failed ones 0 to .07 (three cameras, or walls without texture, and neither).
+TRUSTED_SHARE = 0.25
 ASKED_PHOTOS = 6  # photos whose depth is compared with the cameras'; each is rendered once
 
 
@@ -57,6 +61,17 @@ def train_static(scene: "Scene", folder: Path, output: Path) -> None:
     field = train_static_field(data, sparse, space, options, session)
     save_model(output, {"images": names, "samples": options.samples, "options": asdict(options)}, static=field)
     discard(run)
+
+
+def trusted_share(confidence: Sequence[np.ndarray], valid: Sequence[np.ndarray | None]) -> float:
+    """Share of the pixels of depth maps, per camera [H, W], whose confidence reaches TRUSTED.
+
+    Args:
+        valid: per camera [H, W] bool, the pixels that show anything; None where all do.
+    """
+    masks = [np.ones(c.shape, bool) if v is None else v for c, v in zip(confidence, valid, strict=True)]
+    shown = np.concatenate([c[mask] for c, mask in zip(confidence, masks, strict=True)])
+    return float((shown >= TRUSTED).mean()) if len(shown) else 0.0
 
 
 def with_pose(names: Sequence[str], cameras: Mapping[str, Camera], group: str) -> list[str]:
@@ -139,7 +154,11 @@ def render_views(
 
 
 def train_dynamic(scene: "Scene", variant: str, folder: Path, output: Path) -> None:
-    """Train one variant: its static branch (or the inherited one), then the dynamic branch in front of it."""
+    """Train one variant: its static branch (or the inherited one), then the dynamic branch in front of it.
+
+    Where the static model's depth deserves no confidence (:func:`trusted_share`), ``distilled`` and ``inherited`` are
+    trained as ``colmap``, or as ``none`` where there is no sparse depth either; the model's header says so.
+    """
     cameras = load_cameras(folder / "cameras.json")
     names = with_pose(scene.train_cameras, cameras, "cameras")
     masks = load_masks(folder / "lenses.json", "cameras", cameras, names)
@@ -151,18 +170,28 @@ def train_dynamic(scene: "Scene", variant: str, folder: Path, output: Path) -> N
     options = from_mapping(DynamicOptions, section)
     space = SpaceMap(Space.load(folder / "space.json"), training_device(options.device))
     label, run = f"{variant} {scene.name}", folder / "runs" / variant
-    inherited = _inherit(folder, space, videos, options, label) if variant == "inherited" else None
+    depth = [_depth_map(folder, name) for name in names] if variant in ("distilled", "inherited") else None
+    sparse = camera_sparse(folder, names) if variant != "none" else None
+    trained_as = variant
+    if depth is not None and (share := trusted_share([trust for _, trust in depth], masks)) < TRUSTED_SHARE:
+        trained_as, depth = "colmap" if len(sparse) else "none", None
+        print(
+            f"warning: {label}: {share:.0%} of the pixels of the static model's depth maps can be trusted, less than"
+            f" the {TRUSTED_SHARE:.0%} that are worth learning from, so this is trained as `{trained_as}`. Photos from"
+            " more positions would help.",
+            file=sys.stderr,
+        )
+    sparse = sparse if trained_as == "colmap" else None
+    inherited = _inherit(folder, space, videos, options, label) if trained_as == "inherited" else None
     branch = _branch_options(section, options, inherited)
     inputs = {
         "colmap": ["colmap_depth"],
         "distilled": ["static/depth"],
         "inherited": ["static/model.safetensors", "static/depth"],
-    }.get(variant, [])
+    }.get(trained_as, [])
     learnt = _identity(branch, folder, *inputs, *(f"frames/{name}/median.npy" for name in names))
     static = inherited
     if branch.steps > 0:
-        sparse = camera_sparse(folder, names) if variant == "colmap" else None
-        depth = [_depth_map(folder, name) for name in names] if variant in ("distilled", "inherited") else None
         weight = [v.median_weight(options.moving_threshold, section["median_agreement"]) for v in videos]
         data = ImageSet([v.median for v in videos], [v.camera for v in videos], weight, depth, masks)
         session = Session(run / "static", f"{label}, static", learnt)
@@ -183,8 +212,8 @@ def train_dynamic(scene: "Scene", variant: str, folder: Path, output: Path) -> N
         dynamic = train_dynamic_field(shared, static, space, options, Session(place, shown, mine))
         save_model(parts[-1], mine, **{dynamic_name(index): dynamic})
         discard(place)
-    header = {"cameras": names, "variant": variant, "samples": options.samples, "options": asdict(options)}
-    join_models(output, {**header, "segments": runs}, parts)
+    header = {"cameras": names, "variant": variant, "trained_as": trained_as, "segments": runs}
+    join_models(output, {**header, "samples": options.samples, "options": asdict(options)}, parts)
     discard(run)
     for part in parts:
         part.unlink()
