@@ -1,6 +1,7 @@
 """Training and rendering on another device than the CPU: on one that is pretended, as these machines have no GPU."""
 
 import os
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,12 +16,14 @@ from test_imports import ABSENT
 from test_training import CAMERAS, DYNAMIC, QUIET, SPACE, STATIC, blinking, plane_depth
 
 from mixdepth import device, kernels
+from mixdepth.config import load_config
 from mixdepth.errors import UserError
 from mixdepth.fields.storage import load_model, save_model
 from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.static_view import render_static
 from mixdepth.train.data import ImageSet, SparseRays
 from mixdepth.train.dynamic import DynamicTrainer, train_dynamic_field
+from mixdepth.train.options import DynamicOptions, StaticOptions, from_mapping
 from mixdepth.train.session import Session
 from mixdepth.train.static import StaticTrainer, train_static_field
 
@@ -120,3 +123,12 @@ def test_the_benchmark_for_gpus_runs_small_with_what_a_gpu_node_has(tmp_path: Pa
     assert float(rows["long: PSNR of what moves, dB"]) > 18
     assert {"rendering a camera's video, frames/s", "static step, ms", "dynamic step: ms of parts"} <= set(rows)
     assert (tmp_path / "gpu.md").read_text() == done.stdout
+
+
+def test_the_benchmark_for_gpus_trains_the_preset_t():
+    """It says its settings itself, as a GPU node may have nothing that reads YAML."""
+    benchmark = runpy.run_path(str(REPOSITORY / "benchmarks/gpu/run.py"), run_name="settings")
+    config = {"scenes": {"x": {"data": ".", "preset": "T"}}}
+    options = load_config(config, REPOSITORY / "workflow/schemas/config.schema.yaml")._options["x"]
+    dynamic = replace(from_mapping(DynamicOptions, options["dynamic"]), moving_threshold=benchmark["MOVING"])
+    assert (benchmark["STATIC"], benchmark["DYNAMIC"]) == (from_mapping(StaticOptions, options["static"]), dynamic)

@@ -24,6 +24,7 @@ from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.rays import CameraBatch, SpaceMap, stratified
 from mixdepth.rendering.static_view import StaticView, render_static, smaller
 from mixdepth.rendering.trace import sample_rays
+from mixdepth.train.appearance import on_surface
 from mixdepth.train.options import DynamicOptions
 from mixdepth.train.session import Session, pack, unpack
 from mixdepth.train.static import TV_EVERY, adam, growth, set_rates, smooth
@@ -89,8 +90,10 @@ class MovingPixels:
         self.videos, device = videos, torch.device(device)
         self.cameras = CameraBatch([v.camera for v in videos], device)
         self.masks = [torch.from_numpy(v.moving(threshold)).to(device) for v in videos]
-        seen = [torch.from_numpy(_seen(v, view.depth, 0)) for v, view in zip(videos, views, strict=True)]
-        self.depths = [depth.to(device) for depth in seen]
+        surfaces = [_seen(v, view.depth, 0) for v, view in zip(videos, views, strict=True)]
+        self.depths = [torch.from_numpy(depth).to(device) for depth in surfaces]
+        shaded = on_surface(videos, [mask.cpu().numpy() for mask in self.masks], surfaces)
+        self.shaded = torch.from_numpy(np.concatenate(shaded)).to(device)
         places = [mask.nonzero() for mask in self.masks]
         self.camera = torch.cat([torch.full_like(p[:, 0], index) for index, p in enumerate(places)])
         self.row, self.column = torch.cat(places).unbind(1)
@@ -226,10 +229,14 @@ class DynamicTrainer:
         target = pixels.colours(pixel, own_frames)
         error = (self.static.tone(shade.rgb, camera) - target).square().mean()
         pairs = own_frames.numel()
-        loss = error + options.sparsity * shade.weight.sum() / pairs
+        surface = pixels.depth[pixel][layers.ray]
+        # Light that changes looks nearly the same at any depth in front of its surface, but belongs on it.
+        before = (1 - layers.z / surface).clamp_min(0) * pixels.shaded[pixel][layers.ray]
+        penalty = options.sparsity + options.surface_weight * before
+        loss = error + (shade.weight * penalty[:, None]).sum() / pairs
         if options.hinge_weight > 0:
             # Nothing lies behind the static surface: the optical thickness there, per ray.
-            beyond = layers.z > 1.03 * pixels.depth[pixel][layers.ray]
+            beyond = layers.z > 1.03 * surface
             loss = loss + options.hinge_weight * (shade.tau * beyond[:, None]).sum() / pairs
         return loss, error.detach()
 

@@ -57,6 +57,7 @@ class DynamicOptions:
     moving_threshold: float
     hull_vote: float
     sparsity: float
+    surface_weight: float
     hinge_weight: float
     composition: str
     threads: int
