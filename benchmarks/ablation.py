@@ -8,7 +8,8 @@
 Inputs are those of results/<scene> (make them with snakemake first; --results for another folder), as in train.py.
 Rows differ in settings of `dynamic`, so the static model of a seed is trained once. Every training has the
 steps below, half of the defaults, so that all fits into an hour or two on two cores. Records go to
-benchmarks/out/ablation.jsonl; remove it after a change of the code.
+benchmarks/out/ablation.jsonl (--records); remove it after a change of the code. Those of docs/ablation.md are in
+docs/ablation.jsonl.
 """
 
 import argparse
@@ -23,7 +24,6 @@ from train import OUT, ROOT, changed, prepare, run
 
 from mixdepth.config import Scene, load_config
 
-RECORDS = OUT / "ablation.jsonl"
 SEEDS = (0, 1, 2)
 STEPS = {"static.steps": 750, "dynamic.static.steps": 750, "dynamic.steps": 300, "dynamic.inherited_steps": 75}
 FILES = {"arc8": "arc8", "arc8_3": "arc8", "demo": "config", "basketball": "panoptic"}
@@ -68,14 +68,14 @@ FIGURES = {
 }
 
 
-def records() -> list[dict]:
+def read(path: Path) -> list[dict]:
     """What has been measured so far."""
-    return [json.loads(line) for line in RECORDS.read_text().splitlines()] if RECORDS.exists() else []
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def measure(scene: Scene, seed: int, results: Path, threads: int) -> None:
+def measure(scene: Scene, seed: int, results: Path, threads: int, records: Path) -> None:
     """Train and score the rows of one seed that are missing."""
-    have = [(r["scene"], r["variant"], r["set"], r["seed"]) for r in records()]
+    have = [(r["scene"], r["variant"], r["set"], r["seed"]) for r in read(records)]
     missing = [(v, c) for v, c in rows(scene.name) if v in scene.variants and (scene.name, v, c, seed) not in have]
     if not missing:
         return
@@ -87,16 +87,15 @@ def measure(scene: Scene, seed: int, results: Path, threads: int) -> None:
         options["dynamic"] = replace(scene, options=options).dynamic_options(variant)
         scores = run(replace(scene, options=options), variant, work, done)
         kept = {key: value for key, value in scores.items() if key not in ("cameras", "settings")}
-        with RECORDS.open("a") as file:
+        with records.open("a") as file:
             record = {"scene": scene.name, "variant": variant, "set": change, "seed": seed, **kept}
             file.write(json.dumps(record) + "\n")
 
 
-def table() -> Iterator[str]:
+def table(found: list[dict]) -> Iterator[str]:
     """Mean, and half the distance from the smallest to the largest, over the seeds."""
     yield "| scene | variant | changed | seeds | " + " | ".join(FIGURES) + " |"
     yield "|---" * (4 + len(FIGURES)) + "|"
-    found = records()
     for scene in FILES:
         for variant, change in rows(scene):
             mine = [r for r in found if (r["scene"], r["variant"], r["set"]) == (scene, variant, change)]
@@ -118,6 +117,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=ROOT / "results")
     parser.add_argument("--seeds", nargs="*", type=int, default=SEEDS)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--records", type=Path, default=OUT / "ablation.jsonl")
     parser.add_argument("--table", action="store_true")
     args = parser.parse_args()
     OUT.mkdir(exist_ok=True)
@@ -128,8 +128,8 @@ def main() -> None:
         scenes = load_config(config, ROOT / "workflow/schemas/config.schema.yaml")
         for seed in args.seeds:
             for name in args.scenes:
-                measure(scenes[name], seed, args.results, args.threads)
-    print("\n".join(table()))
+                measure(scenes[name], seed, args.results, args.threads, args.records)
+    print("\n".join(table(read(args.records))))
 
 
 if __name__ == "__main__":

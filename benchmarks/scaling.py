@@ -131,7 +131,8 @@ def main() -> None:
     torch.set_num_threads(2)
     first = min((args.results / "frames").iterdir())
     height, width = FrameStore.open(first).median.shape[:2]
-    cases = [(7, 24, None), (7, 96, None), (7, 300, None), (7, 24, (2 * height, 2 * width))]
+    pixels = ((round(height * side), round(width * side)) for side in (2**0.5, 2))
+    cases = [(7, frames, None) for frames in (24, 48, 96, 192, 300)] + [(7, 24, size) for size in pixels]
     if args.n3dv:
         cases = [(20, 300, (1014, 1352))]
     print("| cameras | frames | pixels | moving pixels | static step, ms | dynamic step, ms | before, s | memory, GB |")

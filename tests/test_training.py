@@ -212,6 +212,24 @@ def test_what_moves_is_learnt_in_time_and_the_rest_stays():
     assert (rgb[:, 0, 0] == rgb[0, 0, 0]).all(), "a corner that does not move has no time axis"
 
 
+@pytest.mark.parametrize("kind", ["forward", "bounded", "unbounded"])
+def test_every_space_learns_what_moves_and_where(kind: str):
+    """A wall at depth 4, whose depth is given, and a square in front of it."""
+    space, videos = SpaceMap(choose_space(CAMERAS, [(2.0, 7.0)] * 3, kind)), blinking()
+    depth = [(plane_depth(c), np.ones((c.height, c.width))) for c in CAMERAS]
+    data = ImageSet([v.rgb[0] for v in videos], CAMERAS, depth=depth)
+    options = replace(STATIC, steps=200, samples=64, resolution=32, depth_weight=0.3)
+    static = train_static_field(data, None, space, options, QUIET)
+    options = replace(DYNAMIC, steps=200, samples=64, network_rate=0.02)
+    dynamic = train_dynamic_field(videos, static, space, options, QUIET)
+    rgb, z = render_video(static, dynamic, space, CAMERAS[1], 80)
+    still = ~videos[1].moving(0.02)
+    assert np.median(abs(z[:, still] / plane_depth(CAMERAS[1])[still] - 1)) < 0.05
+    centre = rgb[:, 7:9, 11:13].astype(float).mean(axis=(1, 2, 3))
+    assert centre[1::2].min() > centre[::2].max() + 50
+    assert z[1::2, 8, 12].max() < 3.8 < z[::2, 8, 12].min(), "the square is in front of the wall when it is there"
+
+
 @pytest.mark.parametrize("quiet", [1.0, 0.25, 0.0], ids=["nothing", "most", "everything"])
 def test_a_capture_trains_whatever_share_of_it_moves(quiet: float):
     """``quiet`` is the share of the pixels that do not move."""

@@ -10,7 +10,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "frames": 2,
     "reference": 2,
     "sync": 1,
-    "cameras": 2,
+    "cameras": 3,
     "static": 4,
     "dynamic": 4,
     "rendering": 3,

@@ -163,13 +163,19 @@ def _forward(cameras: Sequence[Camera], mean: np.ndarray, near: float, far: floa
 
 
 def _seen_box(cameras: Sequence[Camera], bounds: Sequence[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
-    """Box, ([3], [3]) world units, that holds the middle of every frustum up to its own far."""
-    ends = []
-    for camera, (_, far) in zip(cameras, bounds, strict=False):
-        grid = np.stack(np.meshgrid(*[np.linspace(0.1, 0.9, 5)] * 2), -1).reshape(-1, 2) * [camera.width, camera.height]
-        ends.append(camera.unproject(grid, np.full(len(grid), far)))
-    points = np.concatenate(ends)
-    low, high = np.percentile(points, 2, axis=0), np.percentile(points, 98, axis=0)
+    """Box, ([3], [3]) world units, that holds the middle of every frustum from its own near to its own far.
+
+    Where cameras look inward the far ends alone span it; where they look one way, the near ends are its other side.
+    """
+    corners = []
+    for end in (0, 1):
+        points = []
+        for camera, ends in zip(cameras, bounds, strict=False):
+            grid = np.stack(np.meshgrid(*[np.linspace(0.1, 0.9, 5)] * 2), -1).reshape(-1, 2)
+            grid *= [camera.width, camera.height]
+            points.append(camera.unproject(grid, np.full(len(grid), ends[end])))
+        corners.append(np.percentile(np.concatenate(points), (2, 98), axis=0))
+    low, high = np.minimum(*corners)[0], np.maximum(*corners)[1]
     pad = 0.05 * (high - low)
     return low - pad, high + pad
 
