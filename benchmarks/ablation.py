@@ -35,14 +35,13 @@ LOSSES = [
 ]
 GUIDED = [f"{STATIC}guided_samples=16"]
 HINGE = ["dynamic.hinge_weight=0.01"]
-SELECT = ["dynamic.composition=select"]
 ROWS: list[tuple[str, list[str]]] = [
     ("none", []),
     ("colmap", []),
     ("distilled", []),
     ("inherited", []),
     ("inherited", ["dynamic.inherited_steps=0"]),
-    *((variant, change) for change in (HINGE, SELECT) for variant in ("none", "inherited")),
+    *((variant, HINGE) for variant in ("none", "inherited")),
     *((variant, change) for variant in ("distilled", "colmap") for change in (*LOSSES, GUIDED)),
     ("distilled", [f"{STATIC}depth_sigma=0.003"]),
     ("inherited", ["dynamic.surface_weight=0"]),
@@ -58,6 +57,7 @@ def rows(scene: str) -> list[tuple[str, list[str]]]:
     return ROWS + (REAL if scene == "basketball" else [])
 
 
+VARIANTS = ("none", "colmap", "distilled", "inherited")
 FIGURES = {
     "PSNR": lambda r: r["psnr"],
     "moving": lambda r: r.get("psnr_moving"),
@@ -97,10 +97,10 @@ def table(found: list[dict]) -> Iterator[str]:
     yield "| scene | variant | changed | seeds | " + " | ".join(FIGURES) + " |"
     yield "|---" * (4 + len(FIGURES)) + "|"
     for scene in FILES:
-        for variant, change in rows(scene):
+        # Records may be of settings that are not there any more.
+        seen = {(r["variant"], *r["set"]) for r in found if r["scene"] == scene}
+        for variant, *change in sorted(seen, key=lambda row: (VARIANTS.index(row[0]), len(row), row)):
             mine = [r for r in found if (r["scene"], r["variant"], r["set"]) == (scene, variant, change)]
-            if not mine:
-                continue
             cells = []
             for figure in FIGURES.values():
                 values = [figure(r) for r in mine if figure(r) is not None]

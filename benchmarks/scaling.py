@@ -2,12 +2,13 @@
 """Time per step and memory against frames, pixels and cameras, the moving area staying the same.
 
     .venv/bin/python benchmarks/scaling.py --results results/arc8                  # 24 to 300 frames, 1x and 4x pixels
+    .venv/bin/python benchmarks/scaling.py --results results/arc8 --long /tmp/big  # 300 and 1200 frames, in segments
     .venv/bin/python benchmarks/scaling.py --results results/arc8 --n3dv /tmp/big  # 20 x 300 frames of 1352x1014, 25 GB
 
 Takes a scene that has been trained (cameras, frames, space) and makes longer captures of it by running it back and
 forth, and larger ones by repeating pixels and cameras. What they show is not looked at, only what they cost: the last
 third of a short training. Memory is the largest anonymous memory of the process, so without the page cache; but
-the videos are in it where no --n3dv puts them on disk.
+the videos are in it where neither --long nor --n3dv puts them on disk.
 """
 
 import argparse
@@ -31,9 +32,11 @@ from mixdepth.rendering.rays import SpaceMap
 from mixdepth.train.data import ImageSet
 from mixdepth.train.dynamic import DynamicTrainer, Video
 from mixdepth.train.options import DynamicOptions, StaticOptions, from_mapping
+from mixdepth.train.segments import segments
 from mixdepth.train.static import StaticTrainer
 
 STEPS = 150
+SEGMENT = 300  # frames, the default of `segment`
 
 
 @contextmanager
@@ -91,7 +94,7 @@ def capture(results: Path, cameras: int, frames: int, size: tuple[int, int] | No
 
 def measure(results: Path, videos: list[Video]) -> tuple[int, float, float, float, float]:
     """Moving pixels, then of the last third of a short training: ms per static and per dynamic step, seconds before the
-    first dynamic step, and the largest memory in GB."""
+    first dynamic step, and the largest memory in GB. Of several segments the last one's, and the memory of all."""
     header, static, _ = load_model(results / "none/model.safetensors")
     space = SpaceMap(Space.load(results / "space.json"))
     options = header["options"]
@@ -103,10 +106,13 @@ def measure(results: Path, videos: list[Video]) -> tuple[int, float, float, floa
         static_ms = per_step(trainer)
         tones = torch.arange(len(videos)) % len(static.tone.gain)
         static.tone.gain.data, static.tone.offset.data = static.tone.gain.data[tones], static.tone.offset.data[tones]
-        start = time.perf_counter()
-        trainer = DynamicTrainer(videos, static, space, dynamic)
-        before = time.perf_counter() - start
-        dynamic_ms = per_step(trainer)
+        parts = segments(len(videos[0].rgb), SEGMENT)
+        for first, last in parts:
+            start = time.perf_counter()
+            part = videos if len(parts) == 1 else [video.part(first, last) for video in videos]
+            trainer = DynamicTrainer(part, static, space, dynamic)
+            before = time.perf_counter() - start
+            dynamic_ms = per_step(trainer)
     return len(trainer.pixels), static_ms, dynamic_ms, before, memory[0]
 
 
@@ -124,6 +130,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=Path("results/arc8"), help="of a scene with the variant none")
+    parser.add_argument("--long", type=Path, metavar="FOLDER", help="long captures, written there, removed at the end")
     parser.add_argument(
         "--n3dv", type=Path, metavar="FOLDER", help="the size of N3DV, written to this folder, removed at the end"
     )
@@ -133,19 +140,22 @@ def main() -> None:
     height, width = FrameStore.open(first).median.shape[:2]
     pixels = ((round(height * side), round(width * side)) for side in (2**0.5, 2))
     cases = [(7, frames, None) for frames in (24, 48, 96, 192, 300)] + [(7, 24, size) for size in pixels]
+    if args.long:
+        cases = [(7, frames, None) for frames in (300, 1200)]
     if args.n3dv:
         cases = [(20, 300, (1014, 1352))]
+    folder = args.n3dv or args.long
     print("| cameras | frames | pixels | moving pixels | static step, ms | dynamic step, ms | before, s | memory, GB |")
     print("|---|---|---|---|---|---|---|---|")
     for cameras, frames, size in cases:
-        videos = capture(args.results, cameras, frames, size, args.n3dv)
+        videos = capture(args.results, cameras, frames, size, folder)
         shape = "x".join(str(n) for n in videos[0].rgb.shape[2:0:-1])
         pixels, static_ms, dynamic_ms, before, memory = measure(args.results, videos)
         costs = f"{static_ms:.1f} | {dynamic_ms:.1f} | {before:.1f} | {memory:.2f}"
         print(f"| {cameras} | {frames} | {shape} | {pixels} | {costs} |", flush=True)
-        if args.n3dv:
+        if folder:
             for index in range(cameras):
-                (args.n3dv / f"{index:02d}.npy").unlink()
+                (folder / f"{index:02d}.npy").unlink()
 
 
 if __name__ == "__main__":

@@ -55,7 +55,6 @@ class DynamicField(nn.Module):
         self.colour_code = nn.Sequential(nn.Linear(features, width), nn.ReLU(), nn.Linear(width, 3 * codes))
         self.density_frames = nn.Parameter(cosine_codes(region.frames, codes))
         self.colour_frames = nn.Parameter(cosine_codes(region.frames, codes))
-        self.replaces = False  # composition `select`: the static branch is empty in the hull
         self.amp = False  # whether colours may be computed in bfloat16
 
     @property

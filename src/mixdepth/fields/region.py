@@ -54,11 +54,6 @@ class Region(nn.Module):
         v = self.local(u)
         return (v.abs().amax(-1) <= 1) & (self.sets[self.cells(v)] & bits[:, None] != 0)
 
-    def inside(self, u: Tensor) -> Tensor:
-        """Whether [M] normalised points [M, 3] lie in the hull, whatever has been culled since."""
-        v = self.local(u)
-        return (v.abs().amax(-1) <= 1) & self.hull[self.cells(v)]
-
     def record(self, v: Tensor, frames: Tensor, weights: Tensor) -> None:
         """Remember the rendered ``weights`` [D, F] of points [D, 3] of the box at ``frames`` [D, F]."""
         at = self.bin(frames) * self.hull.numel() + self.cells(v)[:, None]

@@ -9,7 +9,6 @@ from torch import Tensor
 from mixdepth import kernels
 from mixdepth.device import chunk
 from mixdepth.fields.dynamic import DynamicField
-from mixdepth.fields.region import Region
 from mixdepth.fields.static import StaticField
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
 from mixdepth.rendering.trace import DYNAMIC, STATIC, VISIBLE, RaySamples, sample_rays
@@ -69,14 +68,10 @@ def shade_mixed(
 
 
 @torch.no_grad()
-def static_samples(
-    static: StaticField, samples: RaySamples, without: Region | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
+def static_samples(static: StaticField, samples: RaySamples) -> tuple[Tensor, Tensor, Tensor]:
     """Optical thickness [M] and colours [M, 3] of the static branch, zero where it is empty or hidden, and the light
-    [M] that it lets through to each sample. It is empty in the hull of ``without``."""
+    [M] that it lets through to each sample."""
     here = samples.held(STATIC)
-    if without is not None:
-        here = here[~without.inside(samples.u[here])]
     tau = torch.zeros_like(samples.z)
     tau[here] = static.sigma(samples.u[here]) * samples.delta[here]
     weights = kernels.composite(tau, samples.offsets, samples.rows)
@@ -95,7 +90,7 @@ def layers_along(static: StaticField, field: DynamicField, samples: RaySamples) 
 
     The dynamic branch is evaluated where light arrives through the static one.
     """
-    tau, rgb, light = static_samples(static, samples, field.region if field.replaces else None)
+    tau, rgb, light = static_samples(static, samples)
     held = samples.held(DYNAMIC)
     here = held[light[held] > VISIBLE]
     index = torch.full_like(samples.rows, -1)
@@ -123,19 +118,13 @@ class StaticCache:
 
 @torch.no_grad()
 def cache_static(
-    static: StaticField,
-    space: SpaceMap,
-    cameras: CameraBatch,
-    camera: Tensor,
-    uv: Tensor,
-    samples: int,
-    without: Region | None = None,
+    static: StaticField, space: SpaceMap, cameras: CameraBatch, camera: Tensor, uv: Tensor, samples: int
 ) -> StaticCache:
     """The visible samples of the static branch at pixels ``uv`` [P, 2] of ``camera`` [P]."""
     count, stop, parts = [], [], []
     for chosen in torch.arange(len(uv), device=space.device).split(chunk(CHUNK, space.device)):
         traced = sample_rays(space, cameras, camera[chosen], uv[chosen], samples, static.occupancy)
-        tau, rgb, light = static_samples(static, traced, without)
+        tau, rgb, light = static_samples(static, traced)
         seen = ((rgb > 0).any(1)).nonzero().squeeze(1)
         count.append(torch.bincount(traced.rows[seen], minlength=len(chosen)))
         parts.append((traced.z[seen], tau[seen], rgb[seen]))

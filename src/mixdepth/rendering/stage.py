@@ -38,7 +38,6 @@ def render_camera(scene: "Scene", variant: str, camera: str, folder: Path, outpu
         for index, (first, last) in enumerate(header["segments"]):
             _, static, dynamic = load_model(model, index)
             assert dynamic is not None, "a variant's model has a dynamic branch"
-            dynamic.replaces = header["options"]["composition"] == "select"
             static, dynamic = static.to(space.device), dynamic.to(space.device)
             if first < done:
                 frames = torch.arange(done - first)

@@ -9,8 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from mixdepth.train.dynamic import Video
 
-FRAMES = 32  # about so many, evenly spread, are compared
-NEIGHBOURS = 3  # other cameras that are asked, the farthest apart
+FRAMES = 16  # about so many, evenly spread, are compared
+NEIGHBOURS = 2  # other cameras that are asked, the farthest apart
 SAME_SURFACE = 0.03  # relative difference of depth up to which two cameras see the same point
 CHANGE = 12.0  # of 255: a change of a channel from here on counts as one
 AGREEMENT = 0.85  # share of the changes that another camera must see as well

@@ -157,15 +157,13 @@ class DynamicTrainer:
             region, options.start_resolution, options.components, options.codes, options.width, generator
         ).to(device)
         self.field.amp = static.amp = options.amp
-        self.field.replaces = options.composition == "select"
         # The field starts with the same values on every device; the steps' draws are made where they are used.
         on_cpu = device.type == "cpu"
         self.generator = generator if on_cpu else torch.Generator(device).manual_seed(options.seed + 2)
         if len(pixels):
             everything = torch.arange(len(pixels), device=device)
             uv = pixels.uv(everything)
-            without = region if self.field.replaces else None
-            self.cache = cache_static(static, space, pixels.cameras, pixels.camera, uv, options.samples, without)
+            self.cache = cache_static(static, space, pixels.cameras, pixels.camera, uv, options.samples)
         self.optimiser = adam(self.field, options.grid_rate, options.network_rate)
         self.psnr = 0.0
 

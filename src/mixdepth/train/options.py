@@ -59,7 +59,6 @@ class DynamicOptions:
     sparsity: float
     surface_weight: float
     hinge_weight: float
-    composition: str
     threads: int
     seed: int
     device: str = "cpu"

@@ -174,13 +174,9 @@ def train_dynamic(scene: "Scene", variant: str, folder: Path, output: Path) -> N
     sparse = camera_sparse(folder, names) if variant != "none" else None
     trained_as = variant
     if depth is not None and (share := trusted_share([trust for _, trust in depth], masks)) < TRUSTED_SHARE:
-        trained_as, depth = "colmap" if len(sparse) else "none", None
-        print(
-            f"warning: {label}: {share:.0%} of the pixels of the static model's depth maps can be trusted, less than"
-            f" the {TRUSTED_SHARE:.0%} that are worth learning from, so this is trained as `{trained_as}`. Photos from"
-            " more positions would help.",
-            file=sys.stderr,
-        )
+        trained_as = "colmap" if len(sparse) else "none"
+        _warn(label, share, trained_as)
+    depth = depth if trained_as == variant else None
     sparse = sparse if trained_as == "colmap" else None
     inherited = _inherit(folder, space, videos, options, label) if trained_as == "inherited" else None
     branch = _branch_options(section, options, inherited)
@@ -203,20 +199,28 @@ def train_dynamic(scene: "Scene", variant: str, folder: Path, output: Path) -> N
     for index, (first, last) in enumerate(runs):
         parts.append(run / f"{dynamic_name(index)}.safetensors")
         mine = {**identity, "segment": [first, last]}
-        if saved_header(parts[-1]) == mine:  # finished before an interrupt
-            continue
-        shown, place = f"{label}, dynamic", run / "dynamic"
-        if len(runs) > 1:
-            shown, place = f"{shown}, frames {first} to {last - 1}", place / str(index)
-        shared = videos if len(runs) == 1 else [video.part(first, last) for video in videos]
-        dynamic = train_dynamic_field(shared, static, space, options, Session(place, shown, mine))
-        save_model(parts[-1], mine, **{dynamic_name(index): dynamic})
-        discard(place)
+        if saved_header(parts[-1]) != mine:  # else finished before an interrupt
+            place, part, own = run / "dynamic", videos, f"{label}, dynamic"
+            if len(runs) > 1:
+                place, part = place / str(index), [video.part(first, last) for video in videos]
+                own = f"{own}, frames {first} to {last - 1}"
+            dynamic = train_dynamic_field(part, static, space, options, Session(place, own, mine))
+            save_model(parts[-1], mine, **{dynamic_name(index): dynamic})
+            discard(place)
     header = {"cameras": names, "variant": variant, "trained_as": trained_as, "segments": runs}
     join_models(output, {**header, "samples": options.samples, "options": asdict(options)}, parts)
     discard(run)
     for part in parts:
         part.unlink()
+
+
+def _warn(label: str, share: float, trained_as: str) -> None:
+    print(
+        f"warning: {label}: {share:.0%} of the pixels of the static model's depth maps can be trusted, less than the"
+        f" {TRUSTED_SHARE:.0%} that are worth learning from, so this is trained as `{trained_as}`. Photos from more"
+        " positions would help.",
+        file=sys.stderr,
+    )
 
 
 def _branch_options(section: Mapping, options: DynamicOptions, inherited: StaticField | None) -> StaticOptions:
