@@ -34,14 +34,12 @@ LOSSES = [
     [f"{STATIC}depth_loss=ranking"],
 ]
 GUIDED = [f"{STATIC}guided_samples=16"]
-HINGE = ["dynamic.hinge_weight=0.01"]
 ROWS: list[tuple[str, list[str]]] = [
     ("none", []),
     ("colmap", []),
     ("distilled", []),
     ("inherited", []),
     ("inherited", ["dynamic.inherited_steps=0"]),
-    *((variant, HINGE) for variant in ("none", "inherited")),
     *((variant, change) for variant in ("distilled", "colmap") for change in (*LOSSES, GUIDED)),
     ("distilled", [f"{STATIC}depth_sigma=0.003"]),
     ("inherited", ["dynamic.surface_weight=0"]),

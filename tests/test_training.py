@@ -40,7 +40,7 @@ STATIC = StaticOptions(
 DYNAMIC = DynamicOptions(
     steps=60, resolution=16, start_resolution=8, start_samples=24, components=2, codes=4, width=8, samples=32, rays=64,
     frames_per_step=3, windows=2, grid_rate=0.05, network_rate=0.005, total_variation=0.01, moving_threshold=0.02,
-    hull_vote=0.8, sparsity=1e-4, surface_weight=0.05, hinge_weight=0.01, threads=1, seed=0,
+    hull_vote=0.8, sparsity=1e-4, surface_weight=0.05, threads=1, seed=0,
 )  # fmt: skip
 
 

@@ -74,7 +74,7 @@ STATIC = StaticOptions(
 DYNAMIC = DynamicOptions(
     steps=5000, resolution=320, start_resolution=128, components=24, codes=256, width=512, samples=280,
     start_samples=112, rays=8192, frames_per_step=16, windows=16, grid_rate=0.08, network_rate=0.03,
-    total_variation=0.01, moving_threshold=MOVING, hull_vote=0.7, sparsity=1e-4, surface_weight=0.05, hinge_weight=0,
+    total_variation=0.01, moving_threshold=MOVING, hull_vote=0.7, sparsity=1e-4, surface_weight=0.05,
     threads=2, seed=0, device="cuda",
 )  # fmt: skip
 SMALL_STATIC = replace(

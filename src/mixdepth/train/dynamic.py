@@ -232,10 +232,6 @@ class DynamicTrainer:
         before = (1 - layers.z / surface).clamp_min(0) * pixels.shaded[pixel][layers.ray]
         penalty = options.sparsity + options.surface_weight * before
         loss = error + (shade.weight * penalty[:, None]).sum() / pairs
-        if options.hinge_weight > 0:
-            # Nothing lies behind the static surface: the optical thickness there, per ray.
-            beyond = layers.z > 1.03 * surface
-            loss = loss + options.hinge_weight * (shade.tau * beyond[:, None]).sum() / pairs
         return loss, error.detach()
 
     def _windows(self) -> Tensor:

@@ -58,7 +58,6 @@ class DynamicOptions:
     hull_vote: float
     sparsity: float
     surface_weight: float
-    hinge_weight: float
     threads: int
     seed: int
     device: str = "cpu"
