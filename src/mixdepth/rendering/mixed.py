@@ -38,7 +38,6 @@ class MixedShade:
 
     rgb: Tensor  # [R, F, 3] before tone
     depth: Tensor | None  # [R, F] median z-depth, where the layers have depths
-    tau: Tensor  # [D, F] optical thickness of the dynamic branch
     weight: Tensor  # [D, F] the dynamic branch's share of the weights
 
 
@@ -64,7 +63,7 @@ def shade_mixed(
     ray = layers.ray[lit]
     colour = weight[lit][..., None] * field.colour(layers.v[lit], frames, counts(ray))
     rgb = rgb.index_add(0, ray, colour) + left[..., None] * torch.sigmoid(static.background)
-    return MixedShade(rgb, depth, tau, weight)
+    return MixedShade(rgb, depth, weight)
 
 
 @torch.no_grad()
