@@ -61,7 +61,7 @@ def peak_memory() -> Iterator[list[float]]:
 def enlarged(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """``image`` [H, W, ...] at another size, by its nearest pixels."""
     rows = np.arange(height) * image.shape[0] // height
-    return image[rows][:, np.arange(width) * image.shape[1] // width]
+    return np.ascontiguousarray(image[rows][:, np.arange(width) * image.shape[1] // width])
 
 
 def capture(results: Path, cameras: int, frames: int, size: tuple[int, int] | None, folder: Path | None) -> list[Video]:

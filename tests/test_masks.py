@@ -177,7 +177,7 @@ def folder(tmp_path: Path) -> Path:
 def scene(photos: bool) -> Scene:
     cameras = ["cam00", "cam01", "cam02", "cam03"]
     section = {**asdict(replace(STATIC, steps=3, depth_weight=0.1))}
-    more = {"static": section, "median_agreement": 0.6, "inherited_steps": 2, "inherited_rate": 0.3}
+    more = {"static": section, "median_agreement": 0.6, "segment": None, "inherited_steps": 2, "inherited_rate": 0.3}
     dynamic = {**asdict(replace(DYNAMIC, steps=3)), **more}
     return Scene(
         name="tiny", data=Path(), cameras=dict.fromkeys(cameras, "x"), photos={"a": "a", "b": "b"} if photos else {},

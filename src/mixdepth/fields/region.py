@@ -136,7 +136,7 @@ def carve_hull(
             row = torch.floor(local[:, 1] / z * k[1] + k[3])
             inside = (z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
             flat = (row * width + column).where(inside, torch.zeros_like(row)).long()
-            sees = inside & (z < 1.02 * surface.view(-1)[flat])
+            sees = inside & (z < 1.02 * surface.reshape(-1)[flat])
             seen[part] += sees
-            votes[part] += sees & mask.view(-1)[flat]
+            votes[part] += sees & mask.reshape(-1)[flat]
     return ((seen >= 2) & (votes >= vote * seen)).view(resolution, resolution, resolution)
