@@ -33,7 +33,7 @@ help:
 	@touch $@
 
 demo: .venv/.installed
-	@echo "Running the demo on $(CORES) cores (about 6 minutes on two; run it again to go on after an interrupt) ..."
+	@echo "Running the demo on $(CORES) cores (about 5 minutes on two; run it again to go on after an interrupt) ..."
 	@.venv/bin/snakemake --cores $(CORES) results/demo/video.mp4 results/demo/comparison.png results/demo/report.html
 	@echo
 	@echo "The demo is in $(CURDIR)/results/demo:"

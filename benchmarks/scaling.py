@@ -108,6 +108,7 @@ def measure(results: Path, videos: list[Video]) -> tuple[int, float, float, floa
         static.tone.gain.data, static.tone.offset.data = static.tone.gain.data[tones], static.tone.offset.data[tones]
         parts = segments(len(videos[0].rgb), SEGMENT)
         for first, last in parts:
+            trainer = None  # as in the pipeline, only one at a time
             start = time.perf_counter()
             part = videos if len(parts) == 1 else [video.part(first, last) for video in videos]
             trainer = DynamicTrainer(part, static, space, dynamic)
