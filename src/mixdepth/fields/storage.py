@@ -48,7 +48,7 @@ def join_models(path: Path, header: dict, parts: Sequence[Path]) -> None:
             if name != "__metadata__":
                 first, last = entry["data_offsets"]
                 tensors.append((name, entry, part, 8 + length + first, last - first))
-    tensors.sort(key=lambda t: (t[1]["dtype"] in ("BOOL", "U8"), t[0]))  # single bytes last: the others stay aligned
+    tensors.sort(key=lambda t: (-_bits(t[1]["dtype"]), t[0]))  # the widest first, so that all stay aligned
     entries, total = {"__metadata__": {KEY: json.dumps(header, sort_keys=True)}}, 0
     for name, entry, _, _, size in tensors:
         entries[name] = {**entry, "data_offsets": [total, total + size]}
@@ -61,6 +61,11 @@ def join_models(path: Path, header: dict, parts: Sequence[Path]) -> None:
             with part.open("rb") as file:
                 file.seek(place)
                 out.write(file.read(size))
+
+
+def _bits(dtype: str) -> int:
+    """Width of one value of a safetensors type: 32 of F32, 8 of BOOL."""
+    return int("".join(filter(str.isdigit, dtype)) or 8)
 
 
 def saved_header(path: Path) -> dict | None:
