@@ -22,6 +22,7 @@ include: "rules/dynamic.smk"
 include: "rules/rendering.smk"
 include: "rules/evaluation.smk"
 include: "rules/report.smk"
+include: "rules/viewer.smk"
 
 
 report: "workflow/report/workflow.rst"

@@ -259,6 +259,12 @@ def video_sources(wildcards):
     return [shown, *store_files(scene.name, [scene.video_camera])]
 
 
+def viewer_renders(wildcards):
+    """What viewer.html is made of: one variant's renders of the video's camera and of a few others."""
+    scene = filmed(wildcards)
+    return [f"results/{scene.name}/{scene.video_variant}/renders/{camera}" for camera in scene.viewer_cameras]
+
+
 def compared_renders(wildcards):
     """Every variant's renders of the camera that video.mp4 shows, and that camera's own frames."""
     scene = filmed(wildcards)

@@ -16,4 +16,5 @@ STAGE_VERSIONS: dict[str, int] = {
     "rendering": 3,
     "evaluation": 2,
     "report": 2,
+    "viewer": 1,
 }
