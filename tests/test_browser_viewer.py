@@ -29,8 +29,12 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def opened(chromium: Any, page_file: Path) -> Iterator[Visit]:  # noqa: F811
+    """The page, with a canvas of exactly twice the size of the pictures."""
     with visit(chromium, page_file, **SAME_SHAPE) as seen:
         until(seen, "mixdepth.ready")
+        bar = round(seen.page.locator("#bar").bounding_box()["height"])
+        seen.page.set_viewport_size({"width": 2 * WIDTH, "height": 2 * HEIGHT + bar})
+        until(seen, f"document.querySelector('canvas').clientHeight === {2 * HEIGHT}")
         yield seen
 
 
