@@ -238,6 +238,22 @@ def evaluate(job: Job, args: argparse.Namespace) -> None:
     print(f"{output}: {', '.join(told) or 'no image is held out'}")
 
 
+def view(job: Job, args: argparse.Namespace) -> None:
+    """Show the rig, the points and the rendered clouds in a browser."""
+    scene, folder, variant = job.scene, job.folder, args.variant or job.scene.video_variant
+    _refuse_photos_only(scene)
+    job.need(["cameras.json"], "prepare")
+    if args.variant and not list((folder / variant / "renders").glob("*/depth.npy")):
+        raise UserError(f"{folder / variant}/renders: nothing there yet; run `{PROGRAM} render {variant}` first")
+    try:
+        import viser  # noqa: F401
+
+        from mixdepth.report.live import view_scene
+    except ImportError as error:
+        raise UserError(f"`view` needs the package {error.name}; `pip install {error.name}` adds it") from None
+    view_scene(scene, variant, folder, args.port)
+
+
 # What the commands share
 
 
@@ -348,6 +364,13 @@ def _parser() -> argparse.ArgumentParser:
         "A variant's renders of the held-out cameras must be there (`render`).",
     )
     added.add_argument("model", choices=MODELS, metavar="MODEL", help="|".join(MODELS))
+    added = command(
+        view,
+        "look at cameras, points and rendered clouds in a browser, until Ctrl-C",
+        "Needs `prepare`; clouds are there for the cameras that were rendered (`render`). Serves this machine only.",
+    )
+    added.add_argument("variant", nargs="?", choices=VARIANTS, metavar="VARIANT", help="default: that of the video")
+    added.add_argument("--port", type=int, default=8080, help="the next free one where it is taken (default: 8080)")
     return parser
 
 
