@@ -1,4 +1,4 @@
-"""Renders of a small place over time, for tests of what shows them: a wall, a board before it, and a red tile that moves."""
+"""Renders of a small place over time, for tests of what shows them: a wall, a board, and a red tile that moves."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

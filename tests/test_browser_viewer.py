@@ -1,4 +1,4 @@
-"""viewer.html in a real Chromium: it opens from a file, shows what was rendered where it was seen, and can be moved in."""
+"""viewer.html in a real Chromium: it opens from a file, shows what was rendered where it was, and can be moved in."""
 
 import base64
 import io
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from browser import DARK, PHONE, Visit, chromium, visit  # noqa: F401
 from PIL import Image
-from place import HEIGHT, WIDTH
+from place import HEIGHT, WIDTH, place_camera
 from relief import FRAMES, Place, rendered, write_renders
 
 from mixdepth.report.viewer import write_viewer
@@ -72,11 +72,7 @@ def test_from_a_source_camera_the_picture_is_the_rendered_frame(opened: Visit, i
 def test_from_another_camera_the_relief_is_what_that_camera_sees(opened: Visit) -> None:
     """cam00 is not in the page: the depths must put everything where it belongs."""
     opened.page.evaluate("mixdepth.seek(2)")
-    # cam01 and cam00 lie on an arc around (0, 0, 5), which is not quite the focus: by camera, not by angle.
-    from place import place_camera
-
-    c2w = place_camera(0).c2w.tolist()
-    opened.page.evaluate(f"mixdepth.setCamera({c2w})")
+    opened.page.evaluate(f"mixdepth.setCamera({place_camera(0).c2w.tolist()})")
     rgb, _ = rendered(0, FRAMES)
     shown, wanted = picture(opened), enlarged(rgb[2])
     red = (wanted[..., 0] > 180) & (wanted[..., 1] < 70)
@@ -171,7 +167,8 @@ def test_help_and_every_control_has_a_name(opened: Visit) -> None:
     assert page.is_visible("#help")
     page.keyboard.press("Escape")
     assert not page.is_visible("#help")
-    nameless = "[...document.querySelectorAll('button, input, select, canvas')].filter(e => !(e.ariaLabel || e.textContent.trim())).length"
+    nameless = "e => !(e.ariaLabel || e.textContent.trim())"
+    nameless = f"[...document.querySelectorAll('button, input, select, canvas')].filter({nameless}).length"
     assert page.evaluate(nameless) == 0
     page.keyboard.press("Tab")
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"

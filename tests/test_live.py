@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from test_config import capture
 
 from mixdepth import cli
 from mixdepth.cameras.camera import load_cameras
+from mixdepth.cameras.colmap_model import read_points
 from mixdepth.errors import UserError
 from mixdepth.report.live import cloud, open_clouds
 
@@ -55,6 +57,20 @@ def test_without_renders_there_are_no_clouds_and_strange_ones_are_told(tmp_path:
     cameras = load_cameras(folder / "cameras.json")
     with pytest.raises(UserError, match="no such camera"):
         open_clouds(folder / "colmap/renders", {name: cameras[name] for name in NAMES[1:]})
+
+
+def test_points_are_read_from_colmaps_file_and_a_short_one_is_told(tmp_path: Path) -> None:
+    record = (
+        struct.pack("<Q3d3Bd", 7, 1.0, 2.0, 3.0, 9, 9, 9, 0.5) + struct.pack("<Q", 2) + struct.pack("<4I", 1, 0, 2, 5)
+    )
+    path = tmp_path / "points3D.bin"
+    path.write_bytes(struct.pack("<Q", 2) + 2 * record)
+    points, views = read_points(path)
+    assert points.tolist() == [[1.0, 2.0, 3.0]] * 2
+    assert views.tolist() == [2, 2]
+    path.write_bytes(struct.pack("<Q", 2) + record + record[:-1])
+    with pytest.raises(UserError, match="cut short"):
+        read_points(path)
 
 
 def prepared(folder: Path) -> Path:

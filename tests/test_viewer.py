@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,9 @@ def test_colours_and_depth_come_back_within_the_stated_steps() -> None:
 
 def test_a_pixel_that_flickers_in_its_last_bit_stays_and_costs_nothing() -> None:
     view = a_view(2)
-    flickers = View(view.name, view.camera, np.stack([view.rgb[0], view.rgb[0] ^ 1]), view.depth[[0, 0]], view.near, view.far)
+    flickers = View(
+        view.name, view.camera, np.stack([view.rgb[0], view.rgb[0] ^ 1]), view.depth[[0, 0]], view.near, view.far
+    )
     first, second = viewer.encode(flickers, range(2))
     assert len(second) < 300 < len(first)
     colours, _ = unpacked([first, second], WIDTH, HEIGHT)
@@ -65,7 +68,7 @@ def test_a_pixel_that_flickers_in_its_last_bit_stays_and_costs_nothing() -> None
 def test_slow_changes_are_not_swallowed() -> None:
     view = a_view(1)
     rgb = np.stack([np.clip(view.rgb[0].astype(int) + step, 0, 255).astype(np.uint8) for step in range(20)])
-    slow = View(view.name, view.camera, rgb, np.repeat(view.depth, 20, axis=0), view.near, view.far)
+    slow = replace(view, rgb=rgb, depth=np.repeat(view.depth, 20, axis=0))
     colours, _ = unpacked(list(viewer.encode(slow, range(20))), WIDTH, HEIGHT)
     assert np.abs(colours.astype(int) - rgb).max() <= COLOUR_HOLD
 
@@ -111,7 +114,7 @@ def test_frames_of_any_number_are_read_one_at_a_time(monkeypatch: pytest.MonkeyP
             return np.asarray(self)[key]
 
     view = a_view()
-    slow = View(view.name, view.camera, view.rgb.view(OneByOne), view.depth.view(OneByOne), view.near, view.far)
+    slow = replace(view, rgb=view.rgb.view(OneByOne), depth=view.depth.view(OneByOne))
     assert len(list(viewer.encode(slow, range(FRAMES)))) == FRAMES
 
 

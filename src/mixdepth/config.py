@@ -49,8 +49,8 @@ class Scene:
 
     @property
     def viewer_cameras(self) -> list[str]:
-        """Cameras that viewer.html is made of: that of the video, and the first and the last of the others by name, which
-        are the ends of most rigs (where cameras stand is not known before there are jobs)."""
+        """Cameras that viewer.html is made of: that of the video, and the first and the last of the others by name,
+        which are the ends of most rigs (where cameras stand is not known before there are jobs)."""
         others = [camera for camera in self.used_cameras if camera != self.video_camera]
         return [self.video_camera, *dict.fromkeys([*others[:1], *others[-1:]])]
 

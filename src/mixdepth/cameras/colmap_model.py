@@ -151,6 +151,23 @@ def _binary_images(path: Path) -> Iterator[tuple[str, int, list, list]]:
         yield name, camera, pose[:4], pose[4:]
 
 
+def read_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The points of a points3D.bin: positions [P, 3] float64, and how many observations each has, [P] int64.
+
+    Raises:
+        UserError: the file is cut short or damaged.
+    """
+    reader, points, views = _Reader(Path(path)), [], []
+    for _ in range(reader.count(51)):
+        _, *point = reader.take("Q3d")
+        reader.skip(11)  # colour and error
+        count = reader.count(8)
+        reader.skip(8 * count)
+        points.append(point)
+        views.append(count)
+    return np.array(points, np.float64).reshape(-1, 3), np.array(views, np.int64)
+
+
 # Text
 
 

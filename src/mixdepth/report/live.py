@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixdepth.cameras.camera import Camera, load_cameras
+from mixdepth.cameras.colmap_model import read_points
 from mixdepth.errors import UserError
 from mixdepth.io import read_json
 from mixdepth.rendering.renders import open_renders
@@ -100,7 +101,9 @@ def view_scene(scene: "Scene", variant: str, folder: Path, port: int) -> None:
         points = _sparse_points(folder)
         if points is not None:
             shape = np.broadcast_to(np.array(SPARSE, np.uint8), points.shape)
-            server.scene.add_point_cloud("/sparse points", points, shape, point_size=_size(cameras), point_shape="circle")
+            server.scene.add_point_cloud(
+                "/sparse points", points, shape, point_size=_size(cameras), point_shape="circle"
+            )
         told = f"{len(clouds.cameras)} rendered views of {variant}" if clouds else f"no renders of {variant} yet"
         print(f"{scene.name}: {len(cameras)} cameras, {0 if points is None else len(points)} points, {told}")
         print(f"http://{HOST}:{server.get_port()} (stop with Ctrl-C)", flush=True)
@@ -143,11 +146,12 @@ def _size(cameras: Mapping[str, Camera]) -> float:
 
 def _sparse_points(folder: Path) -> np.ndarray | None:
     """The triangulated points, [P, 3] float32 world units; None before there are any."""
-    if not (folder / "sparse/points3D.bin").is_file():
+    path = folder / "sparse/points3D.bin"
+    if not path.is_file():
         return None
-    from mixdepth.cameras.colmap import read_model
-
-    return read_model(folder / "sparse").without_strays().points.astype(np.float32)
+    points, views = read_points(path)
+    # Any two images may agree by chance on a point far off; three hardly do.
+    return points[views > 2].astype(np.float32)
 
 
 def _play(server: "viser.ViserServer", clouds: Clouds | None, fps: float, size: float) -> None:
@@ -160,7 +164,9 @@ def _play(server: "viser.ViserServer", clouds: Clouds | None, fps: float, size: 
     speed = server.gui.add_slider("Frames per second", 1, 60, 1, min(max(round(fps), 1), 60))
     point = server.gui.add_slider("Point size", 0.25 * size, 8 * size, 0.25 * size, 1.5 * size)
     points, colours = clouds.at(0)
-    handle = server.scene.add_point_cloud("/rendered cloud", points, colours, point_size=1.5 * size, point_shape="circle")
+    handle = server.scene.add_point_cloud(
+        "/rendered cloud", points, colours, point_size=1.5 * size, point_shape="circle"
+    )
     shown = 0
     while True:
         time.sleep(1 / (speed.value if playing.value else IDLE_FPS))

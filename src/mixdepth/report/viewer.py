@@ -1,8 +1,8 @@
 """viewer.html: a few rendered views with their depth as a relief to look around in, one file that needs nothing else.
 
-Each frame of a view is one base64 line, which the page inflates (deflate, RFC 1950). It holds five planes of H x W bytes:
-G, R - G, B - G and the low and high byte of the disparity's code, all of them as differences: to the frame before, and of
-that to the pixel on the left. What stands still costs almost nothing, and colour and depth cannot come out of step.
+Each frame of a view is one base64 line, which the page inflates (zlib, RFC 1950). It holds five planes of H x W bytes:
+G, R - G, B - G and the low and high byte of the disparity's code, all of them as differences: to the frame before, and
+of that to the pixel on the left. What stands still costs almost nothing, and colour and depth cannot come out of step.
 """
 
 import base64
@@ -53,8 +53,8 @@ class View:
 def write_viewer(scene: Scene, folder: Path, output: Path, budget: int = BUDGET) -> None:
     """Write viewer.html from ``scene.video_variant``'s renders of ``scene.viewer_cameras``.
 
-    Where all frames at full size exceed ``budget`` (bytes), frames are left out beyond MAX_FRAMES and pictures are scaled
-    down until they fit. One frame is in memory at a time, and the page's data.
+    Frames are left out beyond MAX_FRAMES, and pictures are scaled down until the page's data fits into ``budget`` bytes.
+    One frame is in memory at a time, and the page's data.
 
     Raises:
         UserError: renders are missing or damaged, or do not fit together.
@@ -63,7 +63,9 @@ def write_viewer(scene: Scene, folder: Path, output: Path, budget: int = BUDGET)
     views = [_view(folder / scene.video_variant / "renders" / name, name, cameras) for name in scene.viewer_cameras]
     counts = {view.name: len(view.rgb) for view in views}
     if len(set(counts.values())) != 1:
-        raise UserError(f"{folder / scene.video_variant}/renders: numbers of frames differ: {counts}. Render them again.")
+        raise UserError(
+            f"{folder / scene.video_variant}/renders: numbers of frames differ: {counts}. Render them again."
+        )
     total = len(views[0].rgb)
     step = -(-total // MAX_FRAMES)
     views, lines = fitted(views, range(0, total, step), budget, f"viewer {scene.name}")
@@ -218,7 +220,9 @@ def _note(view: View, total: int, step: int) -> str:
     """What the page leaves out; empty where it has everything."""
     parts = []
     if step > 1:
-        parts.append(f"every {step}th of {total} frames" if step > 3 else f"every {('', 'second', 'third')[step - 1]} frame")
+        parts.append(
+            f"every {step}th of {total} frames" if step > 3 else f"every {('', 'second', 'third')[step - 1]} frame"
+        )
     height, width = view.rgb.shape[1:3]
     if (view.camera.width, view.camera.height) != (width, height):
         parts.append(f"pictures scaled from {width}×{height} to {view.camera.width}×{view.camera.height}")
