@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/viewer.py                       # the demo's results
     .venv/bin/python benchmarks/viewer.py --repeat 30 --enlarge 4   # as if of a long and large capture
 
-Needs the renders that `snakemake results/<scene>/viewer.html` makes. A frame is drawn at full quality, turned and played
-on, and waited for; cpu is what all of Chromium's processes take for it together, which other load on the machine hardly
+Needs the renders that `snakemake results/<scene>/viewer.html` makes. Each frame is turned, played on, drawn and waited
+for; cpu is what all of Chromium's processes take for it together, which other load on the machine hardly
 changes.
 """
 
