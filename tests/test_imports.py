@@ -25,6 +25,7 @@ ABSENT = (
     "yaml",
     "jsonschema",
     "jinja2",
+    "viser",
 )
 BARE = (
     "mixdepth.cli",

@@ -53,8 +53,8 @@ class View:
 def write_viewer(scene: Scene, folder: Path, output: Path, budget: int = BUDGET) -> None:
     """Write viewer.html from ``scene.video_variant``'s renders of ``scene.viewer_cameras``.
 
-    Frames are left out beyond MAX_FRAMES; pictures are scaled down until the page's data fits into ``budget`` bytes. One
-    frame is in memory at a time, and the page's data.
+    Frames are left out beyond MAX_FRAMES; pictures are scaled down until the page's data fits into ``budget`` bytes.
+    In memory are one frame at a time, and the page's data.
 
     Raises:
         UserError: renders are missing or damaged, or do not fit together.
