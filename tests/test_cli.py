@@ -279,7 +279,8 @@ def test_an_interrupt_is_no_error_and_leaves_130(
 
 
 def test_help_explains_every_command_and_the_options_may_stand_anywhere(capsys: pytest.CaptureFixture) -> None:
-    for arguments in (["--help"], *([command, "--help"] for command in ("prepare", "train", "render", "evaluate"))):
+    commands = ("prepare", "train", "render", "evaluate", "view")
+    for arguments in (["--help"], *([command, "--help"] for command in commands)):
         with pytest.raises(SystemExit) as stop:
             cli.main(arguments)
         assert stop.value.code == 0

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from place import HEIGHT, WIDTH
 from relief import FRAMES, Place, rendered, write_renders
 from test_workflow import plan, write_capture
 
 from mixdepth.cameras.camera import Camera
+from mixdepth.cli import SCHEMA
+from mixdepth.config import load_config
 from mixdepth.errors import UserError
 from mixdepth.report import viewer
 from mixdepth.report.viewer import COLOUR_HOLD, DISPARITY_HOLD, LEVELS, View, write_viewer
@@ -163,3 +166,16 @@ def test_the_rule_renders_the_video_camera_and_the_ends_of_the_rig(tmp_path: Pat
         f"results/x/colmap/renders/{camera}" for camera in ("cam00", "cam01", "cam03")
     }
     assert not [job.rule for job in jobs if job.rule in ("evaluate", "comparison", "report_html")]
+
+
+def test_its_cameras_can_be_chosen_and_a_wrong_one_is_told(tmp_path: Path) -> None:
+    def chosen(**options: object) -> list[str]:
+        write_capture(tmp_path, photos=False, **options)
+        config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+        config["scenes"]["x"]["data"] = str(tmp_path / "data/x")
+        return load_config(config, SCHEMA)["x"].viewer_cameras
+
+    assert chosen(video_camera="cam03") == ["cam03", "cam00", "cam02"]
+    assert chosen(viewer_cameras=["cam02", "cam01"]) == ["cam02", "cam01"]
+    with pytest.raises(UserError, match=r'viewer_cameras: "cam9" .*did you mean "cam0'):
+        chosen(viewer_cameras=["cam9"])

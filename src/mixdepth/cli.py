@@ -22,7 +22,17 @@ PROGRAM = "python -m mixdepth"
 SCHEMA = Path(mixdepth.__file__).resolve().parents[2] / "workflow" / "schemas" / "config.schema.yaml"
 MODELS = ("static", *VARIANTS)
 # Options that `prepare` does not depend on.
-LATER = ("preset", "static", "dynamic", "variant_options", "variants", "video_variant", "video_camera", "truth")
+LATER = (
+    "preset",
+    "static",
+    "dynamic",
+    "variant_options",
+    "variants",
+    "video_variant",
+    "video_camera",
+    "viewer_cameras",
+    "truth",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

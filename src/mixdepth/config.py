@@ -41,18 +41,12 @@ class Scene:
     video_variant: str
     video_camera: str  # "" where there is no video camera
     options: dict[str, Any] = field(repr=False)
+    viewer_cameras: list[str] = field(default_factory=list)  # what viewer.html is made of, where it starts first
 
     @property
     def used_cameras(self) -> list[str]:
         """Cameras that train or are held out; the others are left alone."""
         return sorted({*self.train_cameras, *self.test_cameras})
-
-    @property
-    def viewer_cameras(self) -> list[str]:
-        """Cameras that viewer.html is made of: that of the video, and the first and the last of the others by name,
-        which are the ends of most rigs (where cameras stand is not known before there are jobs)."""
-        others = [camera for camera in self.used_cameras if camera != self.video_camera]
-        return [self.video_camera, *dict.fromkeys([*others[:1], *others[-1:]])]
 
     @property
     def poses_path(self) -> Path | None:
@@ -189,6 +183,7 @@ def _resolve(name: str, options: dict[str, Any]) -> Scene:
         # With given cameras a photo takes the pose of the camera of its name: it would show a held-out view.
         photos = {stem: path for stem, path in photos.items() if stem not in test_cameras}
     train_photos, test_photos = _split_photos(key, list(photos), options["test_photos_every"], bool(cameras))
+    video_camera = _video_camera(key, options["video_camera"], train_cameras, test_cameras)
     variants = options["variants"] or (VARIANTS if photos else ("none", "colmap"))
     return Scene(
         name=name,
@@ -201,8 +196,9 @@ def _resolve(name: str, options: dict[str, Any]) -> Scene:
         test_photos=test_photos,
         variants=[variant for variant in VARIANTS if variant in variants and cameras],
         video_variant=options["video_variant"] or ("inherited" if photos else "colmap"),
-        video_camera=_video_camera(key, options["video_camera"], train_cameras, test_cameras),
+        video_camera=video_camera,
         options=options,
+        viewer_cameras=_viewer_cameras(key, options["viewer_cameras"], video_camera, {*train_cameras, *test_cameras}),
     )
 
 
@@ -258,4 +254,19 @@ def _video_camera(key: str, wanted: str | None, train: list[str], test: list[str
             f'{key}.video_camera: "{wanted}" is not among the cameras that train or are held out'
             f"{nearest(wanted, used)}; there are {listed(used)}"
         )
+    return wanted
+
+
+def _viewer_cameras(key: str, wanted: list[str] | None, video_camera: str, used: set[str]) -> list[str]:
+    """The video's camera, and the first and the last of the others: where cameras stand is not known before there are
+    jobs, but most rigs are numbered from one end to the other."""
+    if wanted is None:
+        others = sorted(used - {video_camera})
+        return [video_camera, *dict.fromkeys([*others[:1], *others[-1:]])] if used else []
+    for camera in wanted:
+        if camera not in used:
+            raise UserError(
+                f'{key}.viewer_cameras: "{camera}" is not among the cameras that train or are held out'
+                f"{nearest(camera, used)}; there are {listed(used)}"
+            )
     return wanted
