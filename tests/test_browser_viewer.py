@@ -4,6 +4,7 @@ import base64
 import io
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from PIL import Image
 from place import HEIGHT, WIDTH, place_camera
 from relief import FRAMES, Place, rendered, write_renders
 
+from mixdepth.cameras.camera import load_cameras, save_cameras
+from mixdepth.io import write_npy
 from mixdepth.report.viewer import write_viewer
 
 PATIENCE = 60.0  # seconds until a page must be ready
@@ -56,8 +59,8 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / np.mean((one - other) ** 2)))
 
 
-def enlarged(image: np.ndarray) -> np.ndarray:
-    return np.asarray(Image.fromarray(image).resize((2 * WIDTH, 2 * HEIGHT), Image.Resampling.BILINEAR), dtype=float)
+def enlarged(image: np.ndarray, size: tuple[int, int] = (2 * WIDTH, 2 * HEIGHT)) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR), dtype=float)
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
@@ -80,6 +83,26 @@ def test_from_another_camera_the_relief_is_what_that_camera_sees(opened: Visit) 
     assert (red & found).sum() / (red | found).sum() > 0.85
     middle = np.s_[60:-60, 80:-80]
     assert psnr(shown[middle], wanted[middle]) > 18
+
+
+def test_a_camera_whose_middle_is_not_the_pictures_is_drawn_as_it_is(chromium: Any, tmp_path: Path) -> None:  # noqa: F811
+    folder = write_renders(tmp_path)
+    rgb, depth = rendered(2)
+    for name, array in (("rgb", rgb[:, :, 60:]), ("depth", depth[:, :, 60:])):
+        write_npy(folder / f"colmap/renders/cam02/{name}.npy", np.ascontiguousarray(array))
+    cameras = load_cameras(folder / "cameras.json")
+    cameras["cam02"] = replace(cameras["cam02"], width=WIDTH - 60, cx=WIDTH / 2 - 60)
+    save_cameras(folder / "cameras.json", cameras)
+    write_viewer(Place(), folder, folder / "viewer.html")
+    with visit(chromium, folder / "viewer.html", viewport={"width": 2 * WIDTH, "height": 600}) as seen:
+        until(seen, "mixdepth.ready")
+        seen.page.evaluate("mixdepth.seek(0)")
+        seen.page.evaluate("mixdepth.setCamera(0)")
+        # The whole picture is as wide as the canvas, in its middle.
+        shown, scale = picture(seen), 2 * WIDTH / (WIDTH - 60)
+        top = round((shown.shape[0] - HEIGHT * scale) / 2)
+        wanted = enlarged(rgb[0, :, 60:], (2 * WIDTH, round(HEIGHT * scale)))
+        assert psnr(shown[top : top + len(wanted)], wanted) > 27
 
 
 def test_turning_and_depth_change_the_picture_and_coming_back_restores_it(opened: Visit) -> None:
