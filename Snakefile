@@ -1,6 +1,7 @@
 # mixdepth: from synchronised videos (and photos) to a free-viewpoint video, with or without depth supervision.
 #
 #   snakemake --cores 2 results/<scene>/video.mp4                                       the main job
+#   snakemake --cores 2 results/<scene>/viewer.html                                     a result to look around in
 #   snakemake --cores 2 --configfile config/<file>.yaml -- results/<scene>/report.html  another capture
 #
 # The front door: configuration, stages, named targets. What a stage does is in rules/<stage>.smk, how its files are
