@@ -194,6 +194,20 @@ def truth(wildcards):
     return str(path) if path else []
 
 
+def lpips_weights(wildcards):
+    """The weights for LPIPS that the configuration names; a missing one is told by the script."""
+    return [path for path in of(wildcards).options["lpips"].values() if path and Path(path).exists()]
+
+
+def held_out_depth_files(scene):
+    """COLMAP's points that held-out cameras see, for scoring only."""
+    return [f"results/{scene.name}/held_out_depth/{camera}.npz" for camera in scene.test_cameras]
+
+
+def held_out_depth(wildcards):
+    return held_out_depth_files(of(wildcards))
+
+
 def sparse_depth_files(scene):
     """Sparse depth of everything that trains: of the training cameras, and of the photos."""
     return [f"results/{scene.name}/colmap_depth/{name}.npz" for name in [*scene.train_cameras, "photos"]]

@@ -299,8 +299,12 @@ def test_conda_environments_agree_with_the_requirements(path: Path) -> None:
     required = pins((REPOSITORY / "requirements.txt").read_text().splitlines(), "==")
     required["pytorch"] = required["torch"]
     environment = yaml.safe_load(path.read_text())
-    given = pins(environment["dependencies"], "=")
-    assert len(given) == len(environment["dependencies"])
+    listed = [line for line in environment["dependencies"] if isinstance(line, str) and line != "pip"]
+    given = pins(listed, "=")
+    for by_pip in (line["pip"] for line in environment["dependencies"] if isinstance(line, dict)):
+        listed += by_pip
+        given |= pins(by_pip, "==")
+    assert len(given) == len(listed)
     assert given.pop("python") == "3.11"
     assert given == {name: required.get(name) for name in given}
 
