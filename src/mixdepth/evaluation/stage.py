@@ -90,7 +90,7 @@ def evaluate_variant(scene: Scene, variant: str, folder: Path, output: Path) -> 
 
 def _lpips(scene: Scene) -> dict[str, Measure]:
     """LPIPS with the weights that the configuration names, by the score's name."""
-    given = {name: path for name, path in scene.options["lpips"].items() if path}
+    given = {name: path for name, path in (scene.options.get("lpips") or {}).items() if path}
     if not given:
         return {}
     from mixdepth.evaluation.lpips import load_lpips

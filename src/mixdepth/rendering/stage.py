@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from mixdepth import kernels
 from mixdepth.cameras.camera import Camera, load_cameras
 from mixdepth.cameras.space import Space
 from mixdepth.device import rendering_device
@@ -82,10 +83,11 @@ def render_photos(scene: "Scene", folder: Path) -> dict[str, tuple[np.ndarray, n
     return rendered
 
 
+@kernels.uncompiled()
 def render_depths(
     variant: str, cameras: Mapping[str, Camera], frames: Sequence[int], folder: Path
 ) -> dict[str, np.ndarray]:
-    """z-depth of a few frames of a variant as ``cameras`` see them: by name [F, H, W] float32, world units.
+    """z-depth of a few frames of a variant as a few small ``cameras`` see them: by name [F, H, W] float32, world units.
 
     Where segments overlap, a frame is that of the segment whose middle is nearer, as :func:`render_camera` has it.
     """
