@@ -195,8 +195,12 @@ def truth(wildcards):
 
 
 def lpips_weights(wildcards):
-    """The weights for LPIPS that the configuration names; a missing one is told by the script."""
-    return [path for path in of(wildcards).options["lpips"].values() if path and Path(path).exists()]
+    """The weights for LPIPS that the configuration names; told at once, not after hours of training."""
+    weights = {network: path for network, path in of(wildcards).options["lpips"].items() if path}
+    for network, path in weights.items():
+        if not Path(path).is_file():
+            raise UserError(f"scenes.{wildcards.scene}.lpips.{network}: {path} not found; docs/scores.md says how to make it")
+    return list(weights.values())
 
 
 def held_out_depth_files(scene):

@@ -102,7 +102,7 @@ def _depth_at(depth: np.ndarray, uv: np.ndarray) -> np.ndarray:
     left, top = (np.clip(np.floor(v).astype(int), 0, max(n - 2, 0)) for v, n in ((x, width), (y, height)))
     right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
     around = np.array([depth[top, left], depth[top, right], depth[bottom, left], depth[bottom, right]], np.float64)
-    fx, fy = np.clip(x - left, 0, 1), np.clip(y - top, 0, 1)
+    fx, fy = x - left, y - top
     weights = np.array([(1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy])
     smooth = around.max(axis=0) < around.min(axis=0) * (1 + CLOSE)
     return np.where(smooth, 1 / (weights / around).sum(axis=0), depth[row, column])

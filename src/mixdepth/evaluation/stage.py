@@ -59,14 +59,14 @@ def evaluate_variant(scene: Scene, variant: str, folder: Path, output: Path) -> 
         replace(open_view(scene, variant, camera, folder, truth, scale), valid=valid)
         for camera, valid in zip(scene.test_cameras, masks, strict=True)
     ]
-    measures = MEASURES | _lpips(scene)
+    measures = MEASURES | lpips_measures(scene)
     progress = Progress(f"scores {scene.name} {variant}", sum(len(view.rgb) for view in views))
     colours = {view.name: _score_view(view, measures, progress) for view in views}
     sizes, frames = {view.name: view.size for view in views}, len(views[0].rgb)
     near = {view.name: neighbours(view.name, cameras, scene.used_cameras) for view in views}
     without_truth = [
-        _point_scores(views, folder),
-        _consistency_scores(views, variant if header else None, cameras, near, folder),
+        point_scores(views, folder),
+        consistency_scores(views, variant if header else None, cameras, near, folder),
     ]
 
     def scores(colour: ColourScore, chosen: list[View], key: str | None) -> dict[str, Any]:
@@ -88,8 +88,12 @@ def evaluate_variant(scene: Scene, variant: str, folder: Path, output: Path) -> 
     write_json(output, {**whole, "cameras": cameras_scores, "settings": settings})
 
 
-def _lpips(scene: Scene) -> dict[str, Measure]:
-    """LPIPS with the weights that the configuration names, by the score's name."""
+def lpips_measures(scene: Scene) -> dict[str, Measure]:
+    """LPIPS with the weights that the configuration names, by the score's name.
+
+    Raises:
+        UserError: a file is missing, or does not hold the weights of its network.
+    """
     given = {name: path for name, path in (scene.options.get("lpips") or {}).items() if path}
     if not given:
         return {}
@@ -136,7 +140,7 @@ def _depth_by_frame(view: View) -> list[float | None] | None:
     return [float(np.median(np.abs(z - true.astype(np.float64)))) if len(z) else None for z, true in pairs]
 
 
-def _point_scores(views: list[View], folder: Path) -> dict[str | None, Any]:
+def point_scores(views: list[View], folder: Path) -> dict[str | None, Any]:
     """Errors against COLMAP's points by camera, and under None of all cameras; a sentence where there are none."""
     found, errors = {}, [np.zeros(0)]
     for view in views:
@@ -157,7 +161,7 @@ def _point_scores(views: list[View], folder: Path) -> dict[str | None, Any]:
     }
 
 
-def _consistency_scores(
+def consistency_scores(
     views: list[View],
     variant: str | None,
     cameras: Mapping[str, Camera],
