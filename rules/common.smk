@@ -199,7 +199,8 @@ def lpips_weights(wildcards):
     weights = {network: path for network, path in of(wildcards).options["lpips"].items() if path}
     for network, path in weights.items():
         if not Path(path).is_file():
-            raise UserError(f"scenes.{wildcards.scene}.lpips.{network}: {path} not found; docs/scores.md says how to make it")
+            key = f"scenes.{wildcards.scene}.lpips.{network}"
+            raise UserError(f"{key}: {path} not found; docs/scores.md says how to make it")
     return list(weights.values())
 
 
