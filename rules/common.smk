@@ -194,6 +194,25 @@ def truth(wildcards):
     return str(path) if path else []
 
 
+def lpips_weights(wildcards):
+    """The weights for LPIPS that the configuration names; told at once, not after hours of training."""
+    weights = {network: path for network, path in of(wildcards).options["lpips"].items() if path}
+    for network, path in weights.items():
+        if not Path(path).is_file():
+            key = f"scenes.{wildcards.scene}.lpips.{network}"
+            raise UserError(f"{key}: {path} not found; docs/scores.md says how to make it")
+    return list(weights.values())
+
+
+def held_out_depth_files(scene):
+    """COLMAP's points that held-out cameras see, for scoring only."""
+    return [f"results/{scene.name}/held_out_depth/{camera}.npz" for camera in scene.test_cameras]
+
+
+def held_out_depth(wildcards):
+    return held_out_depth_files(of(wildcards))
+
+
 def sparse_depth_files(scene):
     """Sparse depth of everything that trains: of the training cameras, and of the photos."""
     return [f"results/{scene.name}/colmap_depth/{name}.npz" for name in [*scene.train_cameras, "photos"]]

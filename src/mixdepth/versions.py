@@ -14,6 +14,6 @@ STAGE_VERSIONS: dict[str, int] = {
     "static": 4,
     "dynamic": 4,
     "rendering": 3,
-    "evaluation": 2,
+    "evaluation": 3,
     "report": 2,
 }
