@@ -48,3 +48,26 @@ def _verified(report: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def _optional(path: Path) -> dict[str, Any] | None:
     return read_json(path) if path.is_file() else None
+
+
+def sync_plot(sync: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Offsets as a drawing: ``rows`` of {name, y, found, given} (x positions; None where unknown), ``ticks`` and size.
+
+    None where nothing was estimated.
+    """
+    cameras = (sync or {}).get("cameras", {})
+    offsets = [row[key] for row in cameras.values() for key in ("offset_frames", "configured") if row[key] is not None]
+    if not any(row["offset_frames"] is not None for row in cameras.values()):
+        return None
+    # At least two frames either way, so that what is in step looks so.
+    limit = max(2.0, *(abs(value) for value in offsets))
+
+    def across(value: float | None) -> float | None:
+        return None if value is None else round(110 + 200 * (1 + value / limit) + 10, 1)
+
+    rows = [
+        {"name": name, "y": 20 + 22 * i, "found": across(row["offset_frames"]), "given": across(row["configured"])}
+        for i, (name, row) in enumerate(cameras.items())
+    ]
+    ticks = [(across(value), f"{value:+g}" if value else "0") for value in (-limit, -limit / 2, 0.0, limit / 2, limit)]
+    return {"rows": rows, "ticks": ticks, "size": (560, 20 + 22 * len(rows) + 34), "bottom": 20 + 22 * len(rows) - 6}
