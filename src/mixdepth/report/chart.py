@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 WIDTH, HEIGHT = 560, 300  # of the whole drawing, in its own units
-LEFT, RIGHT, TOP, BOTTOM = 56, 96, 14, 46  # margins
+LEFT, RIGHT, TOP, BOTTOM = 56, 96, 28, 46  # margins
 LABEL_HEIGHT = 15  # that two labels at the ends of lines must be apart
 MAX_POINTS = 240  # of a line
 
@@ -63,7 +63,7 @@ def line_chart(title: str, x_title: str, y_title: str, lines: Sequence[Line], lo
     return {
         "title": title,
         "x_title": x_title,
-        "y_title": y_title + (", logarithmic" if log else ""),
+        "y_title": y_title + (" (logarithmic)" if log else ""),
         "said": "; ".join(said),
         "lines": drawn,
         "x_ticks": [(across(t), f"{t:g}") for t in x_ticks if x_range[0] <= t <= x_range[1]],
@@ -96,7 +96,7 @@ def _ticks(low: float, high: float) -> list[float]:
 def _log_ticks(low: float, high: float) -> list[float]:
     """Round numbers of a logarithmic axis from below ``low`` to above ``high``."""
     decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
-    for factors in ((1, 2, 5), (1,)):
+    for factors in ((1, 2, 5), (1, 3), (1,)):
         ticks = [factor * 10.0**decade for decade in decades for factor in factors]
         first = max(i for i, tick in enumerate(ticks) if tick <= low * (1 + 1e-9))
         last = min(i for i, tick in enumerate(ticks) if tick >= high * (1 - 1e-9))

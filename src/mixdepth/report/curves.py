@@ -9,12 +9,16 @@ from mixdepth.report.chart import Line, line_chart
 
 Steps = tuple[list[int], list[float]]  # steps, and a figure at each of them
 TRAINING = (
-    ("Static branches", "static", "psnr", "PSNR of the training rays, dB", False),
-    ("Static branches", "static", "loss", "loss", True),
-    ("Dynamic branches", "dynamic", "psnr_moving", "PSNR of the training rays, what moves, dB", False),
-    ("Dynamic branches", "dynamic", "loss", "loss", True),
+    ("Static branches: PSNR of the rays they train on", "static", "psnr", "dB", False),
+    ("Static branches: loss", "static", "loss", "loss", True),
+    ("Dynamic branches: PSNR of the rays they train on", "dynamic", "psnr_moving", "dB", False),
+    ("Dynamic branches: loss", "dynamic", "loss", "loss", True),
 )
-FRAMES = (("psnr", "PSNR, dB"), ("flip", "FLIP"), ("depth_median", "median depth error"))
+FRAMES = (
+    ("psnr", "PSNR", "dB"),
+    ("flip", "FLIP", "FLIP"),
+    ("depth_median", "Median depth error", "units of the truth"),
+)
 
 
 def training_charts(scene: Scene, folder: Path) -> list[dict[str, Any]]:
@@ -35,7 +39,7 @@ def training_charts(scene: Scene, folder: Path) -> list[dict[str, Any]]:
         found = {name: parts.get(stage, {}).get(tag) for name, parts in runs.items()}
         lines = [Line(_label(name), name, *steps) for name, steps in found.items() if steps and _drawable(steps, log)]
         if lines:
-            charts.append(line_chart(f"{title}: {tag.replace('_', ', ')}", "step", unit, lines, log))
+            charts.append(line_chart(title, "step", unit, lines, log))
     return charts
 
 
@@ -85,7 +89,7 @@ def frame_charts(metrics: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any
     charts = []
     cameras = sorted({name for scores in metrics.values() for name in scores["cameras"]})
     for camera in cameras:
-        for key, unit in FRAMES:
+        for key, title, unit in FRAMES:
             lines = []
             for variant, scores in metrics.items():
                 values = (scores["cameras"].get(camera, {}).get("frames") or {}).get(key) or []
@@ -93,7 +97,7 @@ def frame_charts(metrics: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any
                 if _drawable(([], values), False):
                     lines.append(Line(variant, variant, list(_numbers(scores, len(values))), values))
             if lines:
-                charts.append(line_chart(f"{camera}: {unit}", "frame of the video", unit, lines))
+                charts.append(line_chart(f"{title}, {camera}", "frame of the video", unit, lines))
     return charts
 
 

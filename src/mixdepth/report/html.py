@@ -15,10 +15,11 @@ from markupsafe import Markup
 
 from mixdepth.cameras.camera import load_cameras
 from mixdepth.config import VARIANTS, Scene
+from mixdepth.frames.images import read_image
 from mixdepth.io import atomic, read_json, read_npz
 from mixdepth.report.curves import frame_charts, training_charts
 from mixdepth.report.geometry import geometry, sentence, sync_plot
-from mixdepth.report.pictures import TRUTH, compared_pictures
+from mixdepth.report.pictures import TRUTH, compared_pictures, webp
 from mixdepth.report.remarks import remarks
 from mixdepth.report.rig import rig
 from mixdepth.report.scores import camera_tables, reasons, score_tables
@@ -60,6 +61,7 @@ def write_report(scene: Scene, folder: Path, output: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["signed"] = _signed
     # Marked as safe: they are ours and hold nothing of the scene.
     style, script = (Markup(environment.get_template(f"_{name}.j2").render()) for name in ("style.css", "script.js"))
     text = environment.get_template("report.html.j2").render(
@@ -72,8 +74,8 @@ def write_report(scene: Scene, folder: Path, output: Path) -> None:
         remarks=remarks(scene, folder, metrics, cameras),
         geometry=cameras,
         meaning=MEANING,
-        contact_sheet=budget.embedded(folder / "contact_sheet.jpg", "image/jpeg"),
-        comparison=budget.embedded(folder / "comparison.png", "image/png"),
+        contact_sheet=budget.embedded("image/jpeg", folder / "contact_sheet.jpg"),
+        comparison=budget.picture(folder / "comparison.png"),
         comparison_made=(folder / "comparison.png").is_file(),
         video=_video(scene, folder, budget),
         beside=_beside(output.parent),
@@ -104,13 +106,21 @@ class Budget:
     def __init__(self, left: int):
         self.left = left
 
-    def embedded(self, path: Path, kind: str) -> str | None:
+    def embedded(self, kind: str, path: Path) -> str | None:
         """The file as a data: URI; None where there is no file or it is too large for what is left."""
-        size = -(-path.stat().st_size // 3) * 4 if path.is_file() else None
-        if size is None or size > self.left:
+        if not path.is_file() or path.stat().st_size * 4 / 3 > self.left:
             return None
-        self.left -= size
-        return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+        return self._taken(f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}")
+
+    def picture(self, path: Path) -> str | None:
+        """The image as a data: URI, in a format that takes a fraction of PNG's space; None as above."""
+        return self._taken(webp(read_image(path))) if path.is_file() else None
+
+    def _taken(self, uri: str) -> str | None:
+        if len(uri) > self.left:
+            return None
+        self.left -= len(uri)
+        return uri
 
 
 def policy(style: str, script: str) -> str:
@@ -121,6 +131,10 @@ def policy(style: str, script: str) -> str:
         f"default-src 'none'; img-src data:; media-src data:; style-src 'sha256-{style_hash}';"
         f" script-src 'sha256-{script_hash}'; base-uri 'none'; form-action 'none'"
     )
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.2f}".replace("-", "−")
 
 
 def _slider(scene: Scene, folder: Path, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -152,7 +166,7 @@ def _video(scene: Scene, folder: Path, budget: Budget) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     return {
-        "uri": budget.embedded(path, "video/mp4"),
+        "uri": budget.embedded("video/mp4", path),
         "megabytes": f"{path.stat().st_size / 1e6:.1f}",
         "held_out": scene.video_camera in scene.test_cameras,
     }

@@ -39,7 +39,7 @@ def rig(scene: Scene, folder: Path) -> dict[str, Any] | None:
     if not every:
         return None
     points, colours = _sparse_points(scene, folder, videos, photos)
-    axes, middle, radius = _frame(every, points)
+    axes, middle, radius = _fitted(every, points, *_frame(every, points))
     size = _frustum_size(np.array([camera.centre for camera in every]), radius)
 
     def ours(world: np.ndarray) -> list[list[float]]:
@@ -127,6 +127,22 @@ def _frame(cameras: list[Camera], points: np.ndarray) -> tuple[np.ndarray, np.nd
     return axes, (low + high) / 2 @ axes, float(max(np.linalg.norm(high - low) / 2, 1e-9))
 
 
+def _fitted(
+    cameras: list[Camera], points: np.ndarray, axes: np.ndarray, middle: np.ndarray, radius: float
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """The same axes with the middle and the radius with which the first view fills the drawing."""
+    shown = np.concatenate([points, *[camera.centre[None] for camera in cameras for _ in range(3)]])
+    right = np.array([np.cos(YAW), -np.sin(YAW), 0.0])
+    above = np.array([np.sin(YAW) * np.sin(PITCH), np.cos(YAW) * np.sin(PITCH), np.cos(PITCH)])
+    for _ in range(4):  # what is nearer is larger, so this takes a few rounds
+        seen = project((shown - middle) @ axes.T / radius)
+        low, high = np.percentile(seen, [2, 98], axis=0)
+        x, y = (low + high) / 2
+        middle = middle + radius * (x * right - y * above) @ axes
+        radius *= float(max((high - low)[0] / 1.9, (high - low)[1] / 1.15, 1e-6))
+    return axes, middle, radius
+
+
 def _unit(vector: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(vector)
     if length > 1e-6:
@@ -158,10 +174,21 @@ def _still(found: Mapping[str, Any]) -> dict[str, Any]:
 
     points = found["points"]["at"]
     step = max(len(points) // MAX_STILL_POINTS, 1)
-    return {
-        "points": placed(points[::step]),
-        "cameras": [{**camera, "at": placed(camera["at"])} for camera in found["cameras"]],
-    }
+    cameras = [{**camera, "at": placed(camera["at"]), "label": ""} for camera in found["cameras"]]
+    taken: list[tuple[float, float, float]] = []
+    for camera in cameras:
+        if "photo" in camera["role"]:
+            continue
+        camera["label"] = camera["name"] + (" (held out)" if camera["role"] == "test" else "")
+        (x, y), half = camera["at"][0], 4.5 * len(camera["label"])
+        free = (
+            y + away
+            for away in (20, -14, 38, -32, 56)
+            if all(abs(y + away - b) > 17 or abs(x - a) > half + c for a, b, c in taken)
+        )
+        camera["label_y"] = round(next(free, y + 20), 1)
+        taken.append((x, camera["label_y"], half))
+    return {"points": placed(points[::step]), "cameras": cameras}
 
 
 def project(points: np.ndarray, yaw: float = YAW, pitch: float = PITCH) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The tables of scores in the report: columns that no row has a value for are left out, with the reason said below."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,16 +26,16 @@ PERCEPTION: tuple[Column, ...] = (
     ("FLIP of what stands still", ("flip_still",), "{:.4f}", False),
     ("LPIPS (Alex)", ("lpips_alex",), "{:.4f}", False),
     ("LPIPS (VGG)", ("lpips_vgg",), "{:.4f}", False),
-    ("Flicker against the truth's", ("flicker",), "{:.4g}", None),
+    ("Flicker against the truth's", ("flicker",), "g", None),
 )
 DEPTH: tuple[Column, ...] = (
-    ("Median depth error", ("depth", "median"), "{:.4g}", False),
-    ("Root mean square", ("depth", "rmse"), "{:.4g}", False),
+    ("Median depth error", ("depth", "median"), "g", False),
+    ("Root mean square", ("depth", "rmse"), "g", False),
     ("Relative mean", ("depth", "abs_rel"), "{:.2%}", False),
     ("Depth within 5 %", ("depth", "within_5_percent"), "{:.1%}", True),
-    ("Median depth error of what moves", ("depth_moving", "median"), "{:.4g}", False),
+    ("Median depth error of what moves", ("depth_moving", "median"), "g", False),
     ("Within 5 %, what moves", ("depth_moving", "within_5_percent"), "{:.1%}", True),
-    ("Median depth error of what stands still", ("depth_still", "median"), "{:.4g}", False),
+    ("Median depth error of what stands still", ("depth_still", "median"), "g", False),
 )
 NO_TRUTH: tuple[Column, ...] = (
     ("Relative error at sparse points, median", ("depth_points", "median_relative"), "{:.2%}", False),
@@ -71,10 +72,22 @@ def score_table(rows: Metrics, wanted: tuple[Column, ...]) -> dict[str, Any]:
             continue
         columns.append({"title": title, "better": {True: "more", False: "less", None: ""}[more]})
         best = None if more is None else (max if more else min)(known)
-        for name, value in values.items():
-            text = "–" if value is None else form.format(value).replace("%", " %")
-            cells[name].append({"text": text, "best": len(known) > 1 and value is not None and value == best})
+        shown = {name: _text(value, form, min(map(abs, known))) for name, value in values.items()}
+        # What reads the same is equally good.
+        first = next((shown[name] for name, value in values.items() if value == best), None)
+        for name, text in shown.items():
+            cells[name].append({"text": text, "best": len(known) > 1 and text == first})
     return {"columns": columns, "rows": [{"name": name, "cells": found} for name, found in cells.items()]}
+
+
+def _text(value: float | None, form: str, smallest: float) -> str:
+    """A score; ``form`` "g" gives a column the decimals that its smallest number needs for three digits."""
+    if value is None:
+        return "–"
+    if form == "g":
+        decimals = 3 if smallest <= 0 else min(max(2 - math.floor(math.log10(smallest)), 0), 6)
+        form = f"{{:.{decimals}f}}"
+    return form.format(value).replace("%", " %")
 
 
 def _lookup(scores: Mapping[str, Any], path: tuple[str, ...]) -> float | None:

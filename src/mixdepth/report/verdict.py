@@ -58,11 +58,13 @@ def tiles(metrics: Metrics, geometry: Mapping[str, Any]) -> list[dict[str, str]]
         pure = {name: scores for name, scores in scored.items() if name in DEPTH_ALONE} or scored
         best = max(pure, key=lambda name: pure[name]["psnr"])
         detail = f"PSNR, {best} against no depth"
-        found.append({"title": "Picture", "value": _gain(pure[best]["psnr"], base["psnr"]), "detail": detail})
+        found.append(
+            {"title": "Picture", "value": _gain(pure[best]["psnr"], base["psnr"]).replace("-", "−"), "detail": detail}
+        )
         if pure[best]["depth"] and base["depth"] and base["depth"]["median"]:
             change = 100 * (pure[best]["depth"]["median"] / base["depth"]["median"] - 1)
             detail = f"median depth error, {best} against no depth"
-            found.append({"title": "Depth error", "value": f"{change:+.0f} %", "detail": detail})
+            found.append({"title": "Depth error", "value": f"{change:+.0f} %".replace("-", "−"), "detail": detail})
     parts = [part for part in (geometry["verified"], geometry["held_out"]) if part]
     if parts:
         worst = min(parts, key=lambda part: part["score"])
