@@ -30,6 +30,7 @@ class Picture:
     frame: int | None  # index into the selected frames; None is of all
     kind: str
     subject: str  # "truth" or a variant
+    caption: str
     uri: str
     alt: str
 
@@ -62,8 +63,8 @@ def compared_pictures(scene: Scene, folder: Path) -> dict[str, Any] | None:
         kinds[key] = {"key": key, "title": column.title.capitalize(), "scale": _scale(column)}
         for subject, cell in zip(subjects, column.cells, strict=True):
             if cell.values is not None:
-                alt = _alt(column, subject, camera, label, cell)
-                pictures.append(Picture(frame, key, subject, _encoded(cell.values, column), alt))
+                alt, caption = _alt(column, subject, camera, label, cell), cell.text or column.title
+                pictures.append(Picture(frame, key, subject, caption, _encoded(cell.values, column), alt))
     height, width = views[0].size
     reduce = min(MAX_SIDE / max(width, height), 1.0)
     return {

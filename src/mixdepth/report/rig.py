@@ -14,6 +14,7 @@ MAX_POINTS = 5000
 MAX_STILL_POINTS = 900  # of the picture that does not turn
 YAW, PITCH = -0.6, 0.42  # radians: from behind the cameras, a little to the side and from above
 DISTANCE = 4.0  # of the viewer from the middle; the rig's radius is 1
+FRUSTUM = 0.12  # largest size of a drawn camera
 UNKNOWN = (128, 128, 128)
 ROLES = {
     "train": "video camera that trains",
@@ -120,7 +121,6 @@ def _frame(cameras: list[Camera], points: np.ndarray) -> tuple[np.ndarray, np.nd
         ahead = _unit(cameras[0].c2w[:3, 1] - (cameras[0].c2w[:3, 1] @ up) * up, np.eye(3)[np.abs(up).argmin()])
     axes = np.stack([np.cross(ahead, up), ahead, up])
     centres = np.array([camera.centre for camera in cameras])
-    # A few stray points must not shrink the rest.
     kept = np.percentile(points, [2, 98], axis=0) if len(points) else centres[:1]
     corners = np.concatenate([centres, kept]) @ axes.T
     low, high = corners.min(axis=0), corners.max(axis=0)
@@ -131,15 +131,19 @@ def _fitted(
     cameras: list[Camera], points: np.ndarray, axes: np.ndarray, middle: np.ndarray, radius: float
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """The same axes with the middle and the radius with which the first view fills the drawing."""
-    shown = np.concatenate([points, *[camera.centre[None] for camera in cameras for _ in range(3)]])
+    centres = np.array([camera.centre for camera in cameras])
     right = np.array([np.cos(YAW), -np.sin(YAW), 0.0])
     above = np.array([np.sin(YAW) * np.sin(PITCH), np.cos(YAW) * np.sin(PITCH), np.cos(PITCH)])
-    for _ in range(4):  # what is nearer is larger, so this takes a few rounds
-        seen = project((shown - middle) @ axes.T / radius)
-        low, high = np.percentile(seen, [2, 98], axis=0)
+    for _ in range(12):  # what is nearer is larger, so this takes a few rounds
+        seen = project((centres - middle) @ axes.T / radius)
+        low, high = seen.min(axis=0) - FRUSTUM, seen.max(axis=0) + FRUSTUM
+        if len(points):
+            # A few stray points must not shrink the rest.
+            near, far = np.percentile(project((points - middle) @ axes.T / radius), [1, 99], axis=0)
+            low, high = np.minimum(low, near), np.maximum(high, far)
         x, y = (low + high) / 2
         middle = middle + radius * (x * right - y * above) @ axes
-        radius *= float(max((high - low)[0] / 1.9, (high - low)[1] / 1.15, 1e-6))
+        radius *= float(max((high - low)[0] / 2.2, (high - low)[1] / 1.36, 1e-6))
     return axes, middle, radius
 
 
@@ -155,7 +159,7 @@ def _frustum_size(centres: np.ndarray, radius: float) -> float:
     apart = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
     apart = apart[apart > 1e-9]
     nearest = float(np.percentile(apart, 10)) if len(apart) else radius
-    return float(np.clip(0.5 * nearest, 0.06 * radius, 0.14 * radius))
+    return float(np.clip(0.5 * nearest, 0.06 * radius, FRUSTUM * radius))
 
 
 def _corners(camera: Camera, size: float) -> np.ndarray:
