@@ -29,6 +29,8 @@ rule comparison:
 rule report_html:
     input:
         scores=scores,
+        renders=compared_renders,
+        truth=truth,
         comparison="results/{scene}/comparison.png",
         video="results/{scene}/video.mp4",
         contact_sheet="results/{scene}/contact_sheet.jpg",
@@ -39,7 +41,10 @@ rule report_html:
         verification="results/{scene}/cameras_report.json",
         world="results/{scene}/world.json",
         cameras="results/{scene}/cameras.json",
+        photos="results/{scene}/photos.json",
         depth=sparse_depth,
+        colours=point_colours,
+        static_depth=report_static_depth,
         space="results/{scene}/space.json",
     output:
         report("results/{scene}/report.html", caption="../workflow/report/report.rst", category="{scene}"),
@@ -51,8 +56,8 @@ rule report_html:
         "../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=2000,
+        runtime=15,
     params:
         settings=all_settings,
         version=STAGE_VERSIONS["report"],

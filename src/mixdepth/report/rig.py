@@ -143,7 +143,7 @@ def _fitted(
             low, high = np.minimum(low, near), np.maximum(high, far)
         x, y = (low + high) / 2
         middle = middle + radius * (x * right - y * above) @ axes
-        radius *= float(max((high - low)[0] / 2.2, (high - low)[1] / 1.36, 1e-6))
+        radius *= float(max((high - low)[0] / 2.1, (high - low)[1] / 1.28, 1e-6))
     return axes, middle, radius
 
 
