@@ -8,7 +8,13 @@ rule comparison:
         cameras="results/{scene}/cameras.json",
         truth=truth,
     output:
-        report("results/{scene}/comparison.png", caption="../workflow/report/comparison.rst", category="{scene}"),
+        report(
+            "results/{scene}/comparison.png",
+            caption="../workflow/report/comparison.rst",
+            category="{scene}",
+            subcategory="Results",
+            labels={"what": "Comparison of the variants"},
+        ),
     log:
         "results/{scene}/logs/comparison.log",
     benchmark:
@@ -47,7 +53,13 @@ rule report_html:
         static_depth=report_static_depth,
         space="results/{scene}/space.json",
     output:
-        report("results/{scene}/report.html", caption="../workflow/report/report.rst", category="{scene}"),
+        report(
+            "results/{scene}/report.html",
+            caption="../workflow/report/report.rst",
+            category="{scene}",
+            subcategory="Results",
+            labels={"what": "Report: did depth help?"},
+        ),
     log:
         "results/{scene}/logs/report.log",
     benchmark:
