@@ -285,9 +285,27 @@ def compared_renders(wildcards):
     return [*shown, *store_files(scene.name, [scene.video_camera])]
 
 
+def point_colours(wildcards):
+    """What gives the report's sparse points their colours: the cameras' medians, and the photos that train."""
+    scene = filmed(wildcards)
+    medians = [f"results/{scene.name}/frames/{camera}/median.npy" for camera in scene.train_cameras]
+    photos = scene.train_photos and uses_static(scene)
+    return medians + [f"results/{scene.name}/static/set.npz"] * bool(photos)
+
+
+def report_static_depth(wildcards):
+    """The static model's depth maps, where a variant learns from them, to say how sure they are."""
+    scene = filmed(wildcards)
+    return static_depth_files(scene) if uses_static(scene) else []
+
+
+def uses_static(scene):
+    """Whether a variant learns anything from the static model."""
+    return bool({"distilled", "inherited"} & set(scene.variants))
+
+
 def scores(wildcards):
     """The scores of every variant, and of the static model where a variant uses it."""
     scene = filmed(wildcards)
-    static = {"distilled", "inherited"} & set(scene.variants)
     metrics = [f"results/{scene.name}/{variant}/metrics.json" for variant in scene.variants]
-    return metrics + [f"results/{scene.name}/static/metrics.json"] * bool(static)
+    return metrics + [f"results/{scene.name}/static/metrics.json"] * uses_static(scene)

@@ -177,7 +177,7 @@ def test_a_held_out_camera_has_no_static_depth(tmp_path: Path) -> None:
 
 def test_only_scores_and_their_picture_read_the_truth(jobs: list[Job]) -> None:
     readers = {job.rule for job in jobs if any("truth" in path for path in job.input)}
-    assert readers == {"evaluate", "static_metrics", "comparison"}
+    assert readers == {"evaluate", "static_metrics", "comparison", "report_html"}
 
 
 def test_a_camera_that_neither_trains_nor_is_held_out_is_left_alone(tmp_path: Path) -> None:

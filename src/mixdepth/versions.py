@@ -15,5 +15,5 @@ STAGE_VERSIONS: dict[str, int] = {
     "dynamic": 4,
     "rendering": 3,
     "evaluation": 3,
-    "report": 2,
+    "report": 3,
 }
