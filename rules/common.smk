@@ -194,6 +194,25 @@ def truth(wildcards):
     return str(path) if path else []
 
 
+def lpips_weights(wildcards):
+    """The weights for LPIPS that the configuration names; told at once, not after hours of training."""
+    weights = {network: path for network, path in of(wildcards).options["lpips"].items() if path}
+    for network, path in weights.items():
+        if not Path(path).is_file():
+            key = f"scenes.{wildcards.scene}.lpips.{network}"
+            raise UserError(f"{key}: {path} not found; docs/scores.md says how to make it")
+    return list(weights.values())
+
+
+def held_out_depth_files(scene):
+    """COLMAP's points that held-out cameras see, for scoring only."""
+    return [f"results/{scene.name}/held_out_depth/{camera}.npz" for camera in scene.test_cameras]
+
+
+def held_out_depth(wildcards):
+    return held_out_depth_files(of(wildcards))
+
+
 def sparse_depth_files(scene):
     """Sparse depth of everything that trains: of the training cameras, and of the photos."""
     return [f"results/{scene.name}/colmap_depth/{name}.npz" for name in [*scene.train_cameras, "photos"]]
@@ -272,9 +291,27 @@ def compared_renders(wildcards):
     return [*shown, *store_files(scene.name, [scene.video_camera])]
 
 
+def point_colours(wildcards):
+    """What gives the report's sparse points their colours: the cameras' medians, and the photos that train."""
+    scene = filmed(wildcards)
+    medians = [f"results/{scene.name}/frames/{camera}/median.npy" for camera in scene.train_cameras]
+    photos = scene.train_photos and uses_static(scene)
+    return medians + [f"results/{scene.name}/static/set.npz"] * bool(photos)
+
+
+def report_static_depth(wildcards):
+    """The static model's depth maps, where a variant learns from them, to say how sure they are."""
+    scene = filmed(wildcards)
+    return static_depth_files(scene) if uses_static(scene) else []
+
+
+def uses_static(scene):
+    """Whether a variant learns anything from the static model."""
+    return bool({"distilled", "inherited"} & set(scene.variants))
+
+
 def scores(wildcards):
     """The scores of every variant, and of the static model where a variant uses it."""
     scene = filmed(wildcards)
-    static = {"distilled", "inherited"} & set(scene.variants)
     metrics = [f"results/{scene.name}/{variant}/metrics.json" for variant in scene.variants]
-    return metrics + [f"results/{scene.name}/static/metrics.json"] * bool(static)
+    return metrics + [f"results/{scene.name}/static/metrics.json"] * uses_static(scene)

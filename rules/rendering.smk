@@ -29,7 +29,13 @@ rule video:
         sources=video_sources,
         capture="results/{scene}/capture.json",
     output:
-        report("results/{scene}/video.mp4", caption="../workflow/report/video.rst", category="{scene}"),
+        report(
+            "results/{scene}/video.mp4",
+            caption="../workflow/report/video.rst",
+            category="{scene}",
+            subcategory="Results",
+            labels={"what": "Video"},
+        ),
     log:
         "results/{scene}/logs/video.log",
     benchmark:

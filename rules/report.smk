@@ -8,7 +8,13 @@ rule comparison:
         cameras="results/{scene}/cameras.json",
         truth=truth,
     output:
-        report("results/{scene}/comparison.png", caption="../workflow/report/comparison.rst", category="{scene}"),
+        report(
+            "results/{scene}/comparison.png",
+            caption="../workflow/report/comparison.rst",
+            category="{scene}",
+            subcategory="Results",
+            labels={"what": "Comparison of the variants"},
+        ),
     log:
         "results/{scene}/logs/comparison.log",
     benchmark:
@@ -29,6 +35,8 @@ rule comparison:
 rule report_html:
     input:
         scores=scores,
+        renders=compared_renders,
+        truth=truth,
         comparison="results/{scene}/comparison.png",
         video="results/{scene}/video.mp4",
         contact_sheet="results/{scene}/contact_sheet.jpg",
@@ -39,10 +47,19 @@ rule report_html:
         verification="results/{scene}/cameras_report.json",
         world="results/{scene}/world.json",
         cameras="results/{scene}/cameras.json",
+        photos="results/{scene}/photos.json",
         depth=sparse_depth,
+        colours=point_colours,
+        static_depth=report_static_depth,
         space="results/{scene}/space.json",
     output:
-        report("results/{scene}/report.html", caption="../workflow/report/report.rst", category="{scene}"),
+        report(
+            "results/{scene}/report.html",
+            caption="../workflow/report/report.rst",
+            category="{scene}",
+            subcategory="Results",
+            labels={"what": "Report: did depth help?"},
+        ),
     log:
         "results/{scene}/logs/report.log",
     benchmark:
@@ -51,8 +68,8 @@ rule report_html:
         "../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=2000,
+        runtime=15,
     params:
         settings=all_settings,
         version=STAGE_VERSIONS["report"],

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from browser import chromium  # noqa: F401 (a fixture)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

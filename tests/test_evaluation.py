@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import sys
 import types
 from dataclasses import replace
@@ -97,15 +98,56 @@ def test_pools_two_cameras_by_squared_error(scene: Scene):
 
 def test_keys_and_settings(scene: Scene):
     found = evaluated(with_truth(scene))
-    keys = ["psnr", "psnr_moving", "psnr_still", "psnr_affine", "ssim", "depth", "depth_moving"]
+    keys = ["psnr", "psnr_moving", "psnr_still", "psnr_affine", "ssim", "ssim_moving", "ssim_still", "ms_ssim"]
+    keys += ["dssim_1", "dssim_2", "flip", "flip_moving", "flip_still", "lpips_alex", "lpips_vgg", "flicker"]
+    keys += ["depth", "depth_moving", "depth_still", "depth_points", "depth_consistency", "reasons"]
     assert list(found) == [*keys, "cameras", "settings"]
-    assert list(found["cameras"]["cam01"]) == keys
-    assert list(found["depth"]) == ["median", "mae", "abs_rel", "within_5_percent"]
-    assert found["settings"]["variant"] == "none"
-    assert found["settings"]["test_cameras"] == ["cam00", "cam01"]
-    assert found["settings"]["frames"] == {"start": 1, "count": 3, "step": 2}
-    assert found["settings"]["resolution"] == {"cam00": [W, H], "cam01": [W, H]}
-    assert found["settings"]["options"]["truth"] == "truth.npz"
+    assert list(found["cameras"]["cam01"]) == [*keys, "frames"]
+    for key in ("depth", "depth_moving", "depth_still"):
+        assert list(found[key]) == ["median", "mae", "abs_rel", "rmse", "within_5_percent"]
+    frames = found["cameras"]["cam01"]["frames"]
+    assert list(frames) == ["psnr", "ssim", "flip", "depth_median"]
+    assert {len(values) for values in frames.values()} == {T}
+    settings = found["settings"]
+    assert settings["variant"] == "none"
+    assert settings["test_cameras"] == ["cam00", "cam01"]
+    assert settings["train_cameras"] == ["cam02", "cam03"]
+    assert settings["frames"] == {"start": 1, "count": 3, "step": 2}
+    assert settings["resolution"] == {"cam00": [W, H], "cam01": [W, H]}
+    assert settings["neighbours"]["cam00"] == ["cam01", "cam02"]
+    assert settings["options"]["truth"] == "truth.npz"
+    definitions = settings["metrics"]
+    parts = ("_moving", "_still", "_alex", "_vgg")
+    assert {re.sub("|".join(parts), "", key) for key in keys[:-1]} == set(definitions) - {"moving, still"}
+
+
+def test_every_null_has_its_reason(scene: Scene):
+    for chosen in (scene, with_truth(scene)):
+        found = evaluated(chosen)
+        for scores in (found, *found["cameras"].values()):
+            nulls = {key for key, value in scores.items() if value is None}
+            assert set(scores["reasons"]) == nulls
+    assert found["reasons"]["ms_ssim"] == "needs at least 176 pixels in width and height; the picture has 10x8"
+    assert found["reasons"]["lpips_vgg"] == "no weights given (lpips.vgg in the configuration)"
+    assert "held_out_depth/cam00.npz is not there" in found["cameras"]["cam00"]["reasons"]["depth_points"]
+    assert found["reasons"]["depth_consistency"] == "there is no model to render neighbours with"
+
+
+def test_the_parts_of_depth_make_up_the_whole(scene: Scene):
+    found = evaluated(with_truth(scene))
+    share = 1 / H  # the first row moves
+    for key in ("mae", "within_5_percent"):
+        whole = share * found["depth_moving"][key] + (1 - share) * found["depth_still"][key]
+        assert found["depth"][key] == pytest.approx(whole)
+
+
+def test_depth_by_frame_is_the_frame_s_own(scene: Scene):
+    renders = scene.data / "results" / "none" / "renders" / "cam00"
+    depth = np.load(renders / "depth.npy")
+    depth[1] = 2.5  # twice that is the truth's 5
+    np.save(renders / "depth.npy", depth)
+    found = evaluated(with_truth(scene))["cameras"]["cam00"]["frames"]["depth_median"]
+    assert found == pytest.approx([1, 0, 1])
 
 
 def test_depth_is_null_without_truth_and_scaled_with_one(scene: Scene):

@@ -21,6 +21,8 @@ ABSENT = (
     "ffmpeg",
     "imageio_ffmpeg",
     "skimage",
+    "torchmetrics",
+    "flip_evaluator",
     "scipy",
     "yaml",
     "jsonschema",

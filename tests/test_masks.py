@@ -13,7 +13,8 @@ from mixdepth.cameras.lens import Lens, save_lenses
 from mixdepth.cameras.space import choose_space
 from mixdepth.config import Scene
 from mixdepth.errors import UserError
-from mixdepth.evaluation.metrics import score_colour, ssim
+from mixdepth.evaluation.colour import score_colour
+from mixdepth.evaluation.pictures import ssim
 from mixdepth.evaluation.stage import evaluate_variant
 from mixdepth.frames.masks import load_masks
 from mixdepth.io import read_json, read_npz, write_npz
@@ -144,7 +145,7 @@ def test_scores_count_pixels_that_show_something_only():
     assert scores[0] == scores[1]
     inside = score_colour(render[:, :, 5:], truth[:, :, 5:], moving[:, :, 5:]).summary()
     assert scores[0] == pytest.approx(inside), "the same as scoring the valid part alone"
-    assert ssim(render[0], truth[0], np.ones((H, W), bool)) == pytest.approx(ssim(render[0], truth[0]))
+    assert ssim(render[0], truth[0], np.ones((H, W), bool)).value == pytest.approx(ssim(render[0], truth[0]).value)
     assert ssim(render[0], truth[0], np.zeros((H, W), bool)) is None
 
 

@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from torch.utils.tensorboard import SummaryWriter
 
 from mixdepth.cameras.camera import Camera, save_cameras
 from mixdepth.cameras.lens import Lens, save_lenses
@@ -27,8 +28,7 @@ CAMERAS = ("cam00", "cam01", "cam02")
 BENCHMARK = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
 
 
-@pytest.fixture
-def scene(tmp_path: Path) -> Scene:
+def write_scene(tmp_path: Path) -> Scene:
     """A scene with the results of two variants, without a truth in use. Its settings hold text that looks like HTML."""
     rng = np.random.default_rng(0)
     folder = tmp_path / "results"
@@ -75,6 +75,11 @@ def scene(tmp_path: Path) -> Scene:
             "poses": {"source": "llff", "path": "<script>alert(1)</script>"},
         },
     )
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return write_scene(tmp_path)
 
 
 def with_truth(scene: Scene) -> Scene:
@@ -186,7 +191,7 @@ def test_commit_tells_changes(tmp_path: Path):
 class Page(HTMLParser):
     """Collects what the tests ask about and checks that elements are closed in order."""
 
-    VOID = ("meta", "img", "link", "br")
+    VOID = ("meta", "img", "link", "br", "input")
 
     def __init__(self) -> None:
         super().__init__()
@@ -213,7 +218,8 @@ class Page(HTMLParser):
         self.text += data
 
 
-def report(scene: Scene) -> Page:
+def write_everything(scene: Scene) -> Path:
+    """The report of a scene with all there may be, and everything that it shows."""
     folder = score(scene)
     write_video(scene, folder, folder / "video.mp4")
     write_comparison(scene, folder, folder / "comparison.png")
@@ -222,23 +228,43 @@ def report(scene: Scene) -> Page:
     (folder / "colmap_depth").mkdir(exist_ok=True)
     points = {"uv": np.ones((37, 2)), "z": np.full(37, 2.0), "sigma": np.full(37, 0.1)}
     np.savez(folder / "colmap_depth" / "cam01.npz", **points)
+    for name in ("none/static", "none/dynamic", "static"):
+        write_curves(folder / "runs" / name / "tensorboard")
+    write_verification(folder, "trusted")
     write_report(scene, folder, folder / "report.html")
+    return folder / "report.html"
+
+
+def write_curves(folder: Path) -> None:
+    """What a training of 60 steps leaves for TensorBoard."""
+    with SummaryWriter(str(folder)) as writer:
+        for step in range(0, 60, 20):
+            writer.add_scalar("loss", 0.1 / (step + 1), step)
+            writer.add_scalar("psnr_moving" if "dynamic" in str(folder) else "psnr", 20 + step / 10, step)
+
+
+def read(path: Path) -> Page:
     page = Page()
-    page.feed((folder / "report.html").read_text())
+    page.feed(path.read_text())
     return page
+
+
+def report(scene: Scene) -> Page:
+    return read(write_everything(scene))
 
 
 def test_report_is_complete_and_needs_nothing_else(scene: Scene):
     page = report(with_truth(scene))
     assert page.open == []
-    wanted = ["verdict", "video", "comparison", "scores", "capture", "times", "configuration", "provenance"]
-    assert page.sections == wanted
+    wanted = ["verdict", "remarks", "remarks-title", "video", "comparison", "scores", "training", "capture", "rig-data"]
+    assert page.sections == [*wanted, "geometry", "times", "configuration", "provenance"]
     assert page.links
     assert all(link.startswith(("data:", "#")) for link in page.links)
-    assert all(image["alt"] for image in page.images)
+    # The two pictures of the slider are named when they are chosen.
+    assert all(image["alt"] for image in page.images if image.get("class") not in ("over", "under"))
     assert {"video", "table", "caption", "main"} <= set(page.tags)
     assert "37" in page.text
-    assert "script" not in page.tags  # the setting that looks like one is shown as text
+    assert page.tags.count("script") == 2  # the page's own and its data; the setting that looks like one is shown
     assert "<script>alert(1)</script>" in page.text
 
 

@@ -139,6 +139,15 @@ def test_nothing_that_trains_sees_the_held_out_camera(jobs: list[Job]) -> None:
         assert [path for path in sources if "cam01" in path], model
 
 
+def test_points_that_held_out_cameras_see_are_for_scores_only(jobs: list[Job]) -> None:
+    points = "results/x/held_out_depth/cam00.npz"
+    assert {job.rule for job in jobs if points in job.input} == {"evaluate"}
+    sources = behind(jobs, points)
+    assert {f"results/x/reference/cam{i:02d}" for i in range(4)} <= sources, "held-out and training images make them"
+    for model, others in trained(jobs).items():
+        assert points not in others, model
+
+
 def test_colmap_may_use_the_held_out_camera_for_poses_only(tmp_path: Path) -> None:
     jobs = plan(write_capture(tmp_path, source="colmap"), "results/x/inherited/model.safetensors")
     users = {
@@ -168,7 +177,7 @@ def test_a_held_out_camera_has_no_static_depth(tmp_path: Path) -> None:
 
 def test_only_scores_and_their_picture_read_the_truth(jobs: list[Job]) -> None:
     readers = {job.rule for job in jobs if any("truth" in path for path in job.input)}
-    assert readers == {"evaluate", "static_metrics", "comparison"}
+    assert readers == {"evaluate", "static_metrics", "comparison", "report_html"}
 
 
 def test_a_camera_that_neither_trains_nor_is_held_out_is_left_alone(tmp_path: Path) -> None:
@@ -242,6 +251,18 @@ def test_a_mistake_in_the_configuration_is_told_without_a_traceback(
     assert "Traceback" not in told
 
 
+def test_weights_that_are_not_there_are_told_before_anything_is_trained(tmp_path: Path) -> None:
+    write_capture(tmp_path, lpips={"alex": "weights/alex.safetensors"})
+    config = ("--configfile", str(tmp_path / "config.yaml"), "--", "results/x/none/metrics.json")
+    done = snakemake(tmp_path, "-n", *config)
+    assert done.returncode != 0
+    assert "scenes.x.lpips.alex: weights/alex.safetensors not found" in done.stdout + done.stderr
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights/alex.safetensors").touch()
+    (evaluate,) = (job for job in plan(tmp_path, config[-1]) if job.rule == "evaluate")
+    assert "weights/alex.safetensors" in evaluate.input
+
+
 def test_a_scene_of_another_file_says_so(tmp_path: Path) -> None:
     write_capture(tmp_path)
     done = snakemake(tmp_path, "-n", "--configfile", str(tmp_path / "config.yaml"), "--", "results/y/video.mp4")
@@ -299,8 +320,12 @@ def test_conda_environments_agree_with_the_requirements(path: Path) -> None:
     required = pins((REPOSITORY / "requirements.txt").read_text().splitlines(), "==")
     required["pytorch"] = required["torch"]
     environment = yaml.safe_load(path.read_text())
-    given = pins(environment["dependencies"], "=")
-    assert len(given) == len(environment["dependencies"])
+    listed = [line for line in environment["dependencies"] if isinstance(line, str) and line != "pip"]
+    given = pins(listed, "=")
+    for by_pip in (line["pip"] for line in environment["dependencies"] if isinstance(line, dict)):
+        listed += by_pip
+        given |= pins(by_pip, "==")
+    assert len(given) == len(listed)
     assert given.pop("python") == "3.11"
     assert given == {name: required.get(name) for name in given}
 

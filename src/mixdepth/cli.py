@@ -32,6 +32,7 @@ LATER = (
     "video_camera",
     "viewer_cameras",
     "truth",
+    "lpips",
 )
 
 
@@ -168,6 +169,8 @@ def prepare(job: Job, _: argparse.Namespace) -> None:
     bounds = ["bounds.json", "poses_bounds.npy"]
     make([*depth, *bounds], [*posed, "cameras_report.json"], cameras.write_depth, scene, folder)
     paths = [folder / name for name in ("cameras.json", "photos.json", "bounds.json", "space.json")]
+    if scene.test_cameras:
+        make(_held_out_depth(scene), [*posed, *references], cameras.write_held_out_points, scene, folder)
     make(["space.json"], [*posed, *bounds], write_space, scene, *paths, [folder / name for name in depth])
     for camera in scene.used_cameras:
         make(_store(camera), ["cameras.json", "lenses.json"], frames.frame_store, scene, camera, folder)
@@ -242,6 +245,7 @@ def evaluate(job: Job, args: argparse.Namespace) -> None:
             raise UserError(f"scene {scene.name} holds out no camera, so there is nothing to score; set test_cameras")
         inputs = [path for camera in scene.test_cameras for path in _renders(name, camera)]
         job.need(inputs, f"render {name}")
+        job.need(_held_out_depth(scene), "prepare")
         job.make([f"{name}/metrics.json"], inputs, evaluate_variant, scored, name, folder, output)
     scores = read_json(output)
     told = [f"{label} {scores[key]:.2f}" for key, label in (("psnr", "PSNR"), ("ssim", "SSIM")) if scores.get(key)]
@@ -278,6 +282,10 @@ def _stores(scene: Scene) -> list[str]:
 
 def _sparse_depth(scene: Scene) -> list[str]:
     return [f"colmap_depth/{name}.npz" for name in [*scene.train_cameras, "photos"]]
+
+
+def _held_out_depth(scene: Scene) -> list[str]:
+    return [f"held_out_depth/{name}.npz" for name in scene.test_cameras]
 
 
 def _static_depth(scene: Scene) -> list[str]:

@@ -87,7 +87,7 @@ class Scene:
         and ``colmap`` know nothing of the static stage."""
         if variant == "static":
             return self.settings("static", "truth", "photo_scale")
-        names = ["dynamic", "frames", "scale", "truth"]
+        names = ["dynamic", "frames", "scale", "truth", "lpips"]
         names += ["colmap"] if variant != "none" else []
         names += ["static"] if variant in ("distilled", "inherited") else []
         return self.settings(*names, variant=variant)

@@ -14,7 +14,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "static": 4,
     "dynamic": 4,
     "rendering": 3,
-    "evaluation": 2,
-    "report": 2,
+    "evaluation": 3,
+    "report": 3,
     "viewer": 1,
 }

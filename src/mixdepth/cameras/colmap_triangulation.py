@@ -64,24 +64,15 @@ def triangulate(
     """
     task = _Task(images, cameras, options, threads)
     evidence = task.gather(options)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "database.db"
-        database = Database(path)
-        model = _posed_model(database, evidence, cameras)
-        verified = _agreeing_matches(evidence, model)
-        for pair, geometry in verified.items():
-            database.add_pair(pair, geometry)
-        database.close()
-        if verified:
-            model = _triangulate(model, path, folder, options["seed"])
-    to_original_pixels(model, evidence.features)
-    _drop_bad_points(model, options)
-    count = model.num_points3D()
-    print(f"colmap triangulation: {count} points from {len(images)} images", file=sys.stderr, flush=True)
-    if not count:
-        print("warning: no point was found, so there is no sparse depth; lower colmap.peak_threshold", file=sys.stderr)
+    model = task.points(evidence)
     write_model(model, output)
     return task.verify(as_arrays(model), evidence)
+
+
+def triangulated(images: Mapping[str, Path], cameras: Mapping[str, Posed], options: Mapping, threads: int = 1) -> Model:
+    """The model of :func:`triangulate`, which says what its arguments and errors are, unwritten and unverified."""
+    task = _Task(images, cameras, options, threads)
+    return as_arrays(task.points(task.gather(options)))
 
 
 def check_poses(
@@ -129,6 +120,27 @@ class _Task:
         features = detect(self.images, options, threads=self.threads)
         lenses = known_cameras(self.images, features, {name: self.cameras[name][0] for name in self.images})
         return _Evidence(features, lenses, *match_pairs(pairs, features, LOOSE_RATIO, RATIO))
+
+    def points(self, evidence: _Evidence) -> pycolmap.Reconstruction:
+        """The points that the matches make with the cameras fixed, in pixels of the original images."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "database.db"
+            database = Database(path)
+            model = _posed_model(database, evidence, self.cameras)
+            verified = _agreeing_matches(evidence, model)
+            for pair, geometry in verified.items():
+                database.add_pair(pair, geometry)
+            database.close()
+            if verified:
+                model = _triangulate(model, path, folder, self.options["seed"])
+        to_original_pixels(model, evidence.features)
+        _drop_bad_points(model, self.options)
+        count = model.num_points3D()
+        print(f"colmap triangulation: {count} points from {len(self.images)} images", file=sys.stderr, flush=True)
+        if not count:
+            told = "warning: no point was found, so there is no sparse depth; lower colmap.peak_threshold"
+            print(told, file=sys.stderr)
+        return model
 
     def verify(self, model: Model, evidence: _Evidence) -> Verification:
         """Verify ``model``; where ``evidence`` proves nothing, once more with more features."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 PHOTO_SIDE = 1600  # pixels: longer side of photos of a scene without video, unless `photo_scale` says otherwise
 GROUPS = ("cameras", "photos")
+NOTHING = SparseDepth(np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros(0, int))
 Size = tuple[int, int]  # (width, height), pixels
 Bounds = dict[str, tuple[float, float]]  # name to (near, far), world units
 
@@ -153,6 +154,23 @@ def verify_held_out(scene: "Scene", folder: Path, output: Path) -> None:
     write_json(output, report)
 
 
+def write_held_out_points(scene: "Scene", folder: Path) -> None:
+    """Write the points that stand still and that each held-out camera itself sees, for scoring alone
+    (held_out_depth/<camera>.npz, as colmap_depth/).
+
+    They are triangulated from held-out and training images together, with the cameras fixed; nothing that trains may
+    read them.
+    """
+    images, posed = _posed_images(scene, folder, scene.used_cameras)
+    points = colmap_triangulation.triangulated(images, posed, scene.options["colmap"]).without_strays()
+    cameras = load_cameras(folder / "cameras.json")
+    masks = {camera_image(n): folder / "reference" / n / "moving.png" for n in scene.used_cameras if n in cameras}
+    held_out = {camera_image(name): cameras[name] for name in scene.test_cameras if name in cameras}
+    seen = sparse_depth(points.subset(_still(points, masks)), held_out)
+    for name in scene.test_cameras:
+        _write_camera_depth(folder / f"held_out_depth/{name}.npz", seen.get(camera_image(name), NOTHING))
+
+
 def _tell(report: Mapping) -> None:
     print(f"verification of the cameras: {report['verdict']}, score {report['score']:.2f}: {report['reason']}")
 
@@ -219,10 +237,8 @@ def write_depth(scene: "Scene", folder: Path) -> None:
     every = sparse_depth(points, training)
     masks = {camera_image(n): folder / "reference" / n / "moving.png" for n in scene.train_cameras if n in cameras}
     seen = sparse_depth(points.subset(_still(points, masks)), training)
-    nothing = SparseDepth(np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros(0, int))
     for name in scene.train_cameras:
-        depth = seen.get(camera_image(name), nothing)
-        write_npz(folder / f"colmap_depth/{name}.npz", {"uv": depth.uv, "z": depth.z, "sigma": depth.sigma})
+        _write_camera_depth(folder / f"colmap_depth/{name}.npz", seen.get(camera_image(name), NOTHING))
     stems = sorted(stem for stem in scene.train_photos if stem in photos)
     _write_photo_depth(
         folder / "colmap_depth/photos.npz", {stem: seen[photo_image(scene.photos[stem])] for stem in stems}
@@ -349,6 +365,10 @@ def _bounds(
                 "0 < near < far. Set both `near` and `far` (world units)."
             )
     return result
+
+
+def _write_camera_depth(path: Path, depth: SparseDepth) -> None:
+    write_npz(path, {"uv": depth.uv, "z": depth.z, "sigma": depth.sigma})
 
 
 def _write_photo_depth(path: Path, depths: Mapping[str, SparseDepth]) -> None:

@@ -1,84 +1,45 @@
 """The evaluation stage: renders and static model against the held-out images, and depth against the truth."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import reduce
-from itertools import chain, repeat
+from itertools import chain
 from operator import add
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mixdepth.cameras.camera import load_cameras
+from mixdepth.cameras.camera import Camera, load_cameras
 from mixdepth.config import Scene
-from mixdepth.errors import UserError
-from mixdepth.evaluation.metrics import (
-    DEPTH_PASSES,
-    ColourScore,
-    DepthBlocks,
-    depth_errors,
-    relative_median,
-    score_colour,
+from mixdepth.evaluation.colour import ColourScore, score_colour
+from mixdepth.evaluation.consistency import (
+    FEWEST_POINTS,
+    differences,
+    neighbours,
+    point_errors,
+    reduced,
+    relative_scores,
+    spread,
 )
-from mixdepth.evaluation.truth import Truth, load_truth
+from mixdepth.evaluation.depth import DEPTH_PASSES, DepthBlocks, depth_errors, relative_median
+from mixdepth.evaluation.pictures import MEASURES, Measure
+from mixdepth.evaluation.protocol import COLOUR, DEFINITIONS, colour_reasons, depth_reasons, few_points
+from mixdepth.evaluation.truth import load_truth
+from mixdepth.evaluation.view import DEPTH_KEYS, MOVING_STD, View, open_view
 from mixdepth.fields.storage import saved_header
 from mixdepth.frames.masks import load_masks
-from mixdepth.frames.store import FrameStore
 from mixdepth.io import read_npz, write_json
 from mixdepth.progress import Progress
-from mixdepth.rendering.renders import open_renders
-
-# A pixel moves where its temporal standard deviation (colours in 0..1) exceeds this, unless the truth says it.
-MOVING_STD = 0.02
-DEPTH_KEYS = ("depth", "depth_moving")
-
-
-@dataclass(frozen=True)
-class View:
-    """One held-out camera: what was rendered and what it should be."""
-
-    name: str
-    rgb: np.ndarray  # [T, H, W, 3] uint8, rendered
-    depth: np.ndarray  # [T, H, W] float32, rendered z-depth, world units
-    store: FrameStore
-    truth: Truth | None
-    frames: range  # indices of the frames in the whole video
-    scale: float  # rendered depth times this is in the truth's units
-    valid: np.ndarray | None = None  # [H, W] bool: pixels that count; None counts all
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(H, W), pixels."""
-        return self.rgb.shape[1], self.rgb.shape[2]
-
-    def moving(self) -> Iterator[np.ndarray]:
-        """Pixels that show something that moves, [H, W] bool per frame."""
-        if self.truth is None:
-            return repeat(self.store.std > MOVING_STD, len(self.rgb))
-        return (mask for _, mask in self.truth.frames(self.name, self.frames, self.size))
-
-    def depth_pairs(self, moving_only: bool, progress: Progress) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(rendered, true) z-depth per frame, [N] each, in the truth's units. Only where there is a truth."""
-        assert self.truth is not None
-        true_frames = self.truth.frames(self.name, self.frames, self.size)
-        for rendered, (true, mask) in zip(self.depth, true_frames, strict=True):
-            chosen = mask if moving_only else np.ones(self.size, bool)
-            if self.valid is not None:
-                chosen = chosen & self.valid
-            yield rendered[chosen].astype(np.float64) * self.scale, true[chosen]
-            progress.update()
 
 
 def evaluate_variant(scene: Scene, variant: str, folder: Path, output: Path) -> None:
     """Score a variant's renders of the held-out cameras and write metrics.json.
 
-    Keys: ``psnr``, ``psnr_moving``, ``psnr_still``, ``psnr_affine`` (dB), ``ssim``, ``depth`` and ``depth_moving``
-    (each with ``median``, ``mae``, ``abs_rel``, ``within_5_percent``, in the truth's units; null without a truth); the
-    same per camera in ``cameras``; and ``settings``. Over several cameras, PSNR pools the squared error, depth pools
-    the pixels and SSIM is the mean over all frames. ``psnr_affine`` is after a gain and offset per camera and colour
-    channel fitted to all its frames. Identical images have 100 dB; what no pixel counts for is null. Pixels of the
-    undistorted images that have no source do not count, nor do SSIM's windows that touch them. No times, no hosts.
+    Its keys are explained in docs/scores.md: colour scores, ``depth``, ``depth_moving`` and ``depth_still`` (against
+    the truth), ``depth_points`` and ``depth_consistency`` (without one), over all held-out cameras; ``reasons``, a
+    sentence for each that is null; in ``cameras`` the same per camera, and ``frames``, its scores frame by frame; and
+    ``settings``, the protocol. Pixels of the undistorted images that have no source do not count. No times, no hosts.
 
     Args:
         scene: the scene.
@@ -89,7 +50,7 @@ def evaluate_variant(scene: Scene, variant: str, folder: Path, output: Path) -> 
     Raises:
         UserError: files are missing, damaged or do not fit together, or the truth does not fit the capture.
     """
-    trained_as = (saved_header(folder / variant / "model.safetensors") or {}).get("trained_as", variant)
+    header = saved_header(folder / variant / "model.safetensors")
     truth = load_truth(scene, scene.test_cameras, video=True)
     scale = truth.similarity(folder / "cameras.json").scale if truth else 1.0
     cameras = load_cameras(folder / "cameras.json")
@@ -98,39 +59,54 @@ def evaluate_variant(scene: Scene, variant: str, folder: Path, output: Path) -> 
         replace(open_view(scene, variant, camera, folder, truth, scale), valid=valid)
         for camera, valid in zip(scene.test_cameras, masks, strict=True)
     ]
+    measures = MEASURES | lpips_measures(scene)
     progress = Progress(f"scores {scene.name} {variant}", sum(len(view.rgb) for view in views))
-    colours = {view.name: _score_view(view, progress) for view in views}
-    depths = {view.name: _depth_scores([view]) for view in views}
-    write_json(
-        output,
-        {
-            **reduce(add, colours.values()).summary(),
-            **(depths[views[0].name] if len(views) == 1 else _depth_scores(views)),
-            "cameras": {name: {**colours[name].summary(), **depths[name]} for name in colours},
-            "settings": {**_settings(scene, variant, views), "trained_as": trained_as},
-        },
-    )
+    colours = {view.name: _score_view(view, measures, progress) for view in views}
+    sizes, frames = {view.name: view.size for view in views}, len(views[0].rgb)
+    near = {view.name: neighbours(view.name, cameras, scene.used_cameras) for view in views}
+    without_truth = [
+        point_scores(views, folder),
+        consistency_scores(views, variant if header else None, cameras, near, folder),
+    ]
+
+    def scores(colour: ColourScore, chosen: list[View], key: str | None) -> dict[str, Any]:
+        found, depths = colour.summary(), _depth_scores(chosen)
+        reasons = colour_reasons(found, [sizes[view.name] for view in chosen], frames, measures)
+        reasons |= depth_reasons(depths, truth is not None)
+        for name, by_camera in zip(("depth_points", "depth_consistency"), without_truth, strict=True):
+            depths[name] = value = by_camera[key]
+            if isinstance(value, str):
+                depths[name], reasons[name] = None, value
+        return {**found, **depths, "reasons": reasons}
+
+    own = {view.name: scores(colours[view.name], [view], view.name) for view in views}
+    whole = own[views[0].name] if len(views) == 1 else scores(reduce(add, colours.values()), views, None)
+    by_frame = {view.name: colours[view.name].frames | {"depth_median": _depth_by_frame(view)} for view in views}
+    settings = _settings(scene, variant, views)
+    settings |= {"neighbours": near, "trained_as": (header or {}).get("trained_as", variant)}
+    cameras_scores = {name: {**found, "frames": by_frame[name]} for name, found in own.items()}
+    write_json(output, {**whole, "cameras": cameras_scores, "settings": settings})
 
 
-def open_view(scene: Scene, variant: str, camera: str, folder: Path, truth: Truth | None, scale: float) -> View:
-    """A variant's renders of ``camera``, memory-mapped, with the camera's own frames.
+def lpips_measures(scene: Scene) -> dict[str, Measure]:
+    """LPIPS with the weights that the configuration names, by the score's name.
 
     Raises:
-        UserError: a file is missing or damaged, or the sizes differ.
+        UserError: a file is missing, or does not hold the weights of its network.
     """
-    renders = folder / variant / "renders" / camera
-    rgb, depth = open_renders(renders)
-    store = FrameStore.open(folder / "frames" / camera)
-    if rgb.shape != store.rgb.shape:
-        raise UserError(
-            f"{renders}: rgb.npy {rgb.shape} does not fit the camera's frames {store.rgb.shape};"
-            " delete this folder and run the same command again"
-        )
-    start, step = scene.options["frames"]["start"], scene.options["frames"]["step"]
-    return View(camera, rgb, depth, store, truth, range(start, start + step * len(rgb), step), scale)
+    given = {name: path for name, path in (scene.options.get("lpips") or {}).items() if path}
+    if not given:
+        return {}
+    from mixdepth.evaluation.lpips import load_lpips
+
+    return {f"lpips_{name}": load_lpips(name, Path(path)) for name, path in given.items()}
 
 
-def _score_view(view: View, progress: Progress) -> ColourScore:
+def _score_view(view: View, measures: Mapping[str, Measure], progress: Progress) -> ColourScore:
+    import torch
+
+    torch.set_num_threads(1)  # sums of several threads differ in the last bits
+
     def renders() -> Iterator[np.ndarray]:
         for index, image in enumerate(view.rgb):
             if not np.isfinite(view.depth[index]).all():
@@ -138,34 +114,107 @@ def _score_view(view: View, progress: Progress) -> ColourScore:
             yield np.asarray(image)
             progress.update()
 
-    return score_colour(renders(), map(np.asarray, view.store.rgb), view.moving(), view.valid)
+    return score_colour(renders(), map(np.asarray, view.store.rgb), view.moving(), view.valid, measures)
 
 
 def _depth_scores(views: list[View]) -> dict[str, Any]:
-    """``depth`` and ``depth_moving`` of all pixels of ``views``; None without a truth."""
+    """The scores DEPTH_KEYS of all pixels of ``views``; None without a truth."""
     if views[0].truth is None:
         return dict.fromkeys(DEPTH_KEYS)
 
     frames = sum(len(view.rgb) for view in views)
-    progress = Progress(f"depth scores {', '.join(view.name for view in views)}", 2 * DEPTH_PASSES * frames)
+    steps = len(DEPTH_KEYS) * DEPTH_PASSES * frames
+    progress = Progress(f"depth scores {', '.join(view.name for view in views)}", steps)
 
-    def blocks(moving_only: bool) -> DepthBlocks:
-        return lambda: chain.from_iterable(view.depth_pairs(moving_only, progress) for view in views)
+    def blocks(which: str) -> DepthBlocks:
+        return lambda: chain.from_iterable(view.depth_pairs(which, progress) for view in views)
 
-    return {"depth": depth_errors(blocks(False)), "depth_moving": depth_errors(blocks(True))}
+    return {key: depth_errors(blocks(key)) for key in DEPTH_KEYS}
+
+
+def _depth_by_frame(view: View) -> list[float | None] | None:
+    """Median absolute error of each frame, truth's units; None without a truth."""
+    if view.truth is None:
+        return None
+    pairs = ((z[np.isfinite(t) & (t > 0)], t[np.isfinite(t) & (t > 0)]) for z, t in view.depth_pairs("depth"))
+    return [float(np.median(np.abs(z - true.astype(np.float64)))) if len(z) else None for z, true in pairs]
+
+
+def point_scores(views: list[View], folder: Path) -> dict[str | None, Any]:
+    """Errors against COLMAP's points by camera, and under None of all cameras; a sentence where there are none."""
+    found, errors = {}, [np.zeros(0)]
+    for view in views:
+        path = folder / "held_out_depth" / f"{view.name}.npz"
+        if not path.is_file():
+            found[view.name] = f"{path} is not there"
+            continue
+        errors.append(point_errors(view.depth, path))
+        found[view.name] = errors[-1]
+    found[None] = np.concatenate(errors) if len(errors) > 1 else found[views[0].name]
+    return {
+        name: value
+        if isinstance(value, str)
+        else few_points(len(value))
+        if len(value) < FEWEST_POINTS
+        else relative_scores(value, "points")
+        for name, value in found.items()
+    }
+
+
+def consistency_scores(
+    views: list[View],
+    variant: str | None,
+    cameras: Mapping[str, Camera],
+    near: Mapping[str, list[str]],
+    folder: Path,
+) -> dict[str | None, Any]:
+    """Consistency with neighbouring cameras by camera, and under None of all; a sentence where there is none.
+
+    Args:
+        variant: None where there is no model to render the neighbours' depth with.
+        near: names of each camera's neighbours.
+    """
+    names = sorted({other for others in near.values() for other in others})
+    if variant is None or not names:
+        said = "there is no model to render neighbours with" if names else "no other camera looks the same way"
+        return dict.fromkeys([None, *near], said)
+    from mixdepth.rendering.stage import render_depths
+
+    frames = spread(len(views[0].depth), 3)
+    smaller = {name: reduced(cameras[name]) for name in names}
+    depths = render_depths(variant, smaller, frames, folder)
+    found: dict[str | None, Any] = {}
+    for view in views:
+        found[view.name] = np.concatenate(
+            [np.zeros(0)]
+            + [
+                differences(cameras[view.name], view.depth[frame], smaller[other], depths[other][index], view.valid)
+                for other in near[view.name]
+                for index, frame in enumerate(frames)
+            ]
+        )
+    found[None] = np.concatenate(list(found.values()))
+    return {
+        name: relative_scores(value, "pixels") if len(value) else "no pixel is seen by a neighbouring camera too"
+        for name, value in found.items()
+    }
 
 
 def _settings(scene: Scene, variant: str, views: list[View]) -> dict[str, Any]:
     frames = views[0].frames
     said = f"standard deviation over the frames above {MOVING_STD}, the same pixels in every frame"
+    learns_from_photos = variant in ("distilled", "inherited")
     return {
         "variant": variant,
         "test_cameras": scene.test_cameras,
         "train_cameras": scene.train_cameras,
+        "train_photos": scene.train_photos if learns_from_photos else [],
         "frames": {"start": frames.start, "count": len(frames), "step": frames.step},
         "resolution": {view.name: [view.size[1], view.size[0]] for view in views},
+        "colour": COLOUR,
         "moving": said if views[0].truth is None else "the truth's mask",
         "depth_scale": None if views[0].truth is None else views[0].scale,
+        "metrics": DEFINITIONS,
         "options": dict(scene.options),
     }
 

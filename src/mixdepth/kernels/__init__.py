@@ -6,9 +6,10 @@ kernels instead (:mod:`mixdepth.kernels.gpu`, off by default). Samples are *pack
 rays; those of ray r are ``offsets[r]:offsets[r + 1]``, and ``rows`` [M] is the ray of each.
 """
 
+import contextlib
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 
@@ -26,12 +27,24 @@ except ImportError:  # a GPU node with PyTorch alone
 STOP = 1e-4  # light below which a ray is not followed any further
 use_triton = os.environ.get("MIXDEPTH_TRITON") == "1"  # needs a GPU, and triton, which comes with PyTorch for CUDA
 BLOCK = 8  # channels of a grid that one task of the backward pass takes at least
+_compile = True
 _pool = ThreadPoolExecutor(max(os.cpu_count() or 1, 1), thread_name_prefix="mixdepth")
+
+
+@contextlib.contextmanager
+def uncompiled() -> Iterator[None]:
+    """Run as plain PyTorch what is too little to be worth the seconds that compiling takes."""
+    global _compile
+    before, _compile = _compile, False
+    try:
+        yield
+    finally:
+        _compile = before
 
 
 def compiled(tensor: Tensor) -> bool:
     """Whether operations on ``tensor`` run as compiled loops."""
-    return cpu is not None and tensor.device.type == "cpu" and tensor.dtype == torch.float32
+    return _compile and cpu is not None and tensor.device.type == "cpu" and tensor.dtype == torch.float32
 
 
 def fused(tensor: Tensor) -> bool:

@@ -1,12 +1,14 @@
 """The rendering stage: a variant as one camera sees it over time, and held-out photos of the static model."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from mixdepth.cameras.camera import load_cameras
+from mixdepth import kernels
+from mixdepth.cameras.camera import Camera, load_cameras
 from mixdepth.cameras.space import Space
 from mixdepth.device import rendering_device
 from mixdepth.errors import UserError
@@ -79,3 +81,28 @@ def render_photos(scene: "Scene", folder: Path) -> dict[str, tuple[np.ndarray, n
         rendered[stem] = (quantised(rgb).cpu().numpy(), view.depth)
         progress.update()
     return rendered
+
+
+@kernels.uncompiled()
+def render_depths(
+    variant: str, cameras: Mapping[str, Camera], frames: Sequence[int], folder: Path
+) -> dict[str, np.ndarray]:
+    """z-depth of a few frames of a variant as a few small ``cameras`` see them: by name [F, H, W] float32, world units.
+
+    Where segments overlap, a frame is that of the segment whose middle is nearer, as :func:`render_camera` has it.
+    """
+    model = folder / variant / "model.safetensors"
+    header = load_model(model)[0]
+    space, samples = _open_space(folder, header), round(DENSER * header["samples"])
+    depths = {name: np.empty((len(frames), c.height, c.width), np.float32) for name, c in cameras.items()}
+    middles = np.array([first + last - 1 for first, last in header["segments"]]) / 2
+    segment = np.abs(np.asarray(frames)[:, None] - middles).argmin(axis=1)
+    for index in np.unique(segment):
+        _, static, dynamic = load_model(model, int(index))
+        assert dynamic is not None, "a variant's model has a dynamic branch"
+        static, dynamic = static.to(space.device), dynamic.to(space.device)
+        here = (segment == index).nonzero()[0]
+        local = torch.tensor([frames[i] - header["segments"][index][0] for i in here])
+        for name, camera in cameras.items():
+            depths[name][here] = render_video(static, dynamic, space, camera, samples, local)[1]
+    return depths

@@ -13,8 +13,8 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 
 from mixdepth.config import VARIANTS, Scene
-from mixdepth.evaluation.stage import MOVING_STD, View, open_view
 from mixdepth.evaluation.truth import load_truth
+from mixdepth.evaluation.view import MOVING_STD, View, open_view
 from mixdepth.io import atomic, read_json
 
 COLOUR_ERROR = 0.2  # colours in 0..1, mean of the channels; the same scale in every figure
@@ -22,6 +22,8 @@ DEPTH_ERROR = 0.2  # share of the true depth
 DOTS_PER_INCH = 150
 COLUMN_INCHES, LABEL_INCHES, BAR_INCHES, TOP_INCHES, GAP_INCHES = 3.3, 1.75, 0.62, 0.62, 0.06
 MIN_ROW_INCHES, MAX_ROW_INCHES = 1.55, 4.0
+# Their brightness falls steadily as well, so that they can be read in grey: near is bright, and so is a small error.
+DEPTH_COLOURS, ERROR_COLOURS = colormaps["viridis_r"], colormaps["magma_r"]
 MEANING = {
     "none": "no depth",
     "colmap": "sparse COLMAP depth",
@@ -93,16 +95,13 @@ def score_text(metrics: dict[str, Any], camera: str, meaning: str) -> str:
     return "\n".join(lines)
 
 
-def columns(views: list[View], frame: int) -> list[Column]:
-    """The figure's columns for one frame; the first cell of each is the truth's."""
+def columns(views: list[View], frame: int, limits: tuple[float, float] | None = None) -> list[Column]:
+    """The figure's columns for one frame; the first cell of each is the truth's. ``limits`` of depth, else its own."""
     first = views[0]
     true_rgb = np.asarray(first.store.rgb[frame])
     true_depth = _true_frame(first, frame)
     mask = next(m for index, m in enumerate(first.moving()) if index == frame)
     depths = [view.depth[frame] * np.float64(view.scale) for view in views]
-    # Disparities would be hard to read off a colour bar: depth, within what all rows share.
-    shown = np.concatenate([d.ravel() for d in ([true_depth] if true_depth is not None else []) + depths])
-    limits = tuple(float(v) for v in np.percentile(shown[np.isfinite(shown)], [1, 99]))
     errors = [np.abs(view.rgb[frame].astype(np.int16) - true_rgb).mean(axis=-1) / 255 for view in views]
     units = "units of the truth" if first.truth else "world units"
     found = [
@@ -110,14 +109,14 @@ def columns(views: list[View], frame: int) -> list[Column]:
         Column(
             "depth",
             [Cell(true_depth, "" if first.truth else "no true depth"), *map(Cell, depths)],
-            colormaps["turbo_r"],
-            limits,
+            DEPTH_COLOURS,
+            limits or depth_limits(views, [frame]),
             f"z-depth, {units}",
         ),
         Column(
             "colour error",
             [Cell(_outlined(true_rgb, mask), "what moves"), *map(Cell, errors)],
-            colormaps["magma_r"],
+            ERROR_COLOURS,
             (0.0, COLOUR_ERROR),
             "mean of channels, colours in 0..1",
         ),
@@ -125,8 +124,18 @@ def columns(views: list[View], frame: int) -> list[Column]:
     if true_depth is not None:
         ratios = [np.abs(depth - true_depth) / true_depth for depth in depths]
         cells = [Cell(None, ""), *map(Cell, ratios)]
-        found.append(Column("depth error", cells, colormaps["magma_r"], (0.0, DEPTH_ERROR), "share of the true depth"))
+        found.append(Column("depth error", cells, ERROR_COLOURS, (0.0, DEPTH_ERROR), "share of the true depth"))
     return found
+
+
+def depth_limits(views: list[View], frames: list[int]) -> tuple[float, float]:
+    """The range of depths that one scale shows for all ``views`` and the truth: percentiles 1 and 99 of ``frames``."""
+    # Disparities would be hard to read off a colour bar: depth, within what all rows share.
+    shown = [view.depth[frame] * np.float64(view.scale) for view in views for frame in frames]
+    shown += [true for frame in frames if (true := _true_frame(views[0], frame)) is not None]
+    values = np.concatenate([depth[np.isfinite(depth)].ravel() for depth in shown])
+    low, high = np.percentile(values, [1, 99])
+    return float(low), float(high)
 
 
 def _true_frame(view: View, frame: int) -> np.ndarray | None:

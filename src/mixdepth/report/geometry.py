@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mixdepth.frames.sync import AGREEING
 from mixdepth.io import read_json
 
 VERDICTS = {
@@ -48,3 +49,32 @@ def _verified(report: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def _optional(path: Path) -> dict[str, Any] | None:
     return read_json(path) if path.is_file() else None
+
+
+def sync_plot(sync: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Offsets as a drawing: ``rows`` of {name, y, found, given} (x positions; None where unknown),
+    ``ticks``, ``size``, and ``reach``: half the width of a box.
+
+    None where nothing was estimated.
+    """
+    cameras = (sync or {}).get("cameras", {})
+    offsets = [row[key] for row in cameras.values() for key in ("offset_frames", "configured") if row[key] is not None]
+    if not any(row["offset_frames"] is not None for row in cameras.values()):
+        return None
+    # At least two frames either way, so that what is in step looks so.
+    limit = max(2.0, *(abs(value) for value in offsets))
+
+    def across(value: float | None) -> float | None:
+        return None if value is None else round(120 + 200 * (1 + value / limit), 1)
+
+    rows = [
+        {"name": name, "y": 20 + 22 * i, "found": across(row["offset_frames"]), "given": across(row["configured"])}
+        for i, (name, row) in enumerate(cameras.items())
+    ]
+    ticks = [
+        (across(value), f"{value:+.3g}".replace("-", "−") if value else "0")
+        for value in (-limit, -limit / 2, 0.0, limit / 2, limit)
+    ]
+    bottom = 14 + 22 * len(rows)
+    reach = round(200 * AGREEING / limit, 1)
+    return {"rows": rows, "ticks": ticks, "reach": reach, "bottom": bottom, "size": (560, bottom + 24)}

@@ -1,6 +1,7 @@
 """The report of one scene: one HTML file that needs nothing else, not even a network."""
 
 import base64
+import hashlib
 import json
 import struct
 from collections.abc import Mapping
@@ -10,12 +11,19 @@ from typing import Any
 import jinja2
 import numpy as np
 import yaml
+from markupsafe import Markup
 
 from mixdepth.cameras.camera import load_cameras
 from mixdepth.config import VARIANTS, Scene
+from mixdepth.frames.images import read_image
 from mixdepth.io import atomic, read_json, read_npz
-from mixdepth.report.geometry import geometry, sentence
-from mixdepth.report.verdict import verdict
+from mixdepth.report.curves import frame_charts, training_charts
+from mixdepth.report.geometry import geometry, sentence, sync_plot
+from mixdepth.report.pictures import TRUTH, compared_pictures, webp
+from mixdepth.report.remarks import remarks
+from mixdepth.report.rig import rig
+from mixdepth.report.scores import camera_tables, reasons, score_tables
+from mixdepth.report.verdict import DEPTH_ALONE, tiles, verdict
 
 MEANING = {
     "none": "no depth anywhere",
@@ -23,18 +31,13 @@ MEANING = {
     "distilled": "depth maps of the static model",
     "inherited": "the static model itself, taken over",
 }
-# Larger videos are named, not embedded: the page must stay quick to open and to send.
-MAX_VIDEO_BYTES = 24 << 20
-# Columns of the table of scores: title, path into the scores, format, whether more is better.
-SCORES = (
-    ("PSNR, dB", ("psnr",), "{:.2f}", True),
-    ("PSNR of what moves, dB", ("psnr_moving",), "{:.2f}", True),
-    ("PSNR of what stands still, dB", ("psnr_still",), "{:.2f}", True),
-    ("PSNR after an affine colour fit, dB", ("psnr_affine",), "{:.2f}", True),
-    ("SSIM", ("ssim",), "{:.4f}", True),
-    ("Median depth error", ("depth", "median"), "{:.4g}", False),
-    ("Depth within 5 %", ("depth", "within_5_percent"), "{:.1%}", True),
-    ("Median depth error of what moves", ("depth_moving", "median"), "{:.4g}", False),
+# The page must stay quick to open and to send: what does not fit any more is named, not embedded.
+MAX_BYTES = 24_000_000
+# Files of their own that lie beside the report, below its folder, and what they are.
+BESIDE = (
+    ("viewer.html", "a few rendered views, to look around in while they play"),
+    ("*/paths/*.mp4", "a camera on a path"),
+    ("../ablation/report.html", "several scenes, seeds and sets of cameras compared"),
 )
 
 
@@ -49,6 +52,8 @@ def write_report(scene: Scene, folder: Path, output: Path) -> None:
     metrics = {v: read_json(folder / v / "metrics.json") for v in VARIANTS if v in scene.variants}
     provenance = _optional_json(folder / "provenance.json")
     cameras = geometry(folder)
+    slider = _slider(scene, folder, metrics)
+    budget = Budget(MAX_BYTES - sum(len(picture.uri) for picture in slider["pictures"]) if slider else MAX_BYTES)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mixdepth.report"),
         autoescape=True,
@@ -56,20 +61,36 @@ def write_report(scene: Scene, folder: Path, output: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["signed"] = _signed
+    # Marked as safe: they are ours and hold nothing of the scene.
+    style, script = (Markup(environment.get_template(f"_{name}.j2").render()) for name in ("style.css", "script.js"))
     text = environment.get_template("report.html.j2").render(
+        style=style,
+        script=script,
+        policy=policy(style, script),
         scene=scene,
         sentences=[*verdict(metrics), *filter(None, [sentence(cameras)])],
+        tiles=tiles(metrics, cameras),
+        remarks=remarks(scene, folder, metrics, cameras),
         geometry=cameras,
         meaning=MEANING,
-        video=_video(scene, folder, metrics),
-        comparison=data_uri(folder / "comparison.png", "image/png"),
-        contact_sheet=data_uri(folder / "contact_sheet.jpg", "image/jpeg"),
-        scores=score_table(metrics),
-        by_camera=_camera_tables(metrics),
+        contact_sheet=budget.embedded("image/jpeg", folder / "contact_sheet.jpg"),
+        comparison=budget.picture(folder / "comparison.png"),
+        comparison_made=(folder / "comparison.png").is_file(),
+        video=_video(scene, folder, budget),
+        beside=_beside(output.parent),
+        slider=slider,
+        scores=score_tables(metrics),
+        by_camera=camera_tables(metrics),
+        reasons=reasons(metrics),
+        frame_charts=frame_charts(metrics),
         moving=next(iter(metrics.values()))["settings"]["moving"] if metrics else "",
+        training=training_charts(scene, folder),
         static=_optional_json(folder / "static" / "metrics.json"),
+        rig=rig(scene, folder),
         cameras=_camera_rows(scene, folder),
         colmap=_colmap_summary(scene, folder),
+        sync_plot=sync_plot(cameras["sync"]),
         space=_optional_json(folder / "space.json"),
         provenance=provenance,
         times=time_rows(provenance["jobs"] if provenance else []),
@@ -79,55 +100,73 @@ def write_report(scene: Scene, folder: Path, output: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def data_uri(path: Path, kind: str) -> str | None:
-    """The file as a data: URI; None where there is no file."""
-    if not path.is_file():
+class Budget:
+    """How many bytes of files the page may still take in."""
+
+    def __init__(self, left: int):
+        self.left = left
+
+    def embedded(self, kind: str, path: Path) -> str | None:
+        """The file as a data: URI; None where there is no file or it is too large for what is left."""
+        if not path.is_file() or path.stat().st_size * 4 / 3 > self.left:
+            return None
+        return self._taken(f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}")
+
+    def picture(self, path: Path) -> str | None:
+        """The image as a data: URI, in a format that takes a fraction of PNG's space; None as above."""
+        return self._taken(webp(read_image(path))) if path.is_file() else None
+
+    def _taken(self, uri: str) -> str | None:
+        if len(uri) > self.left:
+            return None
+        self.left -= len(uri)
+        return uri
+
+
+def policy(style: str, script: str) -> str:
+    """A Content-Security-Policy that lets this style and this script in and nothing else, from nowhere."""
+    hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script))
+    style_hash, script_hash = hashes
+    return (
+        f"default-src 'none'; img-src data:; media-src data:; style-src 'sha256-{style_hash}';"
+        f" script-src 'sha256-{script_hash}'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.2f}".replace("-", "−")
+
+
+def _slider(scene: Scene, folder: Path, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The pictures to compare, beginning with no depth against the best that differs in depth alone."""
+    found = compared_pictures(scene, folder)
+    if found is None:
         return None
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    shown = [name for name in found["subjects"] if name != TRUTH]
+    known = {name: metrics[name]["psnr"] or 0.0 for name in shown}
+    others = [name for name in DEPTH_ALONE if name in known] or [name for name in shown if name != "none"]
+    best = max(others, key=known.__getitem__) if others else shown[0]
+    left = "none" if "none" in shown and best != "none" else TRUTH
+    return {**found, "left": left, "right": best}
 
 
-def score_table(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """A table of scores: ``columns`` (titles) and ``rows`` of {name, cells: [{text, best}]}.
-
-    A column in which no row has a score is left out. The best of several rows is marked.
-    """
-    columns: list[str] = []
-    cells: dict[str, list[dict[str, Any]]] = {name: [] for name in rows}
-    for title, path, form, more in SCORES:
-        values = {name: _lookup(scores, path) for name, scores in rows.items()}
-        known = [value for value in values.values() if value is not None]
-        if not known:
-            continue
-        columns.append(title)
-        best = (max if more else min)(known)
-        for name, value in values.items():
-            text = "–" if value is None else form.format(value).replace("%", " %")
-            cells[name].append({"text": text, "best": len(known) > 1 and value is not None and value == best})
-    return {"columns": columns, "rows": [{"name": name, "cells": found} for name, found in cells.items()]}
+def _beside(folder: Path) -> list[dict[str, str]]:
+    """Other pages and videos that exist, as relative paths."""
+    found = []
+    for pattern, text in BESIDE:
+        base = folder.parent if pattern.startswith("../") else folder
+        for path in sorted(base.glob(pattern.removeprefix("../"))):
+            relative = ("../" if base != folder else "") + path.relative_to(base).as_posix()
+            found.append({"path": relative, "text": text})
+    return found
 
 
-def _lookup(scores: Mapping[str, Any], path: tuple[str, ...]) -> float | None:
-    value: Any = scores
-    for key in path:
-        value = None if value is None else value.get(key)
-    return value
-
-
-def _camera_tables(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """One table per held-out camera where there are several; with one, the scores over all are its scores."""
-    names = sorted({name for scores in metrics.values() for name in scores["cameras"]})
-    if len(names) < 2:
-        return {}
-    return {name: score_table({v: scores["cameras"][name] for v, scores in metrics.items()}) for name in names}
-
-
-def _video(scene: Scene, folder: Path, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+def _video(scene: Scene, folder: Path, budget: Budget) -> dict[str, Any] | None:
     path = folder / "video.mp4"
     if not path.is_file():
         return None
-    small = path.stat().st_size <= MAX_VIDEO_BYTES
     return {
-        "uri": data_uri(path, "video/mp4") if small else None,
+        "uri": budget.embedded("video/mp4", path),
         "megabytes": f"{path.stat().st_size / 1e6:.1f}",
         "held_out": scene.video_camera in scene.test_cameras,
     }
@@ -171,7 +210,8 @@ def _first_number(path: Path) -> int | None:
 
 
 def time_rows(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Jobs together by rule and variant: ``name``, ``jobs`` (how many), ``seconds`` (sum), ``max_rss_mb`` (most)."""
+    """Jobs together by rule and variant: ``name``, ``jobs`` (how many), ``seconds`` (sum), ``max_rss_mb`` (most),
+    and both as shares of the largest."""
     rows: dict[str, dict[str, Any]] = {}
     for job in jobs:
         rule, *wildcards = job["job"].split(".")
@@ -181,6 +221,11 @@ def time_rows(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         row["jobs"] += 1
         row["seconds"] += job["seconds"] or 0.0
         row["max_rss_mb"] = max((v for v in (row["max_rss_mb"], job["max_rss_mb"]) if v is not None), default=None)
+    longest = max((row["seconds"] for row in rows.values()), default=0.0)
+    largest = max((row["max_rss_mb"] or 0.0 for row in rows.values()), default=0.0)
+    for row in rows.values():
+        row["seconds_share"] = row["seconds"] / longest if longest else 0.0
+        row["memory_share"] = (row["max_rss_mb"] or 0.0) / largest if largest else 0.0
     return list(rows.values())
 
 

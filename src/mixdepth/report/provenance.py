@@ -23,6 +23,10 @@ PACKAGES = (
     "imageio-ffmpeg",
     "pillow",
     "scikit-image",
+    "scipy",
+    "torchmetrics",
+    "flip-evaluator",
+    "numba",
     "matplotlib",
     "safetensors",
 )

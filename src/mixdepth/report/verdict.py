@@ -48,6 +48,37 @@ def verdict(metrics: Metrics) -> list[str]:
     return sentences + notes
 
 
+def tiles(metrics: Metrics, geometry: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The verdict at a glance: {title, value, detail} of what is known, from scores and :func:`geometry`."""
+    found = []
+    trained = {name: s for name, s in metrics.items() if s["settings"].get("trained_as", name) == name}
+    scored = {name: scores for name, scores in trained.items() if scores["psnr"] is not None}
+    base = scored.pop("none", None)
+    if base and scored:
+        pure = {name: scores for name, scores in scored.items() if name in DEPTH_ALONE} or scored
+        best = max(pure, key=lambda name: pure[name]["psnr"])
+        detail = f"PSNR, {best} against no depth"
+        found.append(
+            {"title": "Picture", "value": _gain(pure[best]["psnr"], base["psnr"]).replace("-", "−"), "detail": detail}
+        )
+        if pure[best]["depth"] and base["depth"] and base["depth"]["median"]:
+            change = 100 * (pure[best]["depth"]["median"] / base["depth"]["median"] - 1)
+            detail = f"median depth error, {best} against no depth"
+            found.append({"title": "Depth error", "value": f"{change:+.0f} %".replace("-", "−"), "detail": detail})
+    parts = [part for part in (geometry["verified"], geometry["held_out"]) if part]
+    if parts:
+        worst = min(parts, key=lambda part: part["score"])
+        detail = f"verified without knowing the truth, score {worst['score']:.2f} of 1"
+        found.append({"title": "Cameras", "value": worst["verdict"], "detail": detail})
+    cameras = (geometry["sync"] or {}).get("cameras", {})
+    if cameras:
+        agree = [row["agrees"] for row in cameras.values()]
+        known = sum(value is not None for value in agree)
+        value = "not known" if known < 2 else "out of step" if False in agree else "in step"
+        found.append({"title": "Videos", "value": value, "detail": f"{known} of {len(agree)} could be told"})
+    return found
+
+
 def _gain(ours: float, theirs: float) -> str:
     """The difference of two PSNRs as they are shown, so that the reader's own subtraction agrees."""
     return f"{round(ours, 2) - round(theirs, 2):+.2f} dB"

@@ -1,0 +1,78 @@
+"""One held-out camera as scoring and the comparison figure look at it. Needs neither torch nor a model."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+
+from mixdepth.config import Scene
+from mixdepth.errors import UserError
+from mixdepth.evaluation.truth import Truth
+from mixdepth.frames.store import FrameStore
+from mixdepth.progress import Progress
+from mixdepth.rendering.renders import open_renders
+
+# A pixel moves where its temporal standard deviation (colours in 0..1) exceeds this, unless the truth says it.
+MOVING_STD = 0.02
+DEPTH_KEYS = ("depth", "depth_moving", "depth_still")
+
+
+@dataclass(frozen=True)
+class View:
+    """One held-out camera: what was rendered and what it should be."""
+
+    name: str
+    rgb: np.ndarray  # [T, H, W, 3] uint8, rendered
+    depth: np.ndarray  # [T, H, W] float32, rendered z-depth, world units
+    store: FrameStore
+    truth: Truth | None
+    frames: range  # indices of the frames in the whole video
+    scale: float  # rendered depth times this is in the truth's units
+    valid: np.ndarray | None = None  # [H, W] bool: pixels that count; None counts all
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W), pixels."""
+        return self.rgb.shape[1], self.rgb.shape[2]
+
+    def moving(self) -> Iterator[np.ndarray]:
+        """Pixels that show something that moves, [H, W] bool per frame."""
+        if self.truth is None:
+            return repeat(self.store.std > MOVING_STD, len(self.rgb))
+        return (mask for _, mask in self.truth.frames(self.name, self.frames, self.size))
+
+    def depth_pairs(self, which: str, progress: Progress | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(rendered, true) z-depth per frame, [N] each, in the truth's units. Only where there is a truth.
+
+        Args:
+            which: a key of DEPTH_KEYS: all pixels that count, those that move, those that stand still.
+        """
+        assert self.truth is not None
+        true_frames = self.truth.frames(self.name, self.frames, self.size)
+        for rendered, (true, mask) in zip(self.depth, true_frames, strict=True):
+            chosen = {"depth": np.ones(self.size, bool), "depth_moving": mask, "depth_still": ~mask}[which]
+            if self.valid is not None:
+                chosen = chosen & self.valid
+            yield rendered[chosen].astype(np.float64) * self.scale, true[chosen]
+            if progress:
+                progress.update()
+
+
+def open_view(scene: Scene, variant: str, camera: str, folder: Path, truth: Truth | None, scale: float) -> View:
+    """A variant's renders of ``camera``, memory-mapped, with the camera's own frames.
+
+    Raises:
+        UserError: a file is missing or damaged, or the sizes differ.
+    """
+    renders = folder / variant / "renders" / camera
+    rgb, depth = open_renders(renders)
+    store = FrameStore.open(folder / "frames" / camera)
+    if rgb.shape != store.rgb.shape:
+        raise UserError(
+            f"{renders}: rgb.npy {rgb.shape} does not fit the camera's frames {store.rgb.shape};"
+            " delete this folder and run the same command again"
+        )
+    start, step = scene.options["frames"]["start"], scene.options["frames"]["step"]
+    return View(camera, rgb, depth, store, truth, range(start, start + step * len(rgb), step), scale)

@@ -1,0 +1,146 @@
+"""The pictures that the report lays over each other: truth and variants, in colour, depth, error and motion."""
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, Normalize
+from PIL import Image
+
+from mixdepth.config import VARIANTS, Scene
+from mixdepth.evaluation.stage import View, open_view
+from mixdepth.evaluation.truth import load_truth
+from mixdepth.frames.images import resize
+from mixdepth.report.comparison import ERROR_COLOURS, Cell, Column, busiest_frame, columns, depth_limits
+
+MAX_SIDE = 960  # pixels; larger pictures are scaled down
+QUALITY = 82  # of WebP
+MOTION_FRAMES = 24  # that a motion map is worked out from
+TRUTH = "truth"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of the comparison, and what it is in words."""
+
+    frame: int | None  # index into the selected frames; None is of all
+    kind: str
+    subject: str  # "truth" or a variant
+    caption: str
+    uri: str
+    alt: str
+
+
+def compared_pictures(scene: Scene, folder: Path) -> dict[str, Any] | None:
+    """What the report's slider shows of ``scene.video_camera``; None where nothing was rendered.
+
+    Keys: ``subjects`` (truth and variants), ``frames`` [{index, label}] (first, the one in which most moves, last),
+    ``kinds`` [{key, title, scale}], ``pictures`` [:class:`Picture`], and ``width`` and ``height`` in pixels. A scale is
+    {low, high, unit, bar}: one for all variants and frames.
+
+    Raises:
+        UserError: a file is damaged, or files do not belong together.
+    """
+    camera = scene.video_camera
+    shown = [v for v in VARIANTS if v in scene.variants and (folder / v / "renders" / camera / "rgb.npy").is_file()]
+    if not shown or not (folder / "frames" / camera / "rgb.npy").is_file():
+        return None
+    truth = load_truth(scene, [camera], video=True)
+    scale = truth.similarity(folder / "cameras.json").scale if truth else 1.0
+    views = [open_view(scene, variant, camera, folder, truth, scale) for variant in shown]
+    frames = _frames(views[0])
+    limits = depth_limits(views, list(frames))
+    subjects = [TRUTH, *shown]
+    kinds: dict[str, dict[str, Any]] = {}
+    pictures = []
+    found = [(frame, label, column) for frame, label in frames.items() for column in columns(views, frame, limits)]
+    for frame, label, column in [*found, (None, "all", _motion(views))]:
+        key = column.title.replace(" ", "-")
+        kinds[key] = {"key": key, "title": column.title.capitalize(), "scale": _scale(column)}
+        for subject, cell in zip(subjects, column.cells, strict=True):
+            if cell.values is not None:
+                alt, caption = _alt(column, subject, camera, label, cell), cell.text or column.title
+                pictures.append(Picture(frame, key, subject, caption, _encoded(cell.values, column), alt))
+    height, width = views[0].size
+    reduce = min(MAX_SIDE / max(width, height), 1.0)
+    return {
+        "subjects": subjects,
+        "frames": [{"index": frame, "label": label} for frame, label in frames.items()],
+        "busiest": next(frame for frame, label in frames.items() if "moves" in label),
+        "kinds": list(kinds.values()),
+        "pictures": pictures,
+        "width": round(width * reduce),
+        "height": round(height * reduce),
+    }
+
+
+def _frames(view: View) -> dict[int, str]:
+    """The frames that are shown, with what to call them."""
+    busiest = busiest_frame(view)
+    last = len(view.rgb) - 1
+    names = {0: "first"} | {last: "last"} | {busiest: "most moves"}
+    return {frame: f"{names[frame]} ({view.frames[frame]})" for frame in sorted(names)}
+
+
+def _motion(views: list[View]) -> Column:
+    """How much each pixel changes over time, on the truth's scale."""
+    count = len(views[0].rgb)
+    picked = np.unique(np.linspace(0, count - 1, min(count, MOTION_FRAMES)).round().astype(int))
+    maps = [_deviation(rgb, picked) for rgb in (views[0].store.rgb, *(view.rgb for view in views))]
+    brightest = max(float(np.percentile(maps[0], 99.5)), 1e-3)
+    unit = "standard deviation over time, colours in 0..1"
+    return Column("motion", [Cell(values) for values in maps], ERROR_COLOURS, (0.0, brightest), unit)
+
+
+def _deviation(rgb: np.ndarray, picked: np.ndarray) -> np.ndarray:
+    """Standard deviation over the ``picked`` frames, mean of the channels, [H, W] float, colours in 0..1."""
+    total, squares = np.zeros(rgb.shape[1:]), np.zeros(rgb.shape[1:])
+    for frame in picked:
+        image = rgb[frame] / 255
+        total += image
+        squares += image**2
+    return np.sqrt(np.maximum(squares / len(picked) - (total / len(picked)) ** 2, 0)).mean(axis=-1)
+
+
+def _scale(column: Column) -> dict[str, Any] | None:
+    if column.colours is None:
+        return None
+    low, high = column.limits
+    bar = np.repeat(np.linspace(low, high, 256)[None], 4, axis=0)
+    uri = webp(_coloured(bar, column.colours, column.limits))
+    return {"low": f"{low:.3g}", "high": f"{high:.3g}", "unit": column.unit, "bar": uri}
+
+
+def _coloured(values: np.ndarray, colours: Colormap, limits: tuple[float, float]) -> np.ndarray:
+    return ScalarMappable(Normalize(*limits), colours).to_rgba(values, bytes=True)[..., :3]
+
+
+def _encoded(values: np.ndarray, column: Column) -> str:
+    image = values if values.ndim == 3 else _coloured(values, column.colours, column.limits)
+    height, width = image.shape[:2]
+    reduce = min(MAX_SIDE / max(height, width), 1.0)
+    return webp(resize(np.ascontiguousarray(image), (round(width * reduce), round(height * reduce))))
+
+
+def webp(image: np.ndarray) -> str:
+    """``image`` [H, W, 3] uint8 as a data: URI."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "WEBP", quality=QUALITY)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getbuffer()).decode()}"
+
+
+def _alt(column: Column, subject: str, camera: str, label: str, cell: Cell) -> str:
+    """The picture in words; errors with their mean, so that they can be compared without seeing them."""
+    whose = f"the true {column.title}" if subject == TRUTH else f"{column.title} of {subject}"
+    if column.title == "colour error" and subject == TRUTH:
+        return f"What moves, in its colours; what stands still is pale. {camera}, frame: {label}"
+    text = f"{whose[0].upper()}{whose[1:]}, {camera}, frame: {label}"
+    if column.title.endswith("error"):
+        text += f"; mean {np.nanmean(cell.values):.3g}, {column.unit}"
+    elif column.title == "depth":
+        text += f"; median {np.nanmedian(cell.values):.3g}, {column.unit}, near is bright"
+    return text
