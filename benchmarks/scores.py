@@ -7,8 +7,9 @@
 
 speed: milliseconds of processor time per frame of each measure, in one thread, on a noisy picture of random blocks.
 LPIPS has random weights. scene: seconds of `evaluate` on a finished scene, variant by variant, each in a process of its
-own, so that starting Python and importing count; with the processor's time, which other programs change less. rank: each variant's depth, as it is and made worse in known ways, scored against
-the truth and without it, and the rank correlation (Spearman's) between the two.
+own, so that starting Python and importing count; with the processor's time, which other programs change less. rank:
+each variant's depth, as it is and made worse in known ways, scored against the truth and without it, and the rank
+correlation (Spearman's) between the two.
 """
 
 import argparse

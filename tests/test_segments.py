@@ -14,11 +14,13 @@ from test_incremental import FRAMES, HEIGHT, WIDTH, tiny_config, write_tiny_capt
 from test_training import CUBE, blinking
 
 from mixdepth import cli
+from mixdepth.cameras.camera import load_cameras
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.region import Region
 from mixdepth.fields.static import StaticField
 from mixdepth.fields.storage import join_models, load_model, save_model
-from mixdepth.rendering.stage import _blend
+from mixdepth.io import read_json
+from mixdepth.rendering.stage import _blend, render_depths
 from mixdepth.train import stage
 from mixdepth.train.segments import OVERLAP, segments
 
@@ -120,3 +122,8 @@ def test_an_interrupted_capture_of_segments_goes_on_and_ends_with_the_same_bytes
     assert np.isfinite(depth).all()
     assert depth.min() > 1
     assert cli.main(["evaluate", "none"]) == 0
+    # Scores render a few frames of other cameras by the same rules, without compiling.
+    camera = load_cameras(Path("results/x/cameras.json"))["cam00"]
+    again = render_depths("none", {"cam00": camera}, range(FRAMES), Path("results/x"))["cam00"]
+    assert np.isclose(again, depth, rtol=1e-4).mean() > 0.99
+    assert read_json(Path("results/x/none/metrics.json"))["depth_consistency"]["pixels"] > 1000
