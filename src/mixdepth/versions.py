@@ -16,4 +16,6 @@ STAGE_VERSIONS: dict[str, int] = {
     "rendering": 3,
     "evaluation": 2,
     "report": 2,
+    "adopt": 1,
+    "ablation": 1,
 }
