@@ -11,7 +11,6 @@ for part in ABLATIONS:
             rule:
                 name:
                     f"adopt_{tag(scene)}_{purpose}"
-                localrule: True
                 input:
                     list(links.values()),
                 output:
@@ -21,6 +20,7 @@ for part in ABLATIONS:
                     f"results/{scene.name}/logs/adopt.{purpose}.log",
                 benchmark:
                     f"results/{scene.name}/benchmarks/adopt.{purpose}.tsv"
+                localrule: True
                 conda:
                     "../envs/frames.yaml"
                 threads: 1
@@ -39,7 +39,9 @@ rule ablation_report:
         views=ablation_views,
     output:
         html=report("results/ablation/report.html", caption="../workflow/report/ablation.rst", category="ablation"),
-        scores=report("results/ablation/scores.csv", caption="../workflow/report/ablation_scores.rst", category="ablation"),
+        scores=report(
+            "results/ablation/scores.csv", caption="../workflow/report/ablation_scores.rst", category="ablation"
+        ),
         summary=report(
             "results/ablation/summary.csv", caption="../workflow/report/ablation_summary.rst", category="ablation"
         ),

@@ -104,10 +104,10 @@ rule verify_held_out:
         "results/{scene}/logs/verify_held_out.log",
     benchmark:
         "results/{scene}/benchmarks/verify_held_out.tsv"
-    # Early: a wrong pose makes every score worthless.
-    priority: 90
     wildcard_constraints:
         scene=CONFIGURED,
+    # Early: a wrong pose makes every score worthless.
+    priority: 90
     conda:
         "../envs/cameras.yaml"
     threads: 1

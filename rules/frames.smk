@@ -12,9 +12,9 @@ rule probe:
         "results/{scene}/logs/probe.log",
     benchmark:
         "results/{scene}/benchmarks/probe.tsv"
-    priority: 100
     wildcard_constraints:
         scene=CONFIGURED,
+    priority: 100
     conda:
         "../envs/frames.yaml"
     threads: 1

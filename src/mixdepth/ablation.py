@@ -77,10 +77,11 @@ class Ablation:
         training = {f"results/{name}/{file}": f"results/{base.name}/{file}" for file in files}
         if sparse is not None:
             # Photos train in every set.
-            static = {f"results/{name}/static/set.npz": f"results/{base.name if base.photos else sparse}/static/set.npz"}
+            static = base.name if base.photos else sparse
             made = ["cameras_report.json", "bounds.json", "poses_bounds.npy", "space.json"]
             made += [f"colmap_depth/{camera}.npz" for camera in [*derived.train_cameras, "photos"]]
-            training |= {f"results/{name}/{file}": f"results/{sparse}/{file}" for file in made} | static
+            training |= {f"results/{name}/{file}": f"results/{sparse}/{file}" for file in made}
+            training[f"results/{name}/static/set.npz"] = f"results/{static}/static/set.npz"
         scored = {f"results/{name}/{file}": f"results/{base.name}/{file}" for file in scoring}
         return {"training": training, "scoring": scored} if scored else {"training": training}
 
@@ -113,9 +114,10 @@ def plan(scene: "Scene", wanted: Mapping[str, Any]) -> Ablation:
     key = f"scenes.{scene.name}.ablation"
     if not scene.test_cameras:
         raise UserError(f"{key}: the scene holds out no video camera, so there is nothing to score; set test_cameras")
-    variants = [v for v in scene.variants if v in wanted["variants"]] if wanted["variants"] else scene.variants
-    if missing := [v for v in wanted["variants"] or [] if v not in variants]:
-        raise UserError(f"{key}.variants: {listed(missing)} is not among the scene's variants, {listed(scene.variants)}")
+    chosen = wanted["variants"] or scene.variants
+    if unknown := [variant for variant in chosen if variant not in scene.variants]:
+        raise UserError(f"{key}.variants: {listed(unknown)} is not among the scene's, {listed(scene.variants)}")
+    variants = [variant for variant in scene.variants if variant in chosen]
     seeds = sorted(wanted["seeds"])
     sets = _camera_sets(key, scene, wanted["cameras"])
     camera_sets, members, set_of, runs = {}, {}, {}, []
@@ -165,9 +167,7 @@ def _is_configured(scene: "Scene", variants: Sequence[str], seed: int) -> bool:
     return {scene.options["static"]["seed"], *dynamic} == {seed}
 
 
-def _derive(
-    scene: "Scene", name: str, cameras: list[str], variants: list[str], seed: int | None = None
-) -> "Scene":
+def _derive(scene: "Scene", name: str, cameras: list[str], variants: list[str], seed: int | None = None) -> "Scene":
     """The scene with other training cameras and, unless None, another seed of the static model and all variants."""
     options = {**scene.options, "train_cameras": cameras, "variants": variants, "video_camera": scene.test_cameras[0]}
     if seed is not None:

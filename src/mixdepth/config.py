@@ -114,10 +114,10 @@ class Scenes(Mapping[str, Scene]):
         return self._planned[name]
 
     def _derived(self, name: str) -> Scene | None:
-        for scene in self._options:
-            if name.startswith(f"{FOLDER}/{scene}.") and (planned := self.ablation(scene)):
-                if found := planned.members.get(name) or planned.camera_sets.get(name):
-                    return found
+        near = (scene for scene in self._options if name.startswith(f"{FOLDER}/{scene}."))
+        for planned in filter(None, map(self.ablation, near)):
+            if found := planned.members.get(name) or planned.camera_sets.get(name):
+                return found
         return None
 
     def __getitem__(self, name: str) -> Scene:

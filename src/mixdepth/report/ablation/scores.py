@@ -14,7 +14,7 @@ from mixdepth.report.provenance import read_benchmarks
 
 # What says which cell of the matrix a row is of; the runs of a cell differ in their seed.
 CELL = ["scene", "set", "cameras", "variant"]
-# Student's t, 97.5 %, for 1, 2, ... degrees of freedom (any table); more seeds take the last, which is on the safe side.
+# Student's t, 97.5 %, for 1, 2, ... degrees of freedom; more seeds take the last, which is on the safe side.
 STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
@@ -50,6 +50,7 @@ SHOWN = (
     Score("depth_points_within_5_percent", "COLMAP points within 5 %", "%", 1, factor=100),
     Score("depth_consistency_within_5_percent", "depth agreeing within 5 %", "%", 1, factor=100),
 )
+BY_COLUMN = {score.column: score for score in SHOWN}
 NOT_SCORES = ("cameras", "settings", "reasons")
 
 
@@ -205,7 +206,7 @@ def cell(runs: pd.DataFrame, scene: str, label: str, variant: str, column: str) 
 
 
 def differences(runs: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Every variant against every one before it: scene, set, cameras, variant, against, score, mean, std, seeds, shown."""
+    """Every variant against every one before it: a :class:`Difference` per set of cameras, pair and score."""
     rows = []
     for (scene, label, cameras), group in runs.groupby(["scene", "set", "cameras"], sort=False):
         variants = [variant for variant in VARIANTS if variant in set(group["variant"])]
