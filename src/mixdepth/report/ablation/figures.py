@@ -52,7 +52,7 @@ LOOKS = {
     "none": Look("#000000", "o", (0, (1, 1.2)), "no depth"),
     "colmap": Look("#0072B2", "s", (0, (5, 1.5)), "sparse COLMAP depth"),
     "distilled": Look("#E69F00", "^", (0, (5, 1.2, 1, 1.2)), "static model's depth"),
-    "inherited": Look("#009E73", "D", "-", "static model itself"),
+    "inherited": Look("#009E73", "D", "-", "static model"),
 }
 # The panels of the main figure: for each the first score that the runs have. More is better in all of them.
 PANELS = (
@@ -63,9 +63,9 @@ PANELS = (
 MOST_SETS = 3  # columns of the figure over time
 
 
-def new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float, layout: str = "constrained") -> Figure:
     """An empty figure of this size, inches."""
-    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white", layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white", layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
@@ -149,11 +149,11 @@ def legend(figure: Figure, variants: Iterable[str]) -> None:
     """The variants above the panels."""
     handles = [
         Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.line, markersize=4.5,
-               label=f"{variant}: {look.meaning}")
+               label=f"{variant} ({look.meaning})")
         for variant, look in ((variant, LOOKS[variant]) for variant in variants)
     ]  # fmt: skip
-    figure.legend(handles=handles, loc="outside upper center", ncols=4, frameon=False, fontsize=7.5,
-                  handlelength=2.8, columnspacing=1.2, handletextpad=0.5)  # fmt: skip
+    figure.legend(handles=handles, loc="outside upper center", ncols=4, frameon=False, fontsize=7,
+                  handlelength=2.6, columnspacing=1.1, handletextpad=0.4)  # fmt: skip
 
 
 def draw_times(times: pd.DataFrame, runs: pd.DataFrame, folder: Path) -> None:

@@ -15,7 +15,7 @@ from matplotlib.colors import Normalize
 from mixdepth.config import Scene
 from mixdepth.evaluation.stage import View, open_view
 from mixdepth.evaluation.truth import load_truth
-from mixdepth.report.ablation.figures import WIDTH, new_figure, save, style
+from mixdepth.report.ablation.figures import WIDTH, new_figure, save, style, variants_of
 from mixdepth.report.comparison import busiest_frame
 
 LARGEST = 0.2  # share of the true depth at the end of the colour scale
@@ -75,12 +75,12 @@ def _error(view: View, index: int) -> np.ndarray:
 def draw_maps(maps: Maps, folder: Path, name: str) -> None:
     """A row per camera set, a column per variant; the camera's own picture first."""
     sets = list(maps.shares.drop_duplicates("set")[["set", "cameras"]].itertuples(index=False))
-    variants = list(maps.shares["variant"].unique())
+    variants = variants_of(maps.shares)
     height, width = maps.picture.shape[:2]
     column = WIDTH / (len(variants) + 1)
     step = max(1, max(height, width) // MOST_PIXELS)
     with style():
-        figure = new_figure(WIDTH, 0.75 + len(sets) * (column * height / width + 0.04))
+        figure = new_figure(WIDTH, 0.7 + len(sets) * (column * height / width + 0.02), layout="compressed")
         figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
         grid = figure.subplots(len(sets), len(variants) + 1, squeeze=False)
         for axes in grid.flat:
