@@ -91,6 +91,8 @@ def draw_maps(maps: Maps, folder: Path, name: str) -> None:
             named = f"\n({label})" if "-" in label else ""
             _side_label(grid[row][0], f"{number} camera{'' if number == 1 else 's'}{named}", beside=row == 0)
             for place, variant in zip(grid[row][1:], variants, strict=True):
+                if row == 0:
+                    place.set_title(variant)
                 if (error := maps.errors.get((label, variant))) is None:
                     continue
                 share = float((error[np.isfinite(error)] <= SOUND).mean())
@@ -99,8 +101,6 @@ def draw_maps(maps: Maps, folder: Path, name: str) -> None:
                 place.text(
                     0.03, 0.95, f"{100 * share:.1f} %", fontsize=7, va="top", bbox=behind, transform=place.transAxes
                 )
-                if row == 0:
-                    place.set_title(variant)
         bar = figure.colorbar(
             ScalarMappable(Normalize(0, 100 * LARGEST), COLOURS), ax=list(grid.flat), orientation="horizontal",
             extend="max", fraction=0.05, aspect=50, pad=0.02,
