@@ -3,6 +3,7 @@
 #   snakemake --cores 2 results/<scene>/video.mp4                                       the main job
 #   snakemake --cores 2 results/<scene>/viewer.html                                     a result to look around in
 #   snakemake --cores 2 --configfile config/<file>.yaml -- results/<scene>/report.html  another capture
+#   snakemake --cores 2 results/ablation/report.html                                    every variant, fewer cameras, seeds
 #
 # The front door: configuration, stages, named targets. What a stage does is in rules/<stage>.smk, how its files are
 # named and found in rules/common.smk, what may be configured in workflow/schemas/config.schema.yaml.
@@ -24,6 +25,7 @@ include: "rules/rendering.smk"
 include: "rules/evaluation.smk"
 include: "rules/report.smk"
 include: "rules/viewer.smk"
+include: "rules/ablation.smk"
 
 
 report: "workflow/report/workflow.rst"

@@ -13,6 +13,8 @@ rule structure_from_motion:
         "results/{scene}/logs/structure_from_motion.log",
     benchmark:
         "results/{scene}/benchmarks/structure_from_motion.tsv"
+    wildcard_constraints:
+        scene=CONFIGURED,
     conda:
         "../envs/cameras.yaml"
     threads: 1
@@ -43,6 +45,8 @@ rule cameras:
         "results/{scene}/logs/cameras.log",
     benchmark:
         "results/{scene}/benchmarks/cameras.tsv"
+    wildcard_constraints:
+        scene=CONFIGURED,
     conda:
         "../envs/cameras.yaml"
     threads: 1
@@ -71,6 +75,8 @@ rule triangulate:
         "results/{scene}/logs/triangulate.log",
     benchmark:
         "results/{scene}/benchmarks/triangulate.tsv"
+    wildcard_constraints:
+        scene=WITH_OWN_CAMERAS,
     conda:
         "../envs/cameras.yaml"
     threads: 1
@@ -98,6 +104,8 @@ rule verify_held_out:
         "results/{scene}/logs/verify_held_out.log",
     benchmark:
         "results/{scene}/benchmarks/verify_held_out.tsv"
+    wildcard_constraints:
+        scene=CONFIGURED,
     # Early: a wrong pose makes every score worthless.
     priority: 90
     conda:
@@ -114,11 +122,11 @@ rule verify_held_out:
 
 
 # One rule per scene, because the files that it makes are named by the scene's training cameras.
-for scene in scenes_at_hand():
+for scene in [*scenes_at_hand(), *CAMERA_SETS]:
 
     rule:
         name:
-            f"colmap_depth_{scene.name}"
+            f"colmap_depth_{tag(scene)}"
         input:
             cameras="results/{scene}/cameras.json",
             photos="results/{scene}/photos.json",
@@ -163,6 +171,8 @@ rule space:
         "results/{scene}/logs/space.log",
     benchmark:
         "results/{scene}/benchmarks/space.tsv"
+    wildcard_constraints:
+        scene=WITH_OWN_CAMERAS,
     conda:
         "../envs/cameras.yaml"
     threads: 1

@@ -15,6 +15,7 @@ SCENE_TARGETS = ("video.mp4", "comparison.png", "report.html", "contact_sheet.jp
 
 COLMAP_FILES = ("cameras.bin", "frames.bin", "images.bin", "points3D.bin", "rigs.bin")
 STORE_FILES = ("rgb.npy", "median.npy", "std.npy")
+ABLATION_FIGURES = ("cameras", "time", "frames")
 
 
 def load_scenes():
@@ -23,8 +24,11 @@ def load_scenes():
     asked = [re.match(r"(?:\./)?results/([^/]+)/", argument) for argument in sys.argv[1:]]
     try:
         scenes = load_config(config, Path(workflow.basedir) / "workflow" / "schemas" / "config.schema.yaml")
-        for name in {match[1] for match in asked if match} - {"ablation"}:
+        asked = {match[1] for match in asked if match}
+        for name in asked - {"ablation"}:
             scenes[name]
+        if "ablation" in asked and not [name for name in scenes if scenes.ablation(name)]:
+            raise UserError("no scene is in the ablation: set scenes.<name>.ablation, as config/config.yaml does")
         return scenes
     except UserError as error:
         raise WorkflowError(str(error)) from None
@@ -44,8 +48,38 @@ def scenes_at_hand():
     return found
 
 
+def ablations():
+    """The parts of the ablation's matrix, of the scenes whose captures are on this machine."""
+    found = []
+    for name in SCENES:
+        try:
+            found += filter(None, [SCENES.ablation(name)])
+        except UserError:
+            continue
+    return found
+
+
+ABLATIONS = ablations()
+CAMERA_SETS = [scene for part in ABLATIONS for scene in part.camera_sets.values()]
+MEMBERS = [scene for part in ABLATIONS for scene in part.members.values()]
+
+
+def one_of(*scenes):
+    """The wildcard constraint of a rule that makes what other scenes adopt (rules/ablation.smk)."""
+    return "|".join(map(re.escape, scenes))
+
+
+def tag(scene):
+    """A scene's name as part of a rule's name."""
+    return scene.name.replace("/", "_")
+
+
+CONFIGURED = one_of(*SCENES)
+WITH_OWN_CAMERAS = one_of(*SCENES, *(scene.name for scene in CAMERA_SETS))
+
+
 wildcard_constraints:
-    scene="|".join(map(re.escape, SCENES)),
+    scene=one_of(*SCENES, *(scene.name for scene in CAMERA_SETS + MEMBERS)),
     variant="|".join(VARIANTS),
     camera="[^/]+",
 
@@ -315,3 +349,37 @@ def scores(wildcards):
     scene = filmed(wildcards)
     metrics = [f"results/{scene.name}/{variant}/metrics.json" for variant in scene.variants]
     return metrics + [f"results/{scene.name}/static/metrics.json"] * uses_static(scene)
+
+
+# The ablation.
+
+
+def ablation_runs():
+    """Every run of the matrix, as plain values."""
+    return [run.row() for part in ABLATIONS for run in part.runs]
+
+
+def ablation_scores(wildcards):
+    return [f"results/{run['folder']}/{run['variant']}/metrics.json" for run in ablation_runs()]
+
+
+def ablation_views(wildcards):
+    """What the maps of the depth errors show: the first seed's renders of one held-out camera, where there is a truth."""
+    files = []
+    for part in ABLATIONS:
+        if part.scene.truth:
+            files += [str(part.scene.truth), f"results/{part.scene.name}/cameras.json"]
+            files += store_files(part.scene.name, [part.camera])
+            first = [run for run in part.runs if run.seed == part.seeds[0]]
+            files += [f"results/{run.folder}/{run.variant}/renders/{part.camera}" for run in first]
+    return files
+
+
+def ablation_maps(suffix):
+    """The maps' files, one per scene with a truth."""
+    scenes = [part.scene.name for part in ABLATIONS if part.scene.truth]
+    return [f"results/ablation/figures/depth.{scene}.{suffix}" for scene in scenes]
+
+
+def ablation_settings(wildcards):
+    return {part.scene.name: part.scene.settings("frames", "truth") for part in ABLATIONS}

@@ -12,6 +12,8 @@ rule probe:
         "results/{scene}/logs/probe.log",
     benchmark:
         "results/{scene}/benchmarks/probe.tsv"
+    wildcard_constraints:
+        scene=CONFIGURED,
     priority: 100
     conda:
         "../envs/frames.yaml"
@@ -36,6 +38,8 @@ rule sync:
         "results/{scene}/logs/sync.log",
     benchmark:
         "results/{scene}/benchmarks/sync.tsv"
+    wildcard_constraints:
+        scene=CONFIGURED,
     conda:
         "../envs/frames.yaml"
     threads: 1
@@ -60,6 +64,8 @@ rule reference:
         "results/{scene}/logs/reference.{camera}.log",
     benchmark:
         "results/{scene}/benchmarks/reference.{camera}.tsv"
+    wildcard_constraints:
+        scene=CONFIGURED,
     conda:
         "../envs/frames.yaml"
     threads: 1
@@ -87,6 +93,8 @@ rule frame_store:
         "results/{scene}/logs/frame_store.{camera}.log",
     benchmark:
         "results/{scene}/benchmarks/frame_store.{camera}.tsv"
+    wildcard_constraints:
+        scene=CONFIGURED,
     conda:
         "../envs/frames.yaml"
     threads: 1

@@ -12,6 +12,8 @@ rule static_set:
         "results/{scene}/logs/static_set.log",
     benchmark:
         "results/{scene}/benchmarks/static_set.tsv"
+    wildcard_constraints:
+        scene=WITH_OWN_CAMERAS,
     conda:
         "../envs/frames.yaml"
     threads: 1
@@ -76,12 +78,12 @@ rule train_static:
 
 # One rule per scene, because the files that it makes are named by the scene's training cameras: a held-out camera's
 # depth has no rule.
-for scene in scenes_at_hand():
+for scene in [*scenes_at_hand(), *MEMBERS]:
     if scene.cameras:
 
         rule:
             name:
-                f"static_depth_{scene.name}"
+                f"static_depth_{tag(scene)}"
             input:
                 model="results/{scene}/static/model.safetensors",
                 cameras="results/{scene}/cameras.json",

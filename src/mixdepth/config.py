@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mixdepth.ablation import FOLDER, Ablation, plan
 from mixdepth.capture import find_photos, find_videos
 from mixdepth.errors import UserError, listed, nearest
 from mixdepth.schema import check, filled, merged, read_yaml
@@ -94,13 +95,35 @@ class Scene:
 
 
 class Scenes(Mapping[str, Scene]):
-    """The scenes of a valid configuration by name; each is resolved (its files looked up) on first access."""
+    """The scenes of a valid configuration by name; each is resolved (its files looked up) on first access.
+
+    Those that an ablation derives are found by name too, but are not counted among the configured ones.
+    """
 
     def __init__(self, options: dict[str, dict[str, Any]]):
-        self._options = options
+        # Apart: what else is made of a scene does not depend on its ablation.
+        self._ablations = {name: own.get("ablation") for name, own in options.items()}
+        self._options = {name: {k: v for k, v in own.items() if k != "ablation"} for name, own in options.items()}
         self._resolved: dict[str, Scene] = {}
+        self._planned: dict[str, Ablation | None] = {}
+
+    def ablation(self, name: str) -> Ablation | None:
+        """The ablation of a configured scene; None where it asks for none."""
+        if name not in self._planned:
+            wanted = self._ablations[name]
+            self._planned[name] = None if wanted is None else plan(self[name], wanted)
+        return self._planned[name]
+
+    def _derived(self, name: str) -> Scene | None:
+        near = (scene for scene in self._options if name.startswith(f"{FOLDER}/{scene}."))
+        for planned in filter(None, map(self.ablation, near)):
+            if found := planned.members.get(name) or planned.camera_sets.get(name):
+                return found
+        return None
 
     def __getitem__(self, name: str) -> Scene:
+        if derived := self._derived(name):
+            return derived
         if name not in self._options:
             raise UserError(
                 f'no scene "{name}" in the configuration{nearest(name, self._options)}; it has'
@@ -131,6 +154,8 @@ def load_config(raw: Mapping[str, Any], schema: Path, presets: Path | None = Non
     """
     rules = read_yaml(schema)
     check(raw, rules, "the configuration")
+    if FOLDER in raw["scenes"]:
+        raise UserError(f"scenes.{FOLDER}: results/{FOLDER} is the folder of the ablation report; name it otherwise")
     presets = presets or Path(schema).resolve().parents[2] / "config" / "presets"
     scenes = {}
     for name, options in raw["scenes"].items():

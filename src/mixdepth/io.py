@@ -111,3 +111,16 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         raise UserError(
             f"{path}: not a readable npz file ({error}); delete it and run the same command again"
         ) from None
+
+
+def link(source: Path, target: Path) -> None:
+    """Make ``target`` a relative symbolic link to the file or folder ``source``, in place of what is there.
+
+    Not a hard link: Snakemake sets the times of what a job made, and a hard link shares them with its source.
+    """
+    source, target = Path(source), Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(os.path.relpath(source, target.parent))
+    temporary.replace(target)

@@ -66,12 +66,17 @@ def run(smk: "Snakemake", main: Callable[["Snakemake"], None]) -> None:
 
 def scene(smk: "Snakemake") -> Scene:
     """The scene of this job, with the settings that its rule declares and no others."""
-    return replace(_configured(smk), options=Settings(smk.params.get("settings", {})))
+    return configured(smk, smk.wildcards.scene, smk.params.get("settings", {}))
+
+
+def configured(smk: "Snakemake", name: str, declared: Mapping[str, Any]) -> Scene:
+    """The scene of this name, with the settings that the job's rule declares for it."""
+    return replace(_configured(smk, name), options=Settings(declared))
 
 
 def undeclared_options(smk: "Snakemake") -> dict[str, Any]:
     """Every setting of this job's scene, for checks only: nothing that is written may depend on them."""
-    return _configured(smk).options
+    return _configured(smk, smk.wildcards.scene).options
 
 
 def folder(smk: "Snakemake") -> Path:
@@ -79,9 +84,9 @@ def folder(smk: "Snakemake") -> Path:
     return Path("results") / smk.wildcards.scene
 
 
-def _configured(smk: "Snakemake") -> Scene:
+def _configured(smk: "Snakemake", name: str) -> Scene:
     schema = Path(smk.scriptdir).parent / "schemas" / "config.schema.yaml"
-    return load_config(smk.config, schema)[smk.wildcards.scene]
+    return load_config(smk.config, schema)[name]
 
 
 @contextlib.contextmanager

@@ -17,4 +17,6 @@ STAGE_VERSIONS: dict[str, int] = {
     "evaluation": 3,
     "report": 3,
     "viewer": 1,
+    "adopt": 1,
+    "ablation": 1,
 }

@@ -1,0 +1,107 @@
+"""The ablation's tables as CSV, LaTeX and rows for the page."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mixdepth.io import atomic
+from mixdepth.report.ablation.scores import CELL, Score, summary
+
+# Scores are written with all digits that a float32 has; what is shown is rounded.
+CSV_FORMAT = "%.9g"
+# Without the package booktabs its rules are plain lines.
+LATEX_HEAD = r"""% Mean and standard deviation over {seeds}; best mean of each scene and camera set in bold.
+\providecommand{{\toprule}}{{\hline}}\providecommand{{\midrule}}{{\hline}}\providecommand{{\bottomrule}}{{\hline}}
+"""
+LATEX_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+}
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table; unknown values are empty."""
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, float_format=CSV_FORMAT, lineterminator="\n")
+
+
+def seeds_text(counts: Sequence[int]) -> str:
+    """How many seeds the cells have, in words."""
+    low, high = min(counts), max(counts)
+    number = str(high) if low == high else f"{low} to {high}"
+    return "1 seed" if high == 1 else f"{number} seeds"
+
+
+def summary_rows(runs: pd.DataFrame, scores: Sequence[Score]) -> list[dict[str, Any]]:
+    """The shown summary: per cell CELL, seeds, and ``cells`` of {mean, spread, best}, texts without units.
+
+    The spread is None where one seed has none. The best mean (as it is written) of each scene and camera set is marked,
+    where the set has several variants.
+    """
+    table = summary(runs, [score.column for score in scores])
+    rows = [{**{key: row[key] for key in [*CELL, "seeds"]}, "cells": []} for _, row in table.iterrows()]
+    for score in scores:
+        means, spreads = table[f"{score.column}_mean"], table[f"{score.column}_std"]
+        for _, group in table.groupby(["scene", "set"], sort=False):
+            known = [round(value * score.factor, score.digits) for value in means[group.index].dropna()]
+            best = (max if score.more else min)(known) if len(known) > 1 else None
+            for index in group.index:
+                mean, spread = float(means[index]), float(spreads[index])
+                rows[index]["cells"].append(
+                    {
+                        "mean": score.text(mean),
+                        "spread": None if math.isnan(spread) else score.text(spread),
+                        "best": not math.isnan(mean) and round(mean * score.factor, score.digits) == best,
+                    }
+                )
+    return rows
+
+
+def latex(text: str) -> str:
+    """Text with LaTeX's own characters escaped."""
+    return "".join(LATEX_ESCAPES.get(character, character) for character in text)
+
+
+def write_latex(runs: pd.DataFrame, scores: Sequence[Score], path: Path) -> None:
+    """Write the shown summary as a ``tabular``, to be read with ``\\input``; needs no package."""
+    rows = summary_rows(runs, scores)
+    table = pd.DataFrame(
+        [
+            [latex(row["scene"]), latex(_set_text(row)), latex(row["variant"]), *map(_latex_cell, row["cells"])]
+            for row in rows
+        ],
+        columns=["scene", "cameras", "variant", *(latex(score.heading) for score in scores)],
+    )
+    # A scene and a camera set are named once, in their first row.
+    again = table[["scene", "cameras"]].duplicated()
+    table.loc[table["scene"].duplicated(), "scene"] = ""
+    table.loc[again, "cameras"] = ""
+    columns = "lrl" + "r" * len(scores)
+    text = table.style.hide(axis="index").to_latex(column_format=columns, hrules=True)
+    head = LATEX_HEAD.format(seeds=seeds_text([row["seeds"] for row in rows]))
+    with atomic(path) as temporary:
+        temporary.write_text(head + text, encoding="utf-8")
+
+
+def _set_text(row: dict[str, Any]) -> str:
+    """The number of cameras; the set's label where they are named instead of counted."""
+    return row["set"].removeprefix("c")
+
+
+def _latex_cell(cell: dict[str, Any]) -> str:
+    if cell["mean"] == "–":
+        return "--"
+    mean = rf"\mathbf{{{cell['mean']}}}" if cell["best"] else cell["mean"]
+    return f"${mean}$" if cell["spread"] is None else rf"${mean} \pm {cell['spread']}$"

@@ -1,0 +1,19 @@
+"""Compare the runs of the ablation: tables, figures and a page."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mixdepth import stage
+from mixdepth.report.ablation.page import write_ablation
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake, snakemake
+
+
+def main(smk: "Snakemake") -> None:
+    scenes = {name: stage.configured(smk, name, declared) for name, declared in smk.params.settings.items()}
+    write_ablation(smk.params.runs, scenes, Path("results"), Path(smk.output.html).parent)
+
+
+if "snakemake" in globals():
+    stage.run(snakemake, main)
