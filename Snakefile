@@ -20,6 +20,7 @@ include: "rules/cameras.smk"
 include: "rules/static.smk"
 include: "rules/dynamic.smk"
 include: "rules/rendering.smk"
+include: "rules/paths.smk"
 include: "rules/evaluation.smk"
 include: "rules/report.smk"
 
