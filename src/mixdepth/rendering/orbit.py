@@ -1,8 +1,8 @@
 """The way of a spiral: around the place that a rig looks at, where the rig supports it. Needs NumPy alone.
 
-Cameras are seen from that place (the focus), as directions and distances. Where they stand on one side of it, as in rigs
-that look forward, the way is the largest ellipse of the directions' own proportions that lies within their convex hull;
-where they stand all around it, the way goes all around it. Distance and, all around, height follow the cameras nearby.
+Cameras are seen from that place (the focus), as directions and distances. Where they stand on one side of it, as in
+rigs that look forward, the way is the largest ellipse of the directions' own proportions that lies within their convex
+hull; where they stand all around it, so does the way. Distance and, all around, height follow the cameras nearby.
 (LLFF's spiral, Mildenhall et al. 2019, takes percentiles of the positions, which leave the hull at its corners.)
 """
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.space import FORWARD_SPREAD, MEET, common_focus
+from mixdepth.cameras.world import gravity
 from mixdepth.errors import UserError
 
 AROUND = math.radians(120)  # a rig without a larger gap stands all around its focus
@@ -22,8 +23,7 @@ NEAR_WEIGHT = 0.25  # the disparity that a rig without a focus looks at: so much
 
 
 def orbit(cameras: Sequence[Camera], near: float, far: float, turns: np.ndarray) -> list[np.ndarray]:
-    """Poses along the way: c2w [4, 4] for each of ``turns`` [N] (1 is once around), looking at the focus, upright as the
-    cameras are on average.
+    """Poses along the way: c2w [4, 4] for each of ``turns`` [N] (1 is once around), looking at the focus, upright.
 
     Args:
         near, far: range of z-depth, world units.
@@ -31,7 +31,7 @@ def orbit(cameras: Sequence[Camera], near: float, far: float, turns: np.ndarray)
     Raises:
         UserError: the cameras look at no place in common.
     """
-    focus, up = _focus(cameras, near, far), _unit(-np.mean([c.c2w[:3, 1] for c in cameras], axis=0))
+    focus, (up, _) = _focus(cameras, near, far), gravity(np.array([c.c2w for c in cameras]))
     offsets = np.array([c.centre for c in cameras]) - focus
     distance = np.linalg.norm(offsets, axis=1)
     # Azimuth 0 is where the cameras are on average.
@@ -53,7 +53,8 @@ def orbit(cameras: Sequence[Camera], near: float, far: float, turns: np.ndarray)
         at = _ellipse(np.stack([shrink * around, height], axis=1), angle) / [shrink, 1] + [middle, 0]
     directions = np.cos(at[:, :1]) * ahead + np.sin(at[:, :1]) * side
     directions = np.cos(at[:, 1:]) * directions + np.sin(at[:, 1:]) * up
-    return [_looking(focus + r * d, focus, up) for r, d in zip(_nearby(offsets, distance, directions), directions)]
+    eyes = focus + _nearby(offsets, distance, directions)[:, None] * directions
+    return [_looking(eye, focus, up) for eye in eyes]
 
 
 def _focus(cameras: Sequence[Camera], near: float, far: float) -> np.ndarray:

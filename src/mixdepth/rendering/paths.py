@@ -101,8 +101,8 @@ def make_path(settings: Mapping[str, Any], rig: Rig, clock: Clock, file: Path | 
 
 
 def frame_count(settings: Mapping[str, Any], clock: Clock, fps: float, shortest: float) -> int:
-    """Frames of a path: what is asked for, else as long as the capture plays at the path's speed; where its time stands,
-    or goes on after the end, at least ``shortest`` seconds, and then as many whole rounds as that takes."""
+    """Frames of a path: what is asked for, else as long as the capture plays at the path's speed; where its time
+    stands, or goes on after the end, at least ``shortest`` seconds, and then as many whole rounds as that takes."""
     if settings["frames"]:
         return settings["frames"]
     if settings["seconds"]:
@@ -170,8 +170,9 @@ def fitted(camera: Camera, width: int, height: int) -> Camera:
 
 
 def move(stops: Sequence[Camera], count: int) -> list[Camera]:
-    """From camera to camera in ``count`` frames, straight, at rest at each of them (smoothstep). Begins and ends exactly
-    at the first and the last. Positions and intrinsics change linearly, orientations about one axis (slerp)."""
+    """From camera to camera in ``count`` frames, straight, at rest at each of them (smoothstep). Begins and ends
+    exactly at the first and the last. Positions and intrinsics change linearly, orientations about one axis (slerp).
+    """
     found = []
     for share in np.arange(count) / max(count - 1, 1) * (len(stops) - 1):
         leg = min(int(share), max(len(stops) - 2, 0))
