@@ -1,6 +1,6 @@
 """Frames as sequences of pictures: PNG, OpenEXR, and depth as either. One frame is in memory at a time."""
 
-import errno
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -66,11 +66,7 @@ def write_depth_png(source: Source, folder: Path) -> None:
 
 
 def _save_exr(path: Path, channels: Mapping[str, np.ndarray], source: Source, more: Mapping[str, str]) -> None:
-    """Write one file, losslessly compressed.
-
-    Raises:
-        OSError: no space is left on the device.
-    """
+    """Write one file, losslessly compressed."""
     header = {
         "type": OpenEXR.scanlineimage,
         "compression": OpenEXR.ZIP_COMPRESSION,
@@ -78,10 +74,8 @@ def _save_exr(path: Path, channels: Mapping[str, np.ndarray], source: Source, mo
         "depth": DEPTH,
         **more,
     }
-    try:
+    # By way of memory: OpenEXR itself says nothing where the last bytes of a file do not fit on the disk.
+    with open(os.memfd_create("exr"), "rb") as memory:  # noqa: PTH123 (a descriptor)
         with OpenEXR.File(header, {name: np.ascontiguousarray(values) for name, values in channels.items()}) as file:
-            file.write(str(path))
-    except (RuntimeError, OSError) as error:
-        if "space" in str(error):
-            raise OSError(errno.ENOSPC, str(error)) from error
-        raise
+            file.write(f"/proc/self/fd/{memory.fileno()}")
+        path.write_bytes(memory.read())
