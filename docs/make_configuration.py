@@ -104,6 +104,7 @@ def page(schema: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any]]) ->
         "A scene": "scene",
         "`static`, and `dynamic.static`": "static_training",
         "`dynamic`, and `variant_options.<variant>`": "dynamic_training",
+        "A camera path of `paths`": "path",
     }
     parts = [HEAD]
     for title, name in sections.items():

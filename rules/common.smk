@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 from mixdepth.capture import IMAGE_SUFFIXES
 from mixdepth.config import VARIANTS, load_config
 from mixdepth.errors import UserError
+from mixdepth.exports.kinds import check_kind
 from mixdepth.versions import STAGE_VERSIONS
 
 # What `snakemake` without a target, and a look at one scene, makes.
@@ -82,6 +83,10 @@ wildcard_constraints:
     scene=one_of(*SCENES, *(scene.name for scene in CAMERA_SETS + MEMBERS)),
     variant="|".join(VARIANTS),
     camera="[^/]+",
+    path="[A-Za-z0-9_-]+",
+    source="renders|paths",
+    name="[^/]+",
+    kind="[^/]+",
 
 
 def of(wildcards):
@@ -295,6 +300,25 @@ def inherited_model(wildcards):
 
 def rendered_cameras(wildcards):
     return f"results/{known_camera(wildcards).name}/cameras.json"
+
+
+def path_settings(wildcards):
+    """What the renders of a camera path depend on."""
+    scene = filmed(wildcards)
+    return {"paths": {wildcards.path: scene.path(wildcards.path)}, **scene.settings("frames.step")}
+
+
+def path_file(wildcards):
+    """The camera_path.json of a path, where it comes from one."""
+    scene = filmed(wildcards)
+    file = scene.path(wildcards.path)["file"]
+    return str(scene.data / file) if file else []
+
+
+def export_settings(wildcards):
+    """What an export depends on; of a kind that does not exist there is none."""
+    check_kind(wildcards.kind)
+    return of(wildcards).settings("frames.step", *(["exports"] if wildcards.kind == "ply" else []))
 
 
 def renders(wildcards):

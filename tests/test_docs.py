@@ -34,6 +34,8 @@ UNITS = (
     "share",
     "same",
     "threshold",
+    "seconds",
+    "frames",
 )
 
 

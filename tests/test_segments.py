@@ -20,7 +20,7 @@ from mixdepth.fields.region import Region
 from mixdepth.fields.static import StaticField
 from mixdepth.fields.storage import join_models, load_model, save_model
 from mixdepth.io import read_json
-from mixdepth.rendering.stage import _blend, render_depths
+from mixdepth.rendering.stage import _blend, render_depths, shares
 from mixdepth.train import stage
 from mixdepth.train.segments import OVERLAP, segments
 
@@ -78,7 +78,12 @@ def test_joined_models_hold_what_their_parts_hold(tmp_path: Path):
 
 def test_one_segment_fades_into_the_next():
     before = np.full((3, 1, 1, 3), 100, np.uint8), np.ones((3, 1, 1), np.float32)
-    _blend(before, (np.full((3, 1, 1, 3), 200, np.uint8), np.full((3, 1, 1), 2, np.float32)))
+    after = np.full((3, 1, 1, 3), 200, np.uint8), np.full((3, 1, 1), 2, np.float32)
+    (_, _, first), (index, _, share) = shares([(0, 6), (3, 9)], np.arange(9))
+    assert (first == 1).all()
+    assert index.tolist() == [3, 4, 5, 6, 7, 8]
+    assert (share[3:] == 1).all()
+    _blend(before, after, share[:3])
     assert before[0][:, 0, 0, 0].tolist() == [125, 150, 175]
     assert before[1].ravel().tolist() == [1, 1, 2]
 

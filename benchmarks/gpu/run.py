@@ -352,7 +352,7 @@ class Run:
         chosen = scored(len(truth))
         frames = torch.tensor(chosen)
         camera = self.cameras[HELD_OUT]
-        rgb, z = render_video(static, dynamic, self.space, camera, self.samples(), frames, "scores")
+        rgb, z = render_video(static, dynamic, self.space, camera, self.samples(), frames)
         errors = [(rgb[k].astype(np.float32) - truth[frame]) ** 2 / 255**2 for k, frame in enumerate(chosen)]
         relative = np.abs(z / depth - 1)
         of_movers = np.concatenate([error[moving[k]] for k, error in enumerate(errors)])
@@ -394,7 +394,7 @@ def time_rendering(run: Run, done: dict[str, Any]) -> None:
         for warm_up in (torch.arange(min(28, dynamic.frames)), torch.tensor([0])):  # Triton compiles
             render_video(static, dynamic, run.space, camera, samples, warm_up)
         start = time.perf_counter()
-        render_video(static, dynamic, run.space, camera, samples, label="render")
+        render_video(static, dynamic, run.space, camera, samples)
         found[f"video {on}"] = dynamic.frames / (time.perf_counter() - start)
         views = [aimed(x, 0.1, camera.width, camera.height) for x in np.linspace(-1, 1, 8)]
         start = time.perf_counter()

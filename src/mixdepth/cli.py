@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import mixdepth
 from mixdepth.config import VARIANTS, Scene, load_config
 from mixdepth.errors import Interrupted, UserError, listed, nearest
+from mixdepth.exports.kinds import KINDS
 from mixdepth.io import disk_errors, read_json, write_json
 
 PROGRAM = "python -m mixdepth"
@@ -33,6 +34,9 @@ LATER = (
     "viewer_cameras",
     "truth",
     "lpips",
+    "paths",
+    "exports",
+    "ablation",
 )
 
 
@@ -210,22 +214,44 @@ def train(job: Job, args: argparse.Namespace) -> None:
 
 
 def render(job: Job, args: argparse.Namespace) -> None:
-    """Render what a variant sees from cameras."""
-    from mixdepth.rendering.stage import render_camera
+    """Render what a variant sees from cameras and along camera paths."""
+    from mixdepth.rendering.stage import render_camera, render_path
 
     scene, folder, variant = job.scene, job.folder, args.variant
     _refuse_photos_only(scene)
     model = f"{variant}/model.safetensors"
     job.need([model], f"train {variant}")
-    cameras = args.camera or scene.test_cameras or [scene.video_camera]
-    for camera in cameras:
-        if camera not in scene.used_cameras:
-            known = listed(scene.used_cameras)
-            near = nearest(camera, scene.used_cameras)
-            raise UserError(f'scene {scene.name} uses no video camera "{camera}"{near}; it uses {known}')
-    for camera in cameras:
+    paths = [name for name in args.path or [] if scene.path(name)]
+    cameras = args.camera or ([] if paths else scene.test_cameras or [scene.video_camera])
+    for camera in [_camera(scene, name) for name in cameras]:
         output = folder / variant / "renders" / camera
         job.make(_renders(variant, camera), [model], render_camera, scene, variant, camera, folder, output)
+    for path in paths:
+        outputs = [f"{variant}/paths/{path}/{name}" for name in ("rgb.npy", "depth.npy", "cameras.json", "path.json")]
+        output = folder / variant / "paths" / path
+        job.make(outputs, [model], render_path, scene, variant, path, folder, output)
+
+
+def export(job: Job, args: argparse.Namespace) -> None:
+    """Write renders of cameras and paths as other programs read them."""
+    from mixdepth.exports.kinds import check_kind
+    from mixdepth.exports.stage import export_renders
+
+    scene, folder, variant = job.scene, job.folder, args.variant
+    _refuse_photos_only(scene)
+    sources = [f"renders/{_camera(scene, name)}" for name in args.camera or []]
+    sources += [f"paths/{name}" for name in args.path or [] if scene.path(name)]
+    kinds = [check_kind(kind) for part in args.kind for kind in part.split(",")]
+    if not sources:
+        raise UserError("which renders? Name them with --camera or --path, which may be repeated")
+    for source in sources:
+        option = "--camera" if source.startswith("renders/") else "--path"
+        renders = [f"{variant}/{source}/{name}.npy" for name in ("rgb", "depth")]
+        job.need(renders, f"render {variant} {option} {source.split('/')[1]}")
+        for kind in kinds:
+            output = f"{variant}/exports/{source}/{kind}"
+            rendered = folder / variant / source
+            job.make([output], renders, export_renders, scene, folder, rendered, kind, folder / output)
 
 
 def evaluate(job: Job, args: argparse.Namespace) -> None:
@@ -290,6 +316,14 @@ def _held_out_depth(scene: Scene) -> list[str]:
 
 def _static_depth(scene: Scene) -> list[str]:
     return [f"static/depth/{camera}.npz" for camera in scene.train_cameras]
+
+
+def _camera(scene: Scene, name: str) -> str:
+    """``name`` itself, of a camera that is in use."""
+    if name not in scene.used_cameras:
+        known, near = listed(scene.used_cameras), nearest(name, scene.used_cameras)
+        raise UserError(f'scene {scene.name} uses no video camera "{name}"{near}; it uses {known}')
+    return name
 
 
 def _renders(variant: str, camera: str) -> list[str]:
@@ -368,7 +402,9 @@ def _parser() -> argparse.ArgumentParser:
         f"{variants} (the static model itself, with the moving things added). The last two need `train static` first.",
     )
     added.add_argument("model", choices=MODELS, metavar="MODEL", help="|".join(MODELS))
-    added = command(render, "what a trained variant sees from cameras: rgb.npy and depth.npy of every frame")
+    added = command(
+        render, "what a trained variant sees from cameras or along paths: rgb.npy and depth.npy of every frame"
+    )
     added.add_argument("variant", choices=VARIANTS, metavar="VARIANT", help="|".join(VARIANTS))
     added.add_argument(
         "--camera",
@@ -376,6 +412,16 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="a camera of the capture, may be repeated (default: the held-out ones)",
     )
+    added.add_argument("--path", action="append", metavar="NAME", help="a camera path (spiral, ...), may be repeated")
+    added = command(
+        export,
+        "renders as mp4, PNG, EXR, PLY, ...",
+        f"Kinds: {', '.join(KINDS)}. The renders must be there (`render`).",
+    )
+    added.add_argument("variant", choices=VARIANTS, metavar="VARIANT", help="|".join(VARIANTS))
+    added.add_argument("--camera", action="append", metavar="NAME", help="renders of a camera, may be repeated")
+    added.add_argument("--path", action="append", metavar="NAME", help="renders of a camera path, may be repeated")
+    added.add_argument("--kind", action="append", required=True, metavar="KIND,...", help="what to write")
     added = command(
         evaluate,
         "score a variant on held-out cameras, the static model on held-out photos",

@@ -66,6 +66,20 @@ class Scene:
         """The truth.npz that scoring reads, if there is one."""
         return self.data / self.options["truth"] if self.options["truth"] else None
 
+    def path(self, name: str) -> dict[str, Any]:
+        """The settings of one camera path.
+
+        Raises:
+            UserError: there is none of this name.
+        """
+        paths = self.options.get("paths", {})  # absent in a scene.json of before there were paths
+        if name not in paths:
+            raise UserError(
+                f'scene {self.name} has no camera path "{name}"{nearest(name, paths)}; it has {listed(paths)}. More can'
+                f" be laid out in scenes.{self.name}.paths"
+            )
+        return paths[name]
+
     def dynamic_options(self, variant: str) -> dict[str, Any]:
         """The settings of dynamic training for one variant: ``dynamic``, overridden by ``variant_options``."""
         return merged(self.options["dynamic"], self.options["variant_options"].get(variant, {}))
@@ -209,6 +223,7 @@ def _resolve(name: str, options: dict[str, Any]) -> Scene:
         photos = {stem: path for stem, path in photos.items() if stem not in test_cameras}
     train_photos, test_photos = _split_photos(key, list(photos), options["test_photos_every"], bool(cameras))
     video_camera = _video_camera(key, options["video_camera"], train_cameras, test_cameras)
+    _check_paths(f"{key}.paths", options["paths"], sorted({*train_cameras, *test_cameras}))
     variants = options["variants"] or (VARIANTS if photos else ("none", "colmap"))
     return Scene(
         name=name,
@@ -268,6 +283,24 @@ def _split_photos(key: str, photos: list[str], every: int | None, videos: bool) 
             f"{key}.test_photos_every: {every} holds out all {len(photos)} photos and leaves none to train on"
         )
     return train, test
+
+
+def _check_paths(key: str, paths: Mapping[str, Any], used: list[str]) -> None:
+    """Refuse camera paths that cannot be laid out."""
+    for name, path in paths.items():
+        for camera in path["cameras"] or []:
+            if camera not in used:
+                raise UserError(
+                    f'{key}.{name}.cameras: "{camera}" is not among the cameras that train or are held out'
+                    f"{nearest(camera, used)}; there are {listed(used)}"
+                )
+        count, kind = len(path["cameras"] or []), path["kind"]
+        wanted = {"camera": "one", "move": "two or more", "file": "none: the file has them"}
+        if count and ((kind == "camera" and count > 1) or (kind == "move" and count < 2) or kind == "file"):
+            raise UserError(f"{key}.{name}.cameras: found {count}, but `kind: {kind}` takes {wanted[kind]}")
+        if (path["file"] is None) == (kind == "file"):
+            found = "no file" if kind == "file" else f'the file "{path["file"]}"'
+            raise UserError(f"{key}.{name}: has {found} and `kind: {kind}`; give both `kind: file` and `file`")
 
 
 def _video_camera(key: str, wanted: str | None, train: list[str], test: list[str]) -> str:

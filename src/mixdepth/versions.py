@@ -14,6 +14,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "static": 4,
     "dynamic": 4,
     "rendering": 3,
+    "exports": 1,
     "evaluation": 3,
     "report": 3,
     "viewer": 1,

@@ -4,6 +4,7 @@ Camera frame: OpenCV (x right, y down, z forward). ``c2w`` is a 4x4 float64 came
 top left pixel is at (0.5, 0.5). Depth is z-depth in world units.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -68,8 +69,9 @@ class Camera:
         )
 
 
-def save_cameras(path: Path, cameras: dict[str, Camera]) -> None:
-    """Write ``{name: {width, height, fx, fy, cx, cy, c2w}}``, sorted by name; exact for float64."""
+def save_cameras(path: Path, cameras: dict[str, Camera], more: dict[str, Sequence] | None = None) -> None:
+    """Write ``{name: {width, height, fx, fy, cx, cy, c2w}}``, sorted by name; exact for float64. ``more`` are further
+    keys with one value per camera, in the order of the names."""
     write_json(
         path,
         {
@@ -77,8 +79,9 @@ def save_cameras(path: Path, cameras: dict[str, Camera]) -> None:
                 **{key: getattr(camera, key) for key in ("width", "height")},
                 **{key: float(getattr(camera, key)) for key in ("fx", "fy", "cx", "cy")},
                 "c2w": camera.c2w.tolist(),
+                **{key: values[index] for key, values in (more or {}).items()},
             }
-            for name, camera in sorted(cameras.items())
+            for index, (name, camera) in enumerate(sorted(cameras.items()))
         },
     )
 

@@ -83,7 +83,7 @@ def choose_space(
     forward = np.stack([c.c2w[:3, 2] for c in cameras])
     mean = forward.mean(axis=0)
     spread = np.degrees(np.arccos(np.clip(forward @ mean / max(np.linalg.norm(mean), 1e-9), -1, 1))).max()
-    focus, seeing = _focus(cameras, near)
+    focus, seeing = common_focus(cameras, near)
     inward = seeing >= MEET * len(cameras)
     if kind != "auto":
         reason = f"{kind}: set in the configuration"
@@ -118,7 +118,7 @@ def _said(near: float | None, far: float | None, bounds: Sequence[tuple[float, f
     return f"{said_near}, {said_far}" + ("" if near and far else f" {of}")
 
 
-def _focus(cameras: Sequence[Camera], near: float) -> tuple[np.ndarray, int]:
+def common_focus(cameras: Sequence[Camera], near: float) -> tuple[np.ndarray, int]:
     """The point nearest to all optical axes, [3], and how many cameras have it in their image, beyond ``near``."""
     middle = np.mean([c.centre for c in cameras], axis=0)
     a, b = np.zeros((3, 3)), np.zeros(3)

@@ -23,11 +23,22 @@ def cosine_codes(frames: int, codes: int) -> Tensor:
     return basis / basis.square().mean().sqrt()
 
 
+def embedded(table: Tensor, frames: Tensor) -> Tensor:
+    """Embeddings [..., codes] of ``frames`` [...] from ``table`` [T, codes]: its rows for numbers of frames (int64);
+    for times (floating point, in 0 .. T - 1) mixed linearly, and exactly the row at whole times."""
+    if not frames.is_floating_point():
+        return table[frames]
+    before = frames.floor().long()
+    share = (frames - before).to(table.dtype)[..., None]
+    return (1 - share) * table[before] + share * table[frames.ceil().long()]
+
+
 class DynamicField(nn.Module):
     """Densities and colours over time, in the box of a :class:`Region` only.
 
     Frames are given in groups: ``frames`` [G, F] of the first ``counts[0]`` points, the next ``counts[1]``, ...; rays
-    that look at neighbouring frames then share what is evaluated.
+    that look at neighbouring frames then share what is evaluated. They are numbers of frames (int64), or times between
+    them (float64), at which the embeddings of the two neighbouring frames are mixed.
 
     Args:
         region: where and when something may move.
@@ -65,7 +76,7 @@ class DynamicField(nn.Module):
     def sigma(self, v: Tensor, frames: Tensor, counts: Sequence[int]) -> Tensor:
         """Densities [N, F] of points [N, 3] of the box: rows of the last layer only."""
         code = self.density_code(self.density_grid(v)).split(list(counts))
-        parts = [c @ e.t() for c, e in zip(code, self.density_frames[frames], strict=True)]
+        parts = [c @ e.t() for c, e in zip(code, embedded(self.density_frames, frames), strict=True)]
         return density(torch.cat(parts) / self.codes**0.5)
 
     def colour(self, v: Tensor, frames: Tensor, counts: Sequence[int]) -> Tensor:
@@ -73,5 +84,5 @@ class DynamicField(nn.Module):
         features = self.colour_grid(v)
         with mixed_precision(v.device, self.amp):
             code = self.colour_code(features).view(-1, 3, self.codes).split(list(counts))
-            parts = [c @ e.t() for c, e in zip(code, self.colour_frames[frames], strict=True)]
+            parts = [c @ e.t() for c, e in zip(code, embedded(self.colour_frames, frames), strict=True)]
         return torch.sigmoid(torch.cat(parts).transpose(1, 2).float() / self.codes**0.5)

@@ -40,7 +40,9 @@ class Region(nn.Module):
         return frames * self.bins // self.frames
 
     def bits(self, frames: Tensor) -> Tensor:
-        """Sets [R] int32 of the parts that ``frames`` [R, F] belong to."""
+        """Sets [R] int32 of the parts that ``frames`` [R, F] belong to; a time between two frames to those of both."""
+        if frames.is_floating_point():
+            frames = torch.cat([frames.floor(), frames.ceil()], dim=-1).long()
         every = F.one_hot(self.bin(frames), self.bins).amax(-2)
         return (every << torch.arange(self.bins, device=frames.device)).sum(-1).int()
 

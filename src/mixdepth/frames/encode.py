@@ -17,16 +17,19 @@ from mixdepth.io import atomic
 
 # Accurate chroma and rounding, and the same bytes on every processor.
 SCALER_FLAGS = "accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
+PIXELS = {8: "yuv420p", 10: "yuv420p10le"}  # by bits
 BT709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
 
 
-def write_video(frames: Iterable[np.ndarray], path: Path, fps: float) -> None:
-    """Write an H.264 mp4 (yuv420p, BT.709, index in front). The same frames give the same bytes.
+def write_video(frames: Iterable[np.ndarray], path: Path, fps: float, bits: int = 8) -> None:
+    """Write an H.264 mp4 (4:2:0, BT.709, index in front). The same frames give the same bytes.
 
     Args:
         frames: [H, W, 3] uint8 RGB, all of one size; an odd size is made even by repeating the last row or column.
         path: the file, written whole or not at all.
         fps: frames per second.
+        bits: 8, which plays everywhere; or 10 (profile High 10), which editing programs read: colours keep what the way
+            from RGB to YUV rounds off at 8 bits.
 
     Raises:
         UserError: no space is left on the device.
@@ -40,7 +43,7 @@ def write_video(frames: Iterable[np.ndarray], path: Path, fps: float) -> None:
     height, width = first.shape[0] + first.shape[0] % 2, first.shape[1] + first.shape[1] % 2
     with atomic(path) as temporary, tempfile.TemporaryFile() as messages:
         process = subprocess.Popen(
-            _encode_command(temporary, width, height, fps),
+            _encode_command(temporary, width, height, fps, bits),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=messages,
@@ -58,13 +61,13 @@ def write_video(frames: Iterable[np.ndarray], path: Path, fps: float) -> None:
             raise RuntimeError(f"{path}: ffmpeg could not write the video: {message}")
 
 
-def _encode_command(path: Path, width: int, height: int, fps: float) -> list[str]:
+def _encode_command(path: Path, width: int, height: int, fps: float, bits: int) -> list[str]:
     rate = Fraction(fps).limit_denominator(1001)
     stream = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", video_size=(width, height), framerate=rate)
     stream = stream.filter(
         "scale", flags=f"area+{SCALER_FLAGS}", in_range="pc", out_range="tv", out_color_matrix="bt709"
     )
-    stream = stream.filter("format", "yuv420p").filter("setparams", range="tv", **BT709)
+    stream = stream.filter("format", PIXELS[bits]).filter("setparams", range="tv", **BT709)
     output = ffmpeg.output(
         stream,
         f"file:{path}",

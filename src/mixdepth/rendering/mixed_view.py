@@ -31,7 +31,7 @@ def render_video(
     camera: Camera,
     samples: int,
     frames: Tensor | None = None,
-    label: str | None = None,
+    progress: Progress | None = None,
     out: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Frames as ``camera`` sees them, in the mean tone.
@@ -40,8 +40,8 @@ def render_video(
     static branch is evaluated once.
 
     Args:
-        frames: [T] those wanted; None: all.
-        label: for the lines of progress; None for none.
+        frames: [T] those wanted (int64), or times between them (float64, in frames); None: all.
+        progress: counts a step per pixel and frame.
         out: what is returned, where it is there already (a file's memory map, say).
 
     Returns:
@@ -54,7 +54,6 @@ def render_video(
     size = (count, camera.height, camera.width)
     pictures, surfaces = out or (np.empty((*size, 3), np.uint8), np.empty(size, np.float32))
     rgb, depth = pictures.reshape(count, pixels, 3), surfaces.reshape(count, pixels)
-    progress = Progress(label, pixels) if label else None
     every = dynamic.region.bits(wanted[None])
     first = 0
     for uv in pixel_grid(camera, device).split(chunk(CHUNK, device)):
@@ -85,5 +84,5 @@ def render_video(
                 depths[:, moving] = mixed.depth.t()
                 rgb[times, here], depth[times, here] = colours.cpu().numpy(), depths.cpu().numpy()
         if progress:
-            progress.update(len(uv))
+            progress.update(len(uv) * count)
     return pictures, surfaces

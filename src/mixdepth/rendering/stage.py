@@ -1,6 +1,8 @@
-"""The rendering stage: a variant as one camera sees it over time, and held-out photos of the static model."""
+"""The rendering stage: a variant as one camera sees it over time or along a camera path, and held-out photos of the
+static model."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,14 +10,15 @@ import numpy as np
 import torch
 
 from mixdepth import kernels
-from mixdepth.cameras.camera import Camera, load_cameras
+from mixdepth.cameras.camera import Camera, load_cameras, save_cameras
 from mixdepth.cameras.space import Space
 from mixdepth.device import rendering_device
 from mixdepth.errors import UserError
 from mixdepth.fields.storage import load_model
-from mixdepth.io import new_npy
+from mixdepth.io import new_npy, read_json, write_json
 from mixdepth.progress import Progress
 from mixdepth.rendering.mixed_view import quantised, render_video
+from mixdepth.rendering.paths import Clock, Rig, frame_rate, make_path
 from mixdepth.rendering.rays import SpaceMap
 from mixdepth.rendering.static_view import render_static
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from mixdepth.config import Scene
 
 DENSER = 1.25  # samples per ray, relative to training
+LONGEST_BLEND = 16  # frames of two segments that are held in memory, to fade one into the other
 
 
 def render_camera(scene: "Scene", variant: str, camera: str, folder: Path, output: Path) -> None:
@@ -32,28 +36,94 @@ def render_camera(scene: "Scene", variant: str, camera: str, folder: Path, outpu
         raise UserError(f"{folder}/cameras.json: no camera {camera}; it has {', '.join(sorted(cameras))}")
     model = folder / variant / "model.safetensors"
     header = load_model(model)[0]
+    frames = np.arange(header["segments"][-1][1])
+    _render(model, header, folder, [cameras[camera]] * len(frames), frames, output, f"render {scene.name} {variant}")
+
+
+def render_path(scene: "Scene", variant: str, path: str, folder: Path, output: Path) -> None:
+    """Write ``rgb.npy``, ``depth.npy``, ``cameras.json`` (one camera per frame, with its ``time`` in frames of the
+    capture) and ``path.json`` (its frames per second and settings) of a variant along the camera path ``path``."""
+    model = folder / variant / "model.safetensors"
+    header = load_model(model)[0]
+    settings, space = scene.path(path), Space.load(folder / "space.json")
+    frames = header["segments"][-1][1]
+    fps = frame_rate(read_json(folder / "capture.json")["fps"], scene.options["frames"]["step"], frames)
+    cameras = load_cameras(folder / "cameras.json")
+    rig = Rig(cameras, scene.train_cameras, (scene.test_cameras or scene.used_cameras)[0], space.near, space.far)
+    file = scene.data / settings["file"] if settings["file"] else None
+    made = make_path(settings, rig, Clock(frames, fps), file)
+    _render(model, header, folder, made.cameras, made.times, output, f"path {scene.name} {variant} {path}")
+    save_cameras(output / "cameras.json", made.named(), {"time": made.times.tolist()})
+    write_json(output / "path.json", {"path": path, "fps": made.fps, "capture_frames": frames, "settings": settings})
+
+
+def _render(
+    model: Path, header: dict, folder: Path, views: Sequence[Camera], times: np.ndarray, output: Path, label: str
+) -> None:
+    """Write rgb.npy and depth.npy of one frame per view, each at its time [N] (in frames of the capture)."""
     space = _open_space(folder, header)
-    view, samples, label = cameras[camera], round(DENSER * header["samples"]), f"render {scene.name} {variant}"
-    size = (header["segments"][-1][1], view.height, view.width)
+    samples = round(DENSER * header["samples"])
+    size = (len(views), views[0].height, views[0].width)
+    parts = shares(header["segments"], times)
+    progress = Progress(label, math.prod(size) // len(views) * sum(len(index) for index, _, _ in parts))
     with new_npy(output / "rgb.npy", (*size, 3), np.uint8) as rgb, new_npy(output / "depth.npy", size, np.float32) as z:
-        done = 0
-        for index, (first, last) in enumerate(header["segments"]):
-            _, static, dynamic = load_model(model, index)
+        for segment, (index, local, share) in enumerate(parts):
+            if not len(index):
+                continue
+            _, static, dynamic = load_model(model, segment)
             assert dynamic is not None, "a variant's model has a dynamic branch"
             static, dynamic = static.to(space.device), dynamic.to(space.device)
-            if first < done:
-                frames = torch.arange(done - first)
-                _blend((rgb[first:done], z[first:done]), render_video(static, dynamic, space, view, samples, frames))
-            rest = slice(max(first, done), last)
-            frames = torch.arange(rest.start - first, last - first)
-            render_video(static, dynamic, space, view, samples, frames, label, (rgb[rest], z[rest]))
-            done = last
+            for run in _runs(views, index, share):
+                here, frames = slice(index[run.start], index[run.stop - 1] + 1), torch.from_numpy(local[run])
+                view = views[here.start]
+                if share[run.start] == 1:
+                    render_video(static, dynamic, space, view, samples, frames, progress, (rgb[here], z[here]))
+                else:
+                    after = render_video(static, dynamic, space, view, samples, frames, progress)
+                    _blend((rgb[here], z[here]), after, share[run])
 
 
-def _blend(before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray]) -> None:
-    """Fade ``before`` (rgb [T, H, W, 3], depth [T, H, W]) in place to ``after``. Depths, whose mean is no surface,
-    change in the middle."""
-    for index, share in enumerate(np.linspace(0, 1, len(after[0]) + 2)[1:-1]):
+def shares(segments: Sequence[tuple[int, int]], times: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """What each segment shows: which of the ``times`` [N] (index [K], ascending), its own time there [K], and its share
+    [K] in the picture, over what the segments before it show; 1 where it alone is shown, or comes first.
+
+    Whole times stay whole numbers (int64).
+    """
+    found, done = [], 0
+    for first, last in segments:
+        # Over the frames that it shares with what is done, the share rises evenly from 0 before the first to 1.
+        ramp = (times - first + 1) / (done - first + 1) if first < done else np.ones(len(times))
+        shown = (ramp > 0) & (times > first - 1) & (times < last)
+        index = np.flatnonzero(shown)
+        local = np.clip(times[index] - first, 0, last - first - 1)
+        whole = (local == np.rint(local)).all()
+        found.append((index, local.astype(np.int64) if whole else local, np.minimum(ramp[index], 1)))
+        done = last
+    return found
+
+
+def _runs(views: Sequence[Camera], index: np.ndarray, share: np.ndarray) -> Iterator[slice]:
+    """Runs of ``index`` [K] that follow each other, are seen by the same camera and are all blended or all not: what
+    stands still is rendered once for each. Blended ones are short, for they are held in memory."""
+    start = 0
+    for k in range(1, len(index) + 1):
+        if (
+            k == len(index)
+            or index[k] != index[k - 1] + 1
+            or views[index[k]] is not views[index[start]]
+            or (share[k] == 1) != (share[start] == 1)
+            or (share[k] < 1 and k - start == LONGEST_BLEND)
+        ):
+            yield slice(start, k)
+            start = k
+
+
+def _blend(
+    before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray], shares_of_after: np.ndarray
+) -> None:
+    """Fade ``before`` (rgb [T, H, W, 3], depth [T, H, W]) in place to ``after``, whose shares are given [T]. Depths,
+    whose mean is no surface, change in the middle."""
+    for index, share in enumerate(shares_of_after):
         mixed = (1 - share) * before[0][index].astype(np.float32) + share * after[0][index]
         before[0][index] = np.rint(mixed).astype(np.uint8)
         if share > 0.5:

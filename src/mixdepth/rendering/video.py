@@ -13,6 +13,7 @@ from mixdepth.frames.images import resize
 from mixdepth.frames.store import FrameStore
 from mixdepth.io import read_json
 from mixdepth.progress import Progress
+from mixdepth.rendering.paths import frame_rate
 from mixdepth.rendering.renders import open_renders
 
 COLOURS = "turbo"  # of disparity: near is red, far is blue
@@ -22,8 +23,6 @@ MAX_WIDTH = 4096  # pixels; wider videos are refused by most hardware decoders
 LABEL_HEIGHT = 26  # pixels, of the strip above the pictures
 GAP = 4  # pixels between the pictures
 SAMPLES = 1 << 21  # depths that the colour range is worked out from
-# Frames per second where the files do not say, as for folders of images: short clips run slower, to last a little.
-USUAL_FPS, SHORT_FPS, SHORT = 24.0, 12.0, 48
 
 
 def write_video(scene: Scene, folder: Path, output: Path) -> None:
@@ -51,11 +50,27 @@ def write_video(scene: Scene, folder: Path, output: Path) -> None:
     encode_video(shown(), output, frame_rate(fps, scene.options["frames"]["step"], len(rgb)))
 
 
-def frame_rate(fps: float | None, step: int, count: int) -> float:
-    """Frames per second of ``count`` frames taken every ``step`` of a video with ``fps``, None where it has no rate."""
-    if fps:
-        return fps / step
-    return SHORT_FPS if count < SHORT else USUAL_FPS
+def write_path_video(renders: Path, output: Path) -> None:
+    """Write the video of a rendered camera path: colour and depth side by side, at the path's speed.
+
+    Args:
+        renders: the folder that ``render_path`` wrote.
+
+    Raises:
+        UserError: renders are missing or damaged, or no space is left on the device.
+    """
+    rgb, depth = open_renders(renders)
+    said = read_json(renders / "path.json")
+    variant, path = renders.parent.parent.name, said["path"]
+    titles = (f"{renders.parents[2].name}: {variant}, path {path}", "depth", "")
+    progress = Progress(f"video of {path}", len(rgb))
+
+    def shown() -> Iterator[np.ndarray]:
+        for frame in compose_frames(rgb, depth, None, titles):
+            yield frame
+            progress.update()
+
+    encode_video(shown(), output, said["fps"])
 
 
 def compose_frames(

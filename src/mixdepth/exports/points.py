@@ -1,0 +1,65 @@
+"""Frames as point clouds: a PLY per frame, in world coordinates."""
+
+from pathlib import Path
+
+import numpy as np
+
+from mixdepth.cameras.camera import Camera
+from mixdepth.cameras.space import Space
+from mixdepth.exports.source import Source
+
+# Depth from this share of a ray's far end on is background: rendered depth is the far end where little is absorbed.
+BACKGROUND = 0.999
+VERTEX = np.dtype([(axis, "<f4") for axis in "xyz"] + [(colour, "u1") for colour in ("red", "green", "blue")])
+
+
+def write_points(source: Source, folder: Path, most: int | None) -> None:
+    """Write 00000.ply, ...: every pixel's surface with its colour, but for the background.
+
+    Args:
+        most: points per frame; more are thinned out evenly. None: all.
+    """
+    camera, rays, far = None, np.empty(0), np.empty(0)
+    for index, (name, rgb, depth) in enumerate(source.frames()):
+        if source.cameras[index] is not camera:  # the rays of a camera that stands still are made once
+            camera = source.cameras[index]
+            uv = pixel_centres(camera)
+            rays, far = camera.unproject(uv, np.ones(len(uv))) - camera.centre, far_depth(camera, source.space)
+        chosen = np.flatnonzero(depth.ravel() < BACKGROUND * far)
+        if most is not None and len(chosen) > most:
+            chosen = chosen[np.arange(most) * len(chosen) // most]
+        vertices = np.empty(len(chosen), VERTEX)
+        places = camera.centre + depth.ravel()[chosen, None] * rays[chosen]
+        for column, values in enumerate(places.T):
+            vertices["xyz"[column]] = values
+        for column, colour in enumerate(("red", "green", "blue")):
+            vertices[colour] = rgb.reshape(-1, 3)[chosen, column]
+        with (folder / f"{name}.ply").open("wb") as file:
+            file.write(_header(len(vertices)))
+            file.write(vertices.tobytes())
+
+
+def pixel_centres(camera: Camera) -> np.ndarray:
+    """Centres of all pixels in reading order, [H * W, 2]."""
+    x, y = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
+    return np.stack([x, y], axis=-1).reshape(-1, 2)
+
+
+def far_depth(camera: Camera, space: Space) -> np.ndarray:
+    """z-depth [H * W] at which the ray of each pixel ends: the space's far, or where it leaves the box of a bounded one
+    (as ``SpaceMap.depth_range``)."""
+    uv = pixel_centres(camera)
+    if space.kind != "bounded":
+        return np.full(len(uv), space.far)
+    rays = camera.unproject(uv, np.ones(len(uv))) - camera.centre
+    with np.errstate(divide="ignore", invalid="ignore"):
+        faces = (np.array([space.low, space.high]) - camera.centre)[:, None] / rays
+    return np.nanmin(np.maximum(faces[0], faces[1]), axis=1)
+
+
+def _header(count: int) -> bytes:
+    """Header of a binary PLY file with ``count`` vertices."""
+    kinds = {"<f4": "float", "|u1": "uchar"}
+    properties = [f"property {kinds[VERTEX[name].str]} {name}" for name in VERTEX.names]
+    lines = ["ply", "format binary_little_endian 1.0", "comment world coordinates of mixdepth, colours sRGB"]
+    return "\n".join([*lines, f"element vertex {count}", *properties, "end_header", ""]).encode("ascii")
