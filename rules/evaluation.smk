@@ -8,7 +8,7 @@ for scene in scenes_at_hand():
 
         rule:
             name:
-                f"held_out_points_{scene.name}"
+                f"held_out_points_{tag(scene)}"
             input:
                 cameras="results/{scene}/cameras.json",
                 photos="results/{scene}/photos.json",
