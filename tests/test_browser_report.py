@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import DARK, PHONE, WITHOUT_SCRIPTS, visit
+from browser import DARK, PHONE, WITHOUT_SCRIPTS, eventually, visit
 from test_incremental import tiny_config, write_config, write_tiny_capture
 from test_report import with_truth, write_everything, write_scene
 from test_workflow import snakemake
@@ -109,7 +109,7 @@ def test_the_keyboard_reaches_the_slider_and_the_rig(chromium: Any, report: Path
 def test_the_video_plays(chromium: Any, report: Path) -> None:
     with visit(chromium, report) as seen:
         seen.page.evaluate("document.querySelector('video').play()")
-        seen.page.wait_for_function("document.querySelector('video').currentTime > 0.05", timeout=10_000)
+        eventually(lambda: seen.page.evaluate("document.querySelector('video').currentTime") > 0.05)
         assert seen.page.evaluate("document.querySelector('video').videoWidth") > 100
 
 
@@ -125,18 +125,14 @@ def test_the_rig_turns(chromium: Any, report: Path) -> None:
         page.mouse.down()
         page.mouse.move(box["x"] + 320, box["y"] + 130, steps=4)
         page.mouse.up()
-        changed(page, first)
+        eventually(lambda: view() != first)
         assert canvas.screenshot() != picture
         for act in (lambda: canvas.press("ArrowLeft"), lambda: canvas.press("+"), page.get_by_label("Nearer").click):
             before = view()
             act()
-            changed(page, before)
+            eventually(lambda before=before: view() != before)
         page.get_by_role("button", name="Reset").click()
-        page.wait_for_function("v => document.querySelector('.rig canvas').dataset.view === v", arg=first)
-
-
-def changed(page: Any, before: str) -> None:
-    page.wait_for_function("v => document.querySelector('.rig canvas').dataset.view !== v", arg=before)
+        eventually(lambda: view() == first)
 
 
 def test_without_scripts_nothing_is_hidden(chromium: Any, report: Path) -> None:
