@@ -118,7 +118,6 @@ rule contact_sheet:
             "results/{scene}/contact_sheet.jpg",
             caption="../workflow/report/contact_sheet.rst",
             category="{scene}",
-            subcategory="Checks",
             labels={"what": "Every camera at a glance"},
         ),
     log:

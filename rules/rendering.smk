@@ -33,7 +33,6 @@ rule video:
             "results/{scene}/video.mp4",
             caption="../workflow/report/video.rst",
             category="{scene}",
-            subcategory="Results",
             labels={"what": "Video"},
         ),
     log:

@@ -12,7 +12,6 @@ rule comparison:
             "results/{scene}/comparison.png",
             caption="../workflow/report/comparison.rst",
             category="{scene}",
-            subcategory="Results",
             labels={"what": "Comparison of the variants"},
         ),
     log:
@@ -57,7 +56,6 @@ rule report_html:
             "results/{scene}/report.html",
             caption="../workflow/report/report.rst",
             category="{scene}",
-            subcategory="Results",
             labels={"what": "Report: did depth help?"},
         ),
     log:

@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,14 @@ class Visit:
     def worst_contrast(self, selector: str) -> tuple[float, str]:
         """The lowest contrast of the texts that ``selector`` matches, and the beginning of that text."""
         return min(map(tuple, self.page.evaluate(CONTRAST, selector)))
+
+
+def eventually(happened: Callable[[], Any], seconds: float = 15.0) -> None:
+    """Wait until ``happened()`` is true. (Playwright's own way to wait needs what a page's policy forbids.)"""
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

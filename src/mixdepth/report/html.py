@@ -11,7 +11,6 @@ from typing import Any
 import jinja2
 import numpy as np
 import yaml
-from markupsafe import Markup
 
 from mixdepth.cameras.camera import load_cameras
 from mixdepth.config import VARIANTS, Scene
@@ -62,8 +61,8 @@ def write_report(scene: Scene, folder: Path, output: Path) -> None:
         lstrip_blocks=True,
     )
     environment.filters["signed"] = _signed
-    # Marked as safe: they are ours and hold nothing of the scene.
-    style, script = (Markup(environment.get_template(f"_{name}.j2").render()) for name in ("style.css", "script.js"))
+    # They are ours, hold nothing of the scene, and go into the page as they are.
+    style, script = (environment.get_template(f"_{name}.j2").render() for name in ("style.css", "script.js"))
     text = environment.get_template("report.html.j2").render(
         style=style,
         script=script,

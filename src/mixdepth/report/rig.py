@@ -180,7 +180,7 @@ def _still(found: Mapping[str, Any]) -> dict[str, Any]:
     step = max(len(points) // MAX_STILL_POINTS, 1)
     cameras = [{**camera, "at": placed(camera["at"]), "label": ""} for camera in found["cameras"]]
     taken: list[tuple[float, float, float]] = []
-    for camera in cameras:
+    for camera in sorted(cameras, key=lambda camera: camera["role"] != "test"):
         if "photo" in camera["role"]:
             continue
         camera["label"] = camera["name"] + (" (held out)" if camera["role"] == "test" else "")
