@@ -299,6 +299,7 @@ FRAMES = 6
 def lay_out(folder: Path, segments: list[list[int]], **paths: dict) -> Scene:
     """A model without training (all of it may move) with what rendering it needs, as scene ``x``."""
     generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)  # layers begin with torch's own generator
     parts = {}
     for index, (first, last) in enumerate(segments):
         region = Region(torch.ones(8, 8, 8, dtype=torch.bool), -torch.ones(3), torch.ones(3), last - first)
@@ -327,7 +328,7 @@ SEGMENTS = {"one segment": [[0, FRAMES]], "three segments": [[0, 3], [1, 5], [3,
 
 @pytest.mark.parametrize("segments", SEGMENTS.values(), ids=SEGMENTS)
 def test_a_camera_that_stands_still_shows_its_renders_at_whole_times(tmp_path: Path, segments: list):
-    """The colours, to the byte, also in slow motion, whose whole times lie among others, and backwards."""
+    """The colours, to the byte, and in slow motion, whose whole times lie among others, and backwards to the rounding."""
     path = {"kind": "camera", "time": "play"}
     scene = lay_out(tmp_path, segments, plain=path, slow={**path, "speed": 0.5}, back={**path, "time": "pingpong"})
     render_camera(scene, "none", "cam00", tmp_path, tmp_path / "renders")
@@ -336,8 +337,8 @@ def test_a_camera_that_stands_still_shows_its_renders_at_whole_times(tmp_path: P
     for name, frames in (("plain", slice(None)), ("slow", slice(None, None, 2)), ("back", slice(0, FRAMES))):
         render_path(scene, "none", name, tmp_path, tmp_path / name)
         pictures, surfaces, _ = rendered(tmp_path / name)
-        assert (pictures[frames] == rgb).all(), name
-        # Products of matrices of another width may differ in the last bits.
+        # Products of matrices of another width may differ in the last bits, and a colour then by its rounding.
+        assert np.abs(pictures[frames].astype(int) - rgb).max() <= (name != "plain"), name
         assert np.abs(surfaces[frames] / depth - 1).max() < 1e-5, name
     slow, _, cameras = rendered(tmp_path / "slow")
     assert [cameras[f"{k:05d}"]["time"] for k in range(len(slow))] == (np.arange(11) / 2).tolist()
