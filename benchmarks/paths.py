@@ -3,8 +3,8 @@
 
 OMP_NUM_THREADS=2 .venv/bin/python benchmarks/paths.py [--results results/demo] [--variant inherited] [--frames 24]
 
-Prints three tables of docs/paths.md. Slow motion is measured against the demo's own scene, which can be seen at any time:
-the truth half way between two frames, which no camera filmed.
+Prints three tables of docs/paths.md. Slow motion is measured against the demo's own scene, which can be seen at any
+time: the truth half way between two frames, which no camera filmed.
 """
 
 import argparse
@@ -116,9 +116,8 @@ def slow_motion(model: Model) -> None:
         print(f"| {name} | {np.mean(values):.2f} |")
     bad = np.abs(depth / true_depth - 1) > 0.05
     for name, chosen in (("at filmed frames", times % 1 == 0), ("half way", times % 1 > 0)):
-        print(
-            f"{name}: {100 * np.mean([bad[k][moving[k]].mean() for k in np.flatnonzero(chosen)]):.1f} % of the movers' depths are off by more than 5 %"
-        )
+        share = np.mean([bad[k][moving[k]].mean() for k in np.flatnonzero(chosen)])
+        print(f"{name}: {100 * share:.1f} % of the movers' depths are off by more than 5 %")
     left_out = []
     for t in range(1, model.frames - 1):
         field = replace_frame(model.dynamic, t)
@@ -128,7 +127,8 @@ def slow_motion(model: Model) -> None:
         left_out.append((psnr(got[0], both[1], near[2 * t]), psnr(fade, both[1], near[2 * t])))
     mixed, faded = np.mean(left_out, axis=0)
     print(
-        f"from t - 1 and t + 1 against the model's own t: embeddings mixed {mixed:.2f} dB, renders cross-faded {faded:.2f} dB"
+        f"from t - 1 and t + 1 against the model's own t: embeddings mixed {mixed:.2f} dB,"
+        f" renders cross-faded {faded:.2f} dB"
     )
 
 

@@ -328,7 +328,7 @@ SEGMENTS = {"one segment": [[0, FRAMES]], "three segments": [[0, 3], [1, 5], [3,
 
 @pytest.mark.parametrize("segments", SEGMENTS.values(), ids=SEGMENTS)
 def test_a_camera_that_stands_still_shows_its_renders_at_whole_times(tmp_path: Path, segments: list):
-    """The colours, to the byte, and in slow motion, whose whole times lie among others, and backwards to the rounding."""
+    """The colours, to the byte; in slow motion, whose whole times lie among others, and backwards to the rounding."""
     path = {"kind": "camera", "time": "play"}
     scene = lay_out(tmp_path, segments, plain=path, slow={**path, "speed": 0.5}, back={**path, "time": "pingpong"})
     render_camera(scene, "none", "cam00", tmp_path, tmp_path / "renders")
