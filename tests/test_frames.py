@@ -483,10 +483,10 @@ def test_a_store_cut_short_of_another_shape_or_pickled_is_refused_by_name(tmp_pa
     for name, good in [(p.name, p.read_bytes()) for p in sorted(folder.iterdir())]:
         path = folder / name
         path.write_bytes(good[:-5])
-        with pytest.raises(UserError, match=rf"{name}: damaged .*Delete it"):
+        with pytest.raises(UserError, match=rf"{name}: cannot be read .*Delete it"):
             FrameStore.open(folder)
         np.save(path, np.array([{}], dtype=object), allow_pickle=True)
-        with pytest.raises(UserError, match=rf"{name}: damaged .*Delete it"):
+        with pytest.raises(UserError, match=rf"{name}: cannot be read .*Delete it"):
             FrameStore.open(folder)
         path.unlink()
         with pytest.raises(UserError, match=rf"{name}: file not found"):

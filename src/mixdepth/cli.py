@@ -17,6 +17,7 @@ import mixdepth
 from mixdepth.config import VARIANTS, Scene, load_config
 from mixdepth.errors import Interrupted, UserError, listed, nearest
 from mixdepth.io import disk_errors, read_json, write_json
+from mixdepth.shapes import CAPTURE
 
 PROGRAM = "python -m mixdepth"
 SCHEMA = Path(mixdepth.__file__).resolve().parents[2] / "workflow" / "schemas" / "config.schema.yaml"
@@ -149,7 +150,7 @@ def prepare(job: Job, _: argparse.Namespace) -> None:
     if not given:
         make(["sfm/report.json"], references, cameras.structure_from_motion, scene, folder, folder / "sfm")
     source = ["capture.json"] if given else ["sfm/report.json"]
-    make(posed, source, lambda: cameras.write_cameras(scene, read_json(folder / "capture.json"), folder))
+    make(posed, source, lambda: cameras.write_cameras(scene, read_json(folder / "capture.json", CAPTURE), folder))
     if given and scene.test_cameras:
         report = "held_out_report.json"
         make([report], [*posed, *references], cameras.verify_held_out, scene, folder, folder / report)
