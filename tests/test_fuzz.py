@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
@@ -126,10 +127,8 @@ def test_a_camera_of_impossible_size_or_a_space_of_no_kind_is_refused(tmp_path: 
     with pytest.raises(UserError, match=r"cameras\.json: camera cam00: 1000000000x4"):
         load_cameras(tmp_path / "cameras.json")
     space = Space("bounded", "", 1.0, 2.0, np.eye(4).tolist(), [0.0] * 3, [1.0] * 3)
-    for key, value in (("kind", "flat"), ("near", 3.0)):
-        space.save(tmp_path / "space.json")
-        saved = json.loads((tmp_path / "space.json").read_text())
-        (tmp_path / "space.json").write_text(json.dumps({**saved, key: value}))
+    for key, value in (("kind", "flat"), ("near", 3.0), ("reference_near", 1.0), ("low", [2.0] * 3)):
+        (tmp_path / "space.json").write_text(json.dumps({**asdict(space), key: value}))
         with pytest.raises(UserError, match=r"space\.json: .*expected"):
             Space.load(tmp_path / "space.json")
 

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sys
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,40 @@ def atomic(path: Path) -> Iterator[Path]:
             yield temporary
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
+            _seal(path).unlink(missing_ok=True)  # of what was there before
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def seal(path: Path) -> None:
+    """Write the checksum of a finished file beside it, for :func:`check_seal`: CRC-32, several GB a second."""
+    with disk_errors(path):
+        _seal(path).write_text(_checksum(path))
+
+
+def check_seal(path: Path) -> None:
+    """Refuse a file that is not what was sealed; one without a seal (the user's own) passes.
+
+    Raises:
+        ValueError: it was damaged or changed.
+    """
+    saved = _seal(path)
+    if saved.exists() and saved.read_bytes() != _checksum(path).encode():
+        raise ValueError(f"it is not as it was written; if you changed it on purpose, delete {saved}")
+
+
+def _seal(path: Path) -> Path:
+    return path.with_name(f".{path.name}.crc32")
+
+
+def _checksum(path: Path) -> str:
+    """Size and CRC-32 of a file, read in blocks so that memory holds none of it."""
+    size, crc = 0, 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 17):
+            size, crc = size + len(block), zlib.crc32(block, crc)
+    return f"{size} {crc:08x}\n"
 
 
 @contextlib.contextmanager
@@ -53,6 +85,7 @@ def write_json(path: Path, value: object) -> None:
     """Write ``value`` as indented JSON, keys in the given order."""
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
+    seal(Path(path))
 
 
 @contextlib.contextmanager
@@ -86,6 +119,7 @@ def read_json(path: Path, shape: object = None) -> dict:
         UserError: the file is missing, not JSON, has a key twice, or is not of that shape.
     """
     with reading(path, "JSON", "Correct it; or delete it and run the same command again, if that wrote it."):
+        check_seal(Path(path))
         value = json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=_no_key_twice)
         if not isinstance(value, dict):
             raise ValueError(f"it holds a {type(value).__name__}, expected an object")
@@ -146,6 +180,7 @@ def write_npy(path: Path, array: np.ndarray) -> None:
     """Write one array, never as pickle."""
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
+    seal(Path(path))
 
 
 @contextlib.contextmanager
@@ -162,6 +197,7 @@ def new_npy(path: Path, shape: tuple[int, ...], dtype: type) -> Iterator[np.ndar
         array = np.lib.format.open_memmap(temporary, "r+")
         yield array
         array.flush()
+    seal(Path(path))
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -177,6 +213,7 @@ def read_npy(path: Path, mend: str = "Delete it and run the same command again."
         UserError: the file is missing, damaged, shorter than its header says, or holds pickled objects.
     """
     with reading(path, "a NumPy array", mend):
+        check_seal(Path(path))
         return np.lib.format.open_memmap(path, "r")
 
 

@@ -21,6 +21,7 @@ from mixdepth.cameras.lens import Lens
 from mixdepth.cameras.matching import match, near_epipolar_line
 from mixdepth.cameras.model import Model
 from mixdepth.errors import UserError
+from mixdepth.io import check_seal, reading, seal
 from mixdepth.progress import Progress
 
 RATIO = 0.7  # Lowe's, of matches that poses are found from; COLMAP's 0.8 lets half as many false ones more through
@@ -319,18 +320,20 @@ def write_model(model: pycolmap.Reconstruction, output: Path) -> None:
     """Write ``model`` as binary files into the folder ``output``."""
     output.mkdir(parents=True, exist_ok=True)
     model.write_binary(output)
+    for path in sorted(output.glob("*.bin")):
+        seal(path)
 
 
 def read_model(path: Path) -> Model:
     """Read a binary COLMAP model.
 
     Raises:
-        UserError: there is none at ``path``.
+        UserError: there is none at ``path``, or it is damaged.
     """
-    try:
+    with reading(path, "a COLMAP model", "Delete this folder and run the same command again."):
+        for file in sorted(path.glob("*.bin")):
+            check_seal(file)
         return as_arrays(pycolmap.Reconstruction(path))
-    except (ValueError, RuntimeError, OSError) as error:
-        raise UserError(f"{path}: not a readable COLMAP model ({error})") from None
 
 
 def as_arrays(model: pycolmap.Reconstruction) -> Model:

@@ -63,10 +63,13 @@ class Space:
         """
         saved = read_json(path, SPACE)
         space = Space(**{key: saved[key] for key in SPACE})
-        if space.kind not in KINDS or not 0 < space.near < space.far:
+        near, far = space.reference_near, space.reference_far
+        box = all(low < high for low, high in zip(space.low, space.high, strict=True))
+        if space.kind not in KINDS or not (0 < space.near < space.far and box and (0 < near < far or near == far == 0)):
             raise UserError(
-                f"{path}: {space.kind}, near {space.near:g}, far {space.far:g}; expected {', '.join(KINDS)}, and"
-                " 0 < near < far. Delete it and run the same command again."
+                f"{path}: {space.kind}, near {space.near:g}, far {space.far:g} (reference {near:g}, {far:g}), box"
+                f" {space.low} to {space.high}; expected {', '.join(KINDS)}, and each range ascending from above 0."
+                " Delete it and run the same command again."
             )
         return space
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.region import Region
 from mixdepth.fields.static import StaticField
-from mixdepth.io import atomic, reading
+from mixdepth.io import atomic, check_seal, reading, seal
 
 KEY = "mixdepth"  # one metadata key only: the order of several is not the same in every run
 
@@ -30,6 +30,7 @@ def save_model(path: Path, header: dict, **modules: nn.Module) -> None:
     data = safetensors.torch.save(tensors, metadata={KEY: json.dumps(header, sort_keys=True)})
     with atomic(path) as temporary:
         temporary.write_bytes(data)
+    seal(Path(path))
 
 
 def join_models(path: Path, header: dict, parts: Sequence[Path]) -> None:
@@ -40,6 +41,8 @@ def join_models(path: Path, header: dict, parts: Sequence[Path]) -> None:
     """
     tensors = []
     for part in parts:
+        with reading(part, "a model"):
+            check_seal(part)
         with part.open("rb") as file:
             length = struct.unpack("<Q", file.read(8))[0]
             entries = json.loads(file.read(length))
@@ -60,6 +63,7 @@ def join_models(path: Path, header: dict, parts: Sequence[Path]) -> None:
             with part.open("rb") as file:
                 file.seek(place)
                 out.write(file.read(size))
+    seal(Path(path))
 
 
 def _bits(dtype: str) -> int:
@@ -88,6 +92,7 @@ def load_model(path: Path, segment: int = 0) -> tuple[dict, StaticField, Dynamic
         UserError: the file is missing, damaged or not one of ours.
     """
     with reading(path, "model"):
+        check_seal(Path(path))
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[KEY])
             names = "static", dynamic_name(segment)
