@@ -12,7 +12,7 @@ from PIL.ExifTags import Base
 
 from mixdepth.capture import refuse_unread_kind
 from mixdepth.errors import UserError
-from mixdepth.io import atomic, check_seal
+from mixdepth.io import atomic, check_seal, reading
 
 # EXIF orientation -> what makes the picture upright (EXIF 2.32, tag 0x0112); 5 and more swap width and height.
 UPRIGHT = {
@@ -89,8 +89,9 @@ def write_image(path: Path, image: np.ndarray, kind: str, **options: object) -> 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     refuse_unread_kind(path)
-    try:
+    with reading(path, "an image", "Delete its folder and run the same command again."):
         check_seal(Path(path))
+    try:
         with Image.open(path) as image:
             yield image
     except FileNotFoundError:
