@@ -17,6 +17,7 @@ import mixdepth
 from mixdepth.config import VARIANTS, Scene, load_config
 from mixdepth.errors import Interrupted, UserError, listed, nearest
 from mixdepth.io import disk_errors, read_json, write_json
+from mixdepth.memory import memory_errors
 from mixdepth.shapes import CAPTURE
 
 PROGRAM = "python -m mixdepth"
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         job = Job(scene, args.results / scene.name, args.force)
         if not (args.run is prepare and args.force):
             _refuse_other_settings(job)
-        with disk_errors(job.folder):
+        with disk_errors(job.folder), memory_errors(args.run.__name__):
             args.run(job, args)
     except Interrupted as stopped:
         print(f"mixdepth: {stopped}", file=sys.stderr)
