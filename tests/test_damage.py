@@ -1,5 +1,6 @@
 """Damage to the files between two stages: whoever reads one refuses it, with the command that makes it anew."""
 
+import errno
 import re
 import shutil
 import zlib
@@ -12,7 +13,7 @@ from test_cli import finished  # noqa: F401 (a fixture)
 
 from mixdepth import cli
 from mixdepth.errors import UserError
-from mixdepth.io import new_npy, read_json, read_npy, write_json, write_npy
+from mixdepth.io import new_npy, read_json, read_npy, seal, write_json, write_npy
 
 SPARSE = ["sparse/cameras.bin", "sparse/images.bin", "sparse/points3D.bin"]
 DEPTH = ["colmap_depth/cam01.npz", "bounds.json"]
@@ -119,6 +120,19 @@ def test_a_seal_finds_one_flipped_bit_and_says_how_to_keep_a_change(tmp_path: Pa
             read(path)
         (tmp_path / f".{name}.crc32").unlink()
         read(path)
+
+
+def test_a_seal_that_cannot_be_written_whole_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, text: str) -> None:
+        self.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "a.json").write_text("{}")
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(UserError, match="no space left on the device"):
+        seal(tmp_path / "a.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert read_json(tmp_path / "a.json") == {}
 
 
 def test_a_file_that_is_written_again_has_the_new_seal_and_the_users_own_needs_none(tmp_path: Path) -> None:

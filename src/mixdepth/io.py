@@ -39,8 +39,8 @@ def atomic(path: Path) -> Iterator[Path]:
 
 def seal(path: Path) -> None:
     """Write the checksum of a finished file beside it, for :func:`check_seal`: CRC-32, several GB a second."""
-    with disk_errors(path):
-        _seal(path).write_text(_checksum(path))
+    with atomic(_seal(path)) as temporary:
+        temporary.write_text(_checksum(path))
 
 
 def check_seal(path: Path) -> None:
