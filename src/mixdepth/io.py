@@ -81,11 +81,12 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write ``value`` as indented JSON, keys in the given order."""
+def write_json(path: Path, value: object, sealed: bool = True) -> None:
+    """Write ``value`` as indented JSON, keys in the given order; ``sealed`` unless it is for people to edit."""
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
-    seal(Path(path))
+    if sealed:
+        seal(Path(path))
 
 
 @contextlib.contextmanager
@@ -176,11 +177,12 @@ def _is(value: object, shape: object) -> bool:
     return shape in (int, str) and isinstance(value, shape)
 
 
-def write_npy(path: Path, array: np.ndarray) -> None:
-    """Write one array, never as pickle."""
+def write_npy(path: Path, array: np.ndarray, sealed: bool = True) -> None:
+    """Write one array, never as pickle; ``sealed`` unless it is for people to edit."""
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
-    seal(Path(path))
+    if sealed:
+        seal(Path(path))
 
 
 @contextlib.contextmanager
