@@ -19,7 +19,7 @@ from test_workflow import plan, snakemake
 from mixdepth import cli
 from mixdepth.errors import Interrupted
 from mixdepth.fields.storage import load_model
-from mixdepth.io import read_npz, write_npz
+from mixdepth.io import read_npz, write_json, write_npz
 
 MODEL = Path("none/model.safetensors")
 
@@ -139,7 +139,7 @@ def test_what_exists_is_kept_and_told_unless_forced(
     said = capsys.readouterr().err
     assert said.count("exists, skipped") == len(said.splitlines()) > 15
     changed = {path for path, time in files.items() if path.stat().st_mtime_ns != time}
-    assert changed == {Path("results/x/scene.json")}
+    assert changed == {Path("results/x/scene.json"), Path("results/x/.scene.json.crc32")}
     Path("results/x/none/model.safetensors").touch()
     run("render", "none")
     assert "although results/x/none/model.safetensors is newer" in capsys.readouterr().err
@@ -243,7 +243,7 @@ def test_a_scene_of_photos_has_no_variants(
 
 
 def test_a_damaged_scene_json_is_named(prepared: Path, capsys: pytest.CaptureFixture) -> None:
-    (prepared / "scene.json").write_text('{"name": "x", "data": "d"}')
+    write_json(prepared / "scene.json", {"name": "x", "data": "d"})
     assert "scene.json: not a scene of this version" in told(capsys, "train", "none")
 
 

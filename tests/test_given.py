@@ -455,13 +455,13 @@ def test_an_impossible_angle_is_refused(tmp_path, angle):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("{", "not a JSON file"),
+        ("{", "cannot be read as JSON"),
         ("[1]", "holds a list"),
         ("{}", "has no frames"),
         ('{"frames": {}}', "has no frames"),
         ('{"frames": [3]}', "frame 0 has no file_path"),
         ("[" * 100_000, "cannot be read as JSON"),
-        ("\0\xff", "not a JSON file"),
+        ("\0\xff", "cannot be read as JSON"),
         ("1" * 10_000, "cannot be read as JSON"),
     ],
 )

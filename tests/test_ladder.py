@@ -238,7 +238,7 @@ def test_too_few_or_unreadable_images_are_refused(place, tmp_path):
         ladder.run_sfm(one | {"photos/b.png": [tmp_path / "bad.png"]}, tmp_path, OPTIONS)
     with pytest.raises(UserError, match=r"none\.png: image not found"):
         ladder.run_sfm(one | {"photos/b.png": [tmp_path / "none.png"]}, tmp_path, OPTIONS)
-    with pytest.raises(UserError, match="not a readable COLMAP model"):
+    with pytest.raises(UserError, match="cannot be read as a COLMAP model"):
         colmap.read_model(tmp_path / "nowhere")
 
 

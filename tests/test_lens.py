@@ -102,9 +102,16 @@ def test_files_are_exact(tmp_path):
     assert load_lenses(tmp_path / "lenses.json") == groups
 
 
-@pytest.mark.parametrize("fault", ['"params": [1, 2]', '"params": [1, 2, 3], "model": "FISHEYE"', '"params": null'])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        '"model": "SIMPLE_PINHOLE", "params": [1, 2]',
+        '"params": [1, 2, 3], "model": "FISHEYE"',
+        '"model": "F", "params": null',
+    ],
+)
 def test_a_broken_lens_is_named(tmp_path, fault):
     path = tmp_path / "lenses.json"
-    path.write_text('{"cameras": {"cam00": {"model": "SIMPLE_PINHOLE", "width": 4, "height": 3, ' + fault + "}}}")
-    with pytest.raises(UserError, match=r"lenses\.json: cameras cam00"):
+    path.write_text('{"cameras": {"cam00": {"width": 4, "height": 3, ' + fault + '}}, "photos": {}}')
+    with pytest.raises(UserError, match=r"lenses\.json: .*cameras.cam00"):
         load_lenses(path)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -10,8 +11,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
+from conftest import REPOSITORY
 
 from mixdepth import stage
+from mixdepth.memory import OTHERS, SETTINGS, memory_errors
 
 SCRIPT = """
 import os, subprocess, sys
@@ -73,6 +77,44 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "out.npy: no space left on the device" in log
     assert "Traceback" not in log
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "import numpy; numpy.ones(1 << 40)",
+        "import torch; torch.ones(1 << 40)",
+        "data = [bytearray(1 << 28) for _ in range(64)]",
+    ],
+    ids=["numpy", "torch", "python"],
+)
+def test_out_of_memory_names_the_stage_and_settings_that_lower_it(tmp_path: Path, body: str) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))\n"
+    done, log = run_script(tmp_path, limit + body)
+    assert done.returncode == 1
+    assert log.startswith("mixdepth: error in rule probe (scene x): probe: out of memory")
+    assert "Lower `scale`" in log
+    assert "Traceback" not in log
+
+
+def test_the_settings_that_lower_memory_exist() -> None:
+    root = yaml.safe_load((REPOSITORY / "workflow/schemas/config.schema.yaml").read_text())
+    rules = "\n".join(path.read_text() for path in (REPOSITORY / "rules").glob("*.smk"))
+    for name, keys in {**SETTINGS, "": OTHERS}.items():
+        assert name in ("", "prepare", "train") or re.search(rf"rule {name}:|{name}_{{", rules), name
+        for key in keys:
+            section = root["$defs"]["scene"]
+            for part in key.split("."):
+                while "$ref" in section:
+                    section = root["$defs"][section["$ref"].split("/")[-1]]
+                assert part in section["properties"], key
+                section = section["properties"][part]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), ValueError("out of memory")])
+def test_other_errors_are_not_taken_for_a_lack_of_memory(error: Exception) -> None:
+    with pytest.raises(type(error), match=str(error)), memory_errors("render"):
+        raise error
 
 
 def test_much_output_at_once_does_not_block(tmp_path: Path) -> None:

@@ -338,7 +338,7 @@ def test_a_damaged_model_is_refused_with_what_to_do(tmp_path):
     path = tmp_path / "model.safetensors"
     save_model(path, {}, static=StaticField(8, 2, 2, 8, 3))
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UserError, match="delete it and run the same command again"):
+    with pytest.raises(UserError, match="Delete it and run the same command again"):
         load_model(path)
 
 

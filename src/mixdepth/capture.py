@@ -46,7 +46,7 @@ def find_videos(data: Path, folder: str, cameras: Sequence[str] | Mapping[str, s
         camera name -> path, sorted by name.
 
     Raises:
-        UserError: two entries are the same camera.
+        UserError: two entries are the same camera, or a name cannot be that of a file.
     """
     data = Path(data)
     if isinstance(cameras, Mapping):
@@ -140,6 +140,11 @@ def _entry_name(path: Path) -> str:
 def _unique(pairs: Iterable[tuple[str, Path]], kind: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, path in pairs:
+        if not name or name[0] in ".-" or set(name) & set("/{}") or not name.isprintable():
+            raise UserError(
+                f"{path}: {kind} {name!r}: results are named after it, so it must not be empty, hold a slash, a brace"
+                " or what cannot be printed, or begin with a dot or a hyphen. Rename it."
+            )
         if name in found:
             raise UserError(f"{found[name]} and {path} are both {kind} {name}. Rename or remove one of them.")
         found[name] = str(path)

@@ -18,6 +18,8 @@ from mixdepth.config import VARIANTS, Scene, load_config
 from mixdepth.errors import Interrupted, UserError, listed, nearest
 from mixdepth.exports.kinds import KINDS
 from mixdepth.io import disk_errors, read_json, write_json
+from mixdepth.memory import memory_errors
+from mixdepth.shapes import CAPTURE
 
 PROGRAM = "python -m mixdepth"
 SCHEMA = Path(mixdepth.__file__).resolve().parents[2] / "workflow" / "schemas" / "config.schema.yaml"
@@ -52,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         job = Job(scene, args.results / scene.name, args.force)
         if not (args.run is prepare and args.force):
             _refuse_other_settings(job)
-        with disk_errors(job.folder):
+        with disk_errors(job.folder), memory_errors(args.run.__name__):
             args.run(job, args)
     except Interrupted as stopped:
         print(f"mixdepth: {stopped}", file=sys.stderr)
@@ -164,7 +166,7 @@ def prepare(job: Job, _: argparse.Namespace) -> None:
     if not given:
         make(["sfm/report.json"], references, cameras.structure_from_motion, scene, folder, folder / "sfm")
     source = ["capture.json"] if given else ["sfm/report.json"]
-    make(posed, source, lambda: cameras.write_cameras(scene, read_json(folder / "capture.json"), folder))
+    make(posed, source, lambda: cameras.write_cameras(scene, read_json(folder / "capture.json", CAPTURE), folder))
     if given and scene.test_cameras:
         report = "held_out_report.json"
         make([report], [*posed, *references], cameras.verify_held_out, scene, folder, folder / report)

@@ -144,7 +144,10 @@ class Scenes(Mapping[str, Scene]):
                 f" {listed(self._options)}. A scene of another file needs --configfile config/<file>.yaml"
             )
         if name not in self._resolved:
-            self._resolved[name] = _resolve(name, self._options[name])
+            try:
+                self._resolved[name] = _resolve(name, self._options[name])
+            except (OSError, ValueError) as error:  # a path that no system takes, or a folder that may not be read
+                raise UserError(f"scenes.{name}: its files cannot be looked up: {error}") from None
         return self._resolved[name]
 
     def __iter__(self) -> Iterator[str]:

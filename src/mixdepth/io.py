@@ -6,9 +6,11 @@ import json
 import math
 import os
 import shutil
-import zipfile
+import sys
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,9 +32,40 @@ def atomic(path: Path) -> Iterator[Path]:
             yield temporary
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
+            _seal(path).unlink(missing_ok=True)  # of what was there before
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def seal(path: Path) -> None:
+    """Write the checksum of a finished file beside it, for :func:`check_seal`: CRC-32, several GB a second."""
+    with atomic(_seal(path)) as temporary:
+        temporary.write_text(_checksum(path))
+
+
+def check_seal(path: Path) -> None:
+    """Refuse a file that is not what was sealed; one without a seal (the user's own) passes.
+
+    Raises:
+        ValueError: it was damaged or changed.
+    """
+    saved = _seal(path.resolve())  # an ablation's scenes link to files of others
+    if saved.exists() and saved.read_bytes() != _checksum(path).encode():
+        raise ValueError(f"it is not as it was written; if you changed it on purpose, delete {saved}")
+
+
+def _seal(path: Path) -> Path:
+    return path.with_name(f".{path.name}.crc32")
+
+
+def _checksum(path: Path) -> str:
+    """Size and CRC-32 of a file, read in blocks so that memory holds none of it."""
+    size, crc = 0, 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 17):
+            size, crc = size + len(block), zlib.crc32(block, crc)
+    return f"{size} {crc:08x}\n"
 
 
 @contextlib.contextmanager
@@ -68,30 +101,108 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write ``value`` as indented JSON, keys in the given order."""
+def write_json(path: Path, value: object, sealed: bool = True) -> None:
+    """Write ``value`` as indented JSON, keys in the given order; ``sealed`` unless it is for people to edit."""
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
+    if sealed:
+        seal(Path(path))
 
 
-def read_json(path: Path) -> dict:
-    """Read a JSON object.
+@contextlib.contextmanager
+def reading(path: Path, kind: str, mend: str = "Delete it and run the same command again.") -> Iterator[None]:
+    """Turn whatever a library raises about the file ``path`` into a :class:`UserError`.
 
-    Raises:
-        UserError: the file is missing or not JSON.
+    For calls of libraries alone. Of a damaged file they raise nearly anything: NumPy hands headers to Python's own
+    parser, archives fail in zlib, struct or zipfile, and a length that is wrong ends in MemoryError.
     """
     try:
-        return json.loads(Path(path).read_text())
+        yield
+    except UserError:
+        raise
     except FileNotFoundError:
         raise UserError(f"{path}: file not found") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a JSON file ({error})") from None
+    except MemoryError:
+        raise UserError(
+            f"{path}: cannot be read as {kind}: that takes more memory than there is, or it is damaged. {mend}"
+        ) from None
+    except Exception as error:
+        raise UserError(f"{path}: cannot be read as {kind}, it is damaged ({error!s:.300}). {mend}") from None
 
 
-def write_npy(path: Path, array: np.ndarray) -> None:
-    """Write one array, never as pickle."""
+def read_json(path: Path, shape: object = None) -> dict:
+    """Read a JSON object.
+
+    Args:
+        shape: what must be in it, see :func:`mismatch`; None where the caller looks itself.
+
+    Raises:
+        UserError: the file is missing, not JSON, has a key twice, or is not of that shape.
+    """
+    with reading(path, "JSON", "Correct it; or delete it and run the same command again, if that wrote it."):
+        check_seal(Path(path))
+        value = json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=_no_key_twice)
+        if not isinstance(value, dict):
+            raise ValueError(f"it holds a {type(value).__name__}, expected an object")
+        if shape is not None and (wrong := mismatch(value, shape)):
+            raise ValueError(wrong)
+    return value
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f'the key "{next(key for key in keys if keys.count(key) > 1)}" is there twice')
+    return found
+
+
+def mismatch(value: object, shape: object, key: str = "it") -> str:
+    """How ``value``, read from JSON, is not of ``shape``; empty where it is.
+
+    Args:
+        shape: float (a finite number), int, str, bool or None; a tuple of alternatives; ``{"key": shape}``, which
+            needs that key and allows others; ``{str: shape}`` for any keys; ``[shape]`` for a list of any length,
+            ``[shape] * n`` for one of n.
+    """
+    if isinstance(shape, tuple):
+        found = [mismatch(value, one, key) for one in shape]
+        return "" if "" in found else found[0]
+    if isinstance(shape, dict) and isinstance(value, dict):
+        inner = dict.fromkeys(value, shape[str]) if str in shape else shape
+        if absent := [name for name in inner if name not in value]:
+            return f"{key} has no {absent[0]}"
+        parts = ((value[name], one, name if key == "it" else f"{key}.{name}") for name, one in inner.items())
+    elif isinstance(shape, list) and isinstance(value, list):
+        if len(shape) not in (1, len(value)):
+            return f"{key} has {len(value)} entries, expected {len(shape)}"
+        parts = ((one, shape[0], f"{key}[{i}]") for i, one in enumerate(value))
+    else:
+        kind = type(shape) if isinstance(shape, dict | list) else shape
+        return "" if _is(value, shape) else f"{key} is {str(value)[:50]!r}, expected {_NAMES[kind]}"
+    return next(filter(None, (mismatch(*part) for part in parts)), "")
+
+
+_NAMES = {
+    **{float: "a finite number", int: "a whole number", str: "text", bool: "true or false", None: "null"},
+    **{list: "a list", dict: "an object"},
+}
+
+
+def _is(value: object, shape: object) -> bool:
+    if shape is None or isinstance(value, bool):
+        return value is None if shape is None else shape is bool
+    if shape is float:
+        return isinstance(value, int | float) and abs(value) <= sys.float_info.max
+    return shape in (int, str) and isinstance(value, shape)
+
+
+def write_npy(path: Path, array: np.ndarray, sealed: bool = True) -> None:
+    """Write one array, never as pickle; ``sealed`` unless it is for people to edit."""
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
+    if sealed:
+        seal(Path(path))
 
 
 @contextlib.contextmanager
@@ -108,6 +219,7 @@ def new_npy(path: Path, shape: tuple[int, ...], dtype: type) -> Iterator[np.ndar
         array = np.lib.format.open_memmap(temporary, "r+")
         yield array
         array.flush()
+    seal(Path(path))
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -116,21 +228,45 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Read all arrays of an npz file.
+def read_npy(path: Path, mend: str = "Delete it and run the same command again.") -> np.ndarray:
+    """One array as a read-only memory map, so that a header that lies costs no memory.
 
     Raises:
-        UserError: the file is missing, damaged or holds pickled objects.
+        UserError: the file is missing, damaged, shorter than its header says, or holds pickled objects.
     """
-    try:
+    with reading(path, "a NumPy array", mend):
+        check_seal(Path(path))
+        return np.lib.format.open_memmap(path, "r")
+
+
+def read_npz(path: Path, **shapes: tuple) -> dict[str, np.ndarray]:
+    """Read all arrays of an npz file; its checksums are checked.
+
+    Args:
+        shapes: by name of an array that must be there: its kind of dtype ("f", "u", ...), and its shape, in which equal
+            letters are equal numbers: ``uv=("f", "N", 2), z=("f", "N")``.
+
+    Raises:
+        UserError: the file is missing, damaged, holds pickled objects, or an array is not as ``shapes`` says or not
+            finite.
+    """
+    with reading(path, "npz file"):
         with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except FileNotFoundError:
-        raise UserError(f"{path}: file not found") from None
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{path}: not a readable npz file ({error}); delete it and run the same command again"
-        ) from None
+            arrays = {key: file[key] for key in file.files}
+        if others := [key for key, array in arrays.items() if not isinstance(array, np.ndarray)]:
+            raise ValueError(f"{others[0]} is no array")
+        sizes: dict[str, int] = {}
+        for key, (kind, *shape) in shapes.items():
+            array = arrays[key]
+            wanted = [
+                sizes.setdefault(n, size) if isinstance(n, str) else n
+                for n, size in zip(shape, array.shape, strict=False)
+            ]
+            if array.dtype.kind != kind or len(shape) != array.ndim or wanted != list(array.shape):
+                raise ValueError(f"{key} is {array.dtype} {list(array.shape)}, expected {kind} {wanted}")
+            if kind == "f" and not np.isfinite(array).all():
+                raise ValueError(f"{key} is not finite")
+    return arrays
 
 
 def link(source: Path, target: Path) -> None:

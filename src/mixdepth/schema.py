@@ -3,6 +3,7 @@
 PyYAML and jsonschema are imported where they are needed: a GPU node, which gets its scene as JSON, has neither.
 """
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from mixdepth.errors import UserError, listed, nearest
 
+LARGEST, DEEPEST = 100_000, 50  # values and levels of a configuration that is read
 _TYPE_NAMES = {
     "string": "text",
     "integer": "a whole number",
@@ -29,11 +31,23 @@ def read_yaml(path: Path) -> Any:
     """
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """PyYAML's, which only makes plain values, but for keys that are there twice: it would take the last one."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            if twice := [key for key in set(keys) if keys.count(key) > 1]:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f'the key "{min(twice)}" is there twice', node.start_mark
+                )
+            return super().construct_mapping(node, deep)
+
+    if not Path(path).is_file():
+        raise UserError(f"{path}: file not found (looked from {Path.cwd()})")
     try:
-        found = yaml.safe_load(Path(path).read_text())
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError(f"{path}: file not found (looked from {Path.cwd()})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        with Path(path).open(encoding="utf-8") as file:
+            found = yaml.load(file, Loader)
+    except (yaml.YAMLError, ValueError, RecursionError, MemoryError, AttributeError) as error:
         raise UserError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
     return {} if found is None else found
 
@@ -51,7 +65,7 @@ def check(value: Any, schema: Mapping[str, Any], what: str) -> None:
     """
     import jsonschema
 
-    mistakes = list(_keys_that_are_not_text(value))
+    mistakes = list(_too_much(value)) or list(_keys_that_are_not_text(value))
     if not mistakes:
         errors = jsonschema.Draft202012Validator(schema).iter_errors(value)
         by_place = sorted(errors, key=lambda error: [str(part) for part in error.absolute_path])
@@ -102,6 +116,23 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # Messages
+
+
+def _too_much(value: Any) -> Iterator[str]:
+    """What no configuration has. YAML's aliases make a value of a few lines that has billions of parts, or has no end,
+    on which everything that walks through it would hang."""
+    parts, layer = 0, [value]
+    for _ in range(DEEPEST):
+        layer = list(itertools.islice((inner for part in layer for inner in _parts(part)), LARGEST + 1))
+        parts += len(layer)
+        if parts > LARGEST:
+            break
+    if layer:
+        yield f"more than {LARGEST} values, or nested deeper than {DEEPEST}; expected fewer (do aliases repeat it?)"
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
 
 
 def _keys_that_are_not_text(value: Any, path: str = "") -> Iterator[str]:

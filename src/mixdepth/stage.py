@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mixdepth.config import Scene, load_config
 from mixdepth.errors import UserError
 from mixdepth.io import disk_errors
+from mixdepth.memory import memory_errors
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
@@ -52,7 +53,7 @@ def run(smk: "Snakemake", main: Callable[["Snakemake"], None]) -> None:
     with _tee(Path(smk.log[0])):
         faulthandler.enable()
         try:
-            with disk_errors(Path(smk.output[0])):
+            with disk_errors(Path(smk.output[0])), memory_errors(smk.rule):
                 main(smk)
             failed = False
         except UserError as error:

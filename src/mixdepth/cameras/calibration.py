@@ -18,6 +18,7 @@ from mixdepth.errors import UserError
 
 ORDER = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")  # of OpenCV's distortion coefficients
 FISHEYE_ORDER = ("k1", "k2", "k3", "k4")
+LONGEST_LINE = 10_000  # characters
 KEYS = ("size", "matrix", "distortions")
 EXPECTED = "a calibration of Caliscope or Pose2Sim: tables with size, matrix, distortions, rotation, translation"
 
@@ -52,7 +53,11 @@ def read_calibration(path: Path) -> list[tuple[str, Posed]]:
 def _tables(path: Path) -> list[tuple[str, dict]]:
     """Section and content of every table that describes a camera; Caliscope's "null" is no value."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        # The time that tomllib takes for a key of many parts grows with the square of their number.
+        if (longest := max(map(len, text.split("\n")))) > LONGEST_LINE:
+            raise ValueError(f"a line of {longest} characters")
+        document = tomllib.loads(text)
     except FileNotFoundError:
         raise UserError(f"{path}: file not found; expected {EXPECTED}. Correct `poses.path`.") from None
     except (OSError, ValueError, RecursionError) as error:  # a syntax error is a ValueError

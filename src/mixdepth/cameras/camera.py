@@ -12,6 +12,9 @@ import numpy as np
 
 from mixdepth.errors import UserError
 from mixdepth.io import read_json, write_json
+from mixdepth.shapes import CAMERAS
+
+LARGEST_SIDE = 1_000_000  # pixels; more is a damaged file
 
 
 @dataclass(frozen=True)
@@ -90,20 +93,17 @@ def load_cameras(path: Path) -> dict[str, Camera]:
     """Read a cameras.json or photos.json.
 
     Raises:
-        UserError: missing file, missing key, or a pose that is not finite.
+        UserError: missing or damaged, a missing key, a number that is not finite, or a size or focal length that no
+            camera has.
     """
     cameras = {}
-    for name, value in read_json(path).items():
-        try:
-            camera = Camera(
-                int(value["width"]),
-                int(value["height"]),
-                *(float(value[key]) for key in ("fx", "fy", "cx", "cy")),
-                c2w=np.array(value["c2w"], dtype=np.float64).reshape(4, 4),
+    for name, value in read_json(path, CAMERAS).items():
+        numbers = [float(value[key]) for key in ("fx", "fy", "cx", "cy")]
+        camera = Camera(value["width"], value["height"], *numbers, c2w=np.array(value["c2w"], dtype=np.float64))
+        if not (0 < camera.width <= LARGEST_SIDE and 0 < camera.height <= LARGEST_SIDE and min(numbers[:2]) > 0):
+            raise UserError(
+                f"{path}: camera {name}: {camera.width}x{camera.height} pixels, focal lengths {numbers[:2]}; expected"
+                " numbers above 0. Delete it and run the same command again."
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}: camera {name}: {error!r}; expected width, height, fx, fy, cx, cy, c2w") from None
-        if not np.isfinite(camera.c2w).all():
-            raise UserError(f"{path}: camera {name}: its pose is not finite")
         cameras[name] = camera
     return cameras

@@ -6,6 +6,8 @@ from run to run). The models written are in pixels of the ORIGINAL images, whose
 here.
 """
 
+import errno
+import os
 import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -21,6 +23,7 @@ from mixdepth.cameras.lens import Lens
 from mixdepth.cameras.matching import match, near_epipolar_line
 from mixdepth.cameras.model import Model
 from mixdepth.errors import UserError
+from mixdepth.io import check_seal, disk_errors, reading, seal
 from mixdepth.progress import Progress
 
 RATIO = 0.7  # Lowe's, of matches that poses are found from; COLMAP's 0.8 lets half as many false ones more through
@@ -316,21 +319,40 @@ def colmap_camera(lens: Lens) -> pycolmap.Camera:
 
 
 def write_model(model: pycolmap.Reconstruction, output: Path) -> None:
-    """Write ``model`` as binary files into the folder ``output``."""
-    output.mkdir(parents=True, exist_ok=True)
-    model.write_binary(output)
+    """Write ``model`` as binary files into the folder ``output``.
+
+    Raises:
+        UserError: no space left on the device.
+    """
+    with disk_errors(output):
+        output.mkdir(parents=True, exist_ok=True)
+        model.write_binary(output)
+        # COLMAP does not notice a full disk: its files just end early.
+        if not _is_written(model, output):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    for path in sorted(output.glob("*.bin")):
+        seal(path)
+
+
+def _is_written(model: pycolmap.Reconstruction, output: Path) -> bool:
+    try:
+        written = pycolmap.Reconstruction(output)
+    except (ValueError, RuntimeError, OSError, MemoryError):  # what comes of lengths that are not there
+        return False
+    counts = ("num_cameras", "num_images", "num_points3D", "compute_num_observations")
+    return all(getattr(written, count)() == getattr(model, count)() for count in counts)
 
 
 def read_model(path: Path) -> Model:
     """Read a binary COLMAP model.
 
     Raises:
-        UserError: there is none at ``path``.
+        UserError: there is none at ``path``, or it is damaged.
     """
-    try:
+    with reading(path, "a COLMAP model", "Delete this folder and run the same command again."):
+        for file in sorted(path.glob("*.bin")):
+            check_seal(file)
         return as_arrays(pycolmap.Reconstruction(path))
-    except (ValueError, RuntimeError, OSError) as error:
-        raise UserError(f"{path}: not a readable COLMAP model ({error})") from None
 
 
 def as_arrays(model: pycolmap.Reconstruction) -> Model:

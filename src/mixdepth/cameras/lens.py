@@ -12,6 +12,7 @@ from numpy.polynomial import Polynomial
 
 from mixdepth.errors import UserError
 from mixdepth.io import read_json, write_json
+from mixdepth.shapes import LENSES
 
 # Order of the parameters, as in COLMAP's src/colmap/sensor/models.h.
 MODELS = {
@@ -175,15 +176,15 @@ def load_lenses(path: Path) -> dict[str, dict[str, Lens]]:
         UserError: missing file, missing key, unknown model or wrong number of parameters.
     """
     lenses: dict[str, dict[str, Lens]] = {}
-    for group, values in read_json(path).items():
+    saved = read_json(path, LENSES)
+    for group in LENSES:
         lenses[group] = {}
-        for name, value in values.items():
-            try:
-                lens = Lens(
-                    value["model"], int(value["width"]), int(value["height"]), tuple(map(float, value["params"]))
+        for name, value in saved[group].items():
+            lens = Lens(value["model"], value["width"], value["height"], tuple(map(float, value["params"])))
+            if len(lens.params) != len(MODELS.get(lens.model, ())):
+                raise UserError(
+                    f"{path}: {group} {name}: {lens.model} with {len(lens.params)} params; expected one of"
+                    f" {', '.join(MODELS)} with its parameters. Delete it and run the same command again."
                 )
-                lens.is_pinhole  # noqa: B018  looks the parameters up, which finds a wrong model or number of them
-            except (KeyError, TypeError, ValueError) as error:
-                raise UserError(f"{path}: {group} {name}: {error!r}; expected model, width, height, params") from None
             lenses[group][name] = lens
     return lenses

@@ -13,7 +13,7 @@ import numpy as np
 from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.posed import Posed, make_lens, pose, rotation_matrix
 from mixdepth.errors import UserError
-from mixdepth.io import write_npy
+from mixdepth.io import read_npy, write_npy
 
 
 def read_poses_bounds(path: Path, names: Iterable[str]) -> dict[str, Posed]:
@@ -44,16 +44,11 @@ def read_poses_bounds(path: Path, names: Iterable[str]) -> dict[str, Posed]:
 def _load(path: Path, names: Sequence[str]) -> np.ndarray:
     """The rows, [N, 17] float64, checked for type, shape and number."""
     advice = "expected a NumPy array [cameras, 17] of float64 as LLFF's imgs2poses.py writes it"
-    try:
-        rows = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: file not found; {advice}. Correct `poses.path`, or set `poses.source: colmap`."
-        ) from None
-    except Exception as error:  # of a damaged header NumPy raises whatever Python's own parser does
-        raise UserError(f"{path}: cannot be read ({error}); {advice}, without pickled objects.") from None
-    if not isinstance(rows, np.ndarray) or rows.dtype.kind not in "fiu":
-        raise UserError(f"{path}: holds {getattr(rows, 'dtype', type(rows).__name__)}; {advice}.")
+    if not Path(path).exists():
+        raise UserError(f"{path}: file not found; {advice}. Correct `poses.path`, or set `poses.source: colmap`.")
+    rows = read_npy(path, f"{advice[0].upper()}{advice[1:]}, without pickled objects.")
+    if rows.dtype.kind not in "fiu":
+        raise UserError(f"{path}: holds {rows.dtype}; {advice}.")
     if rows.ndim != 2 or rows.shape[1] != 17:
         raise UserError(f"{path}: has the shape {list(rows.shape)}; {advice}.")
     if len(rows) != len(names):
@@ -89,4 +84,4 @@ def write_poses_bounds(path: Path, cameras: Mapping[str, Camera], bounds: Mappin
         right, down, forward, centre = camera.c2w[:3].T
         intrinsics = [camera.height, camera.width, (camera.fx + camera.fy) / 2]
         rows.append([*np.stack([down, right, -forward, centre, intrinsics], axis=1).ravel(), *bounds[name]])
-    write_npy(path, np.array(rows, dtype=np.float64).reshape(-1, 17))
+    write_npy(path, np.array(rows, dtype=np.float64).reshape(-1, 17), sealed=False)

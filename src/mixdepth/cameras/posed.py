@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mixdepth.cameras.camera import LARGEST_SIDE
 from mixdepth.cameras.lens import MODELS, Lens
 from mixdepth.errors import UserError
 from mixdepth.io import read_json
@@ -13,7 +14,6 @@ from mixdepth.io import read_json
 ASPECT_TOLERANCE = 0.01  # relative difference of the file's and the images' aspect
 ROTATION_TOLERANCE = 1e-3  # largest entry of R^T R - I (published files are rounded to float32 or worse)
 ROUNDED = 1e-6  # a rotation that is off by more was rounded to float32 or worse: the nearest true one is taken
-LARGEST_SIDE = 1_000_000  # pixels; more is a damaged file
 # From the simplest to the one that holds most.
 PERSPECTIVE = ("PINHOLE", "OPENCV", "FULL_OPENCV")
 FISHEYE = ("OPENCV_FISHEYE",)
@@ -40,12 +40,9 @@ def read_object(path: Path, what: str) -> dict:
         UserError: missing, not a file, not JSON, nested too deeply, or not an object.
     """
     try:
-        value = read_json(path)
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error}); expected {what}") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: holds a {type(value).__name__}; expected {what}")
-    return value
+        return read_json(path)
+    except UserError as error:
+        raise UserError(f"{error} Expected {what}.") from None
 
 
 def numbers(where: str, value: object, *shapes: tuple[int, ...]) -> np.ndarray:

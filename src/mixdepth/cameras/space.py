@@ -15,6 +15,7 @@ import numpy as np
 from mixdepth.cameras.camera import Camera, load_cameras
 from mixdepth.errors import UserError
 from mixdepth.io import read_json, read_npz, write_json
+from mixdepth.shapes import BOUNDS, SPACE
 
 if TYPE_CHECKING:
     from mixdepth.config import Scene
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 FORWARD_SPREAD = 35.0  # degrees: cameras that look about the same way differ by less from their mean direction
 MEET = 0.9  # share of the cameras that must have one place in their images to look "inward"
 NEAR_PAD, FAR_PAD = 0.85, 1.1  # near and far are percentiles of sparse points: things lie a little outside
+
+
+KINDS = ("forward", "bounded", "unbounded")
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,22 @@ class Space:
 
     @staticmethod
     def load(path: Path) -> "Space":
-        return Space(**read_json(path))
+        """Read a space.json.
+
+        Raises:
+            UserError: missing, damaged or impossible.
+        """
+        saved = read_json(path, SPACE)
+        space = Space(**{key: saved[key] for key in SPACE})
+        near, far = space.reference_near, space.reference_far
+        box = all(low < high for low, high in zip(space.low, space.high, strict=True))
+        if space.kind not in KINDS or not (0 < space.near < space.far and box and (0 < near < far or near == far == 0)):
+            raise UserError(
+                f"{path}: {space.kind}, near {space.near:g}, far {space.far:g} (reference {near:g}, {far:g}), box"
+                f" {space.low} to {space.high}; expected {', '.join(KINDS)}, and each range ascending from above 0."
+                " Delete it and run the same command again."
+            )
+        return space
 
 
 def choose_space(
@@ -193,7 +212,7 @@ def write_space(
     Args:
         depth: the sparse depths (colmap_depth/*.npz) behind bounds.json, which the reason counts.
     """
-    bounds = read_json(bounds_json)
+    bounds = read_json(bounds_json, BOUNDS)
     loaded = {"cameras": load_cameras(cameras_json), "photos": load_cameras(photos_json)}
     train = [("cameras", name) for name in scene.train_cameras] + [("photos", name) for name in scene.train_photos]
     test = [("cameras", name) for name in scene.test_cameras] + [("photos", name) for name in scene.test_photos]

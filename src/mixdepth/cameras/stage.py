@@ -25,6 +25,7 @@ from mixdepth.cameras.world import world_transform
 from mixdepth.errors import UserError
 from mixdepth.frames.images import image_size, read_image
 from mixdepth.io import read_json, write_json, write_npz
+from mixdepth.shapes import BOUNDS, VERIFICATION, WORLD
 
 if TYPE_CHECKING:
     from mixdepth.config import Scene
@@ -132,7 +133,7 @@ def write_sparse(scene: "Scene", folder: Path) -> None:
     verification = colmap_triangulation.triangulate(images, cameras, folder / "sparse", options)
     report, steps = asdict(verification), None
     if scene.options["poses"]["source"] == "colmap":
-        steps = read_json(folder / "sfm/report.json")
+        steps = read_json(folder / "sfm/report.json", {"verification": VERIFICATION})
         report = steps.pop("verification")
     write_json(folder / "cameras_report.json", {"source": scene.options["poses"]["source"], **report, "ladder": steps})
     _tell(report)
@@ -226,7 +227,7 @@ def write_depth(scene: "Scene", folder: Path) -> None:
     Raises:
         UserError: the cameras are not trusted, or near and far are neither given nor can be found.
     """
-    report = read_json(folder / "cameras_report.json")
+    report = read_json(folder / "cameras_report.json", VERIFICATION)
     given = scene.options["poses"]["source"] != "colmap"
     stops = {"contradicted"} if given else {"contradicted", "unproven"}
     _refuse_distrusted(report, stops, scene, f" Image by image: {folder / 'cameras_report.json'}.")
@@ -276,7 +277,7 @@ def export(scene: "Scene", folder: Path, output: Path) -> None:
     c2w = {g: {n: camera.c2w for n, camera in load_cameras(folder / f"{g}.json").items()} for g in GROUPS}
     images = {g: {n: image for n, image in named.items() if n in c2w[g]} for g, named in image_names(scene).items()}
     points = colmap.read_model(folder / "sparse")
-    for line in export_cameras(lenses, c2w, read_json(folder / "bounds.json"), images, output, points):
+    for line in export_cameras(lenses, c2w, read_json(folder / "bounds.json", BOUNDS), images, output, points):
         print(f"export: {line}", file=sys.stderr)
 
 
@@ -330,7 +331,7 @@ def _given_bounds(scene: "Scene", folder: Path) -> dict[str, Bounds]:
         return {}
     lenses = load_lenses(folder / "lenses.json")
     sizes = {group: {name: (lens.width, lens.height) for name, lens in lenses[group].items()} for group in GROUPS}
-    unit = read_json(folder / "world.json")["scale"]
+    unit = read_json(folder / "world.json", WORLD)["scale"]
     bounds = _given(scene, sizes).bounds
     return {group: {name: (near * unit, far * unit) for name, (near, far) in bounds[group].items()} for group in GROUPS}
 

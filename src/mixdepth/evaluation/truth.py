@@ -1,6 +1,5 @@
 """What a capture's truth.npz says about a camera, in the pixels and frames of its renders. Read by scoring only."""
 
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from mixdepth.cameras.camera import load_cameras
 from mixdepth.config import Scene
 from mixdepth.errors import UserError
 from mixdepth.evaluation.align import Similarity, align
+from mixdepth.io import reading
 
 SHAPES = {
     "depth": "[cameras, frames, H, W]",
@@ -18,6 +18,9 @@ SHAPES = {
     "static_depth": "[cameras, H, W]",
     "c2w_opencv": "[cameras, 4, 4]",
 }
+
+
+KINDS = {"depth": "f", "moving": "biuf", "static_depth": "f", "c2w_opencv": "f"}  # NumPy's kinds of dtypes
 
 
 @dataclass(frozen=True)
@@ -91,18 +94,18 @@ def load_truth(scene: Scene, cameras: list[str], video: bool) -> Truth | None:
 
 def _read(path: Path, key: str, names: list[str], optional: bool = False) -> np.ndarray | None:
     """One array of the truth, with the right number of dimensions and cameras."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            array = file[key] if key in file.files else None
-    except FileNotFoundError:
-        raise UserError(f"{path}: truth not found. Correct `truth` in the configuration, or remove it.") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a readable npz file ({error}); `truth` needs one") from None
+    mend = "Correct `truth` in the configuration, or remove it."
+    if not path.exists():
+        raise UserError(f"{path}: truth not found. {mend}")
+    with reading(path, "npz file", mend), np.load(path, allow_pickle=False) as file:
+        array = np.asarray(file[key]) if key in file.files else None  # what is no array comes as bytes
     if array is None and optional:
         return None
-    found = "missing" if array is None else f"of shape {list(array.shape)}"
-    if array is None or array.ndim != SHAPES[key].count(",") + 1:
-        raise UserError(f"{path}: {key} is {found}, expected {SHAPES[key]}")
+    found = "missing" if array is None else f"of shape {list(array.shape)}, {array.dtype}"
+    if array is None or array.ndim != SHAPES[key].count(",") + 1 or array.dtype.kind not in KINDS[key]:
+        raise UserError(f"{path}: {key} is {found}, expected {SHAPES[key]} numbers")
+    if key == "c2w_opencv" and (array.shape[1:] != (4, 4) or not np.isfinite(array).all()):
+        raise UserError(f"{path}: {key} is {found}, expected finite numbers {SHAPES[key]}")
     if len(array) != len(names):
         raise UserError(
             f"{path}: {key} is {found}, for {len(array)} cameras; the capture has {len(names)} ({', '.join(names)})."

@@ -12,11 +12,10 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from mixdepth.errors import UserError
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.region import Region
 from mixdepth.fields.static import StaticField
-from mixdepth.io import atomic
+from mixdepth.io import atomic, check_seal, reading, seal
 
 KEY = "mixdepth"  # one metadata key only: the order of several is not the same in every run
 
@@ -31,6 +30,7 @@ def save_model(path: Path, header: dict, **modules: nn.Module) -> None:
     data = safetensors.torch.save(tensors, metadata={KEY: json.dumps(header, sort_keys=True)})
     with atomic(path) as temporary:
         temporary.write_bytes(data)
+    seal(Path(path))
 
 
 def join_models(path: Path, header: dict, parts: Sequence[Path]) -> None:
@@ -41,6 +41,8 @@ def join_models(path: Path, header: dict, parts: Sequence[Path]) -> None:
     """
     tensors = []
     for part in parts:
+        with reading(part, "a model"):
+            check_seal(part)
         with part.open("rb") as file:
             length = struct.unpack("<Q", file.read(8))[0]
             entries = json.loads(file.read(length))
@@ -61,6 +63,7 @@ def join_models(path: Path, header: dict, parts: Sequence[Path]) -> None:
             with part.open("rb") as file:
                 file.seek(place)
                 out.write(file.read(size))
+    seal(Path(path))
 
 
 def _bits(dtype: str) -> int:
@@ -73,7 +76,7 @@ def saved_header(path: Path) -> dict | None:
     try:
         with safe_open(path, framework="pt") as file:
             return json.loads((file.metadata() or {})[KEY])
-    except (FileNotFoundError, SafetensorError, KeyError, json.JSONDecodeError):
+    except (FileNotFoundError, SafetensorError, KeyError, ValueError):
         return None
 
 
@@ -88,22 +91,18 @@ def load_model(path: Path, segment: int = 0) -> tuple[dict, StaticField, Dynamic
     Raises:
         UserError: the file is missing, damaged or not one of ours.
     """
-    try:
+    with reading(path, "model"):
+        check_seal(Path(path))
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[KEY])
             names = "static", dynamic_name(segment)
             wanted = [key for key in file.keys() if key.split(".")[0] in names]  # noqa: SIM118 (not a dict)
             tensors = {key: file.get_tensor(key) for key in wanted}
-    except FileNotFoundError:
-        raise UserError(f"{path}: file not found") from None
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise UserError(
-            f"{path}: not a readable mixdepth model ({error!r}); delete it and run the same command again"
-        ) from None
-    static = _static(tensors)
-    part = _part(tensors, dynamic_name(segment))
-    dynamic = _dynamic(part) if part else None
-    return header, static, dynamic
+        if not isinstance(header, dict):
+            raise ValueError(f"its header is a {type(header).__name__}")
+        # Tensors that do not fit together fail in many ways while modules are made of them.
+        part = _part(tensors, dynamic_name(segment))
+        return header, _static(tensors), _dynamic(part) if part else None
 
 
 def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -40,10 +40,10 @@ def open_video(path: Path) -> Iterator[tuple[av.container.InputContainer, av.Vid
             yield container, streams[0]
     except FileNotFoundError:
         raise UserError(f"{path}: video not found. Put it there or correct `cameras` in the configuration.") from None
-    except (av.FFmpegError, OSError) as error:
+    except (av.FFmpegError, OSError, UnicodeDecodeError) as error:  # PyAV decodes names of handlers and other tags
         size = path.stat().st_size if path.exists() else 0
         raise UserError(
-            f"{path}: cannot be read as a video ({error.strerror or error}; {size} bytes). "
+            f"{path}: cannot be read as a video ({getattr(error, 'strerror', None) or error}; {size} bytes). "
             f"Copy or export it again, or leave this camera out."
         ) from None
 

@@ -12,7 +12,7 @@ from PIL.ExifTags import Base
 
 from mixdepth.capture import refuse_unread_kind
 from mixdepth.errors import UserError
-from mixdepth.io import atomic
+from mixdepth.io import atomic, check_seal, reading
 
 # EXIF orientation -> what makes the picture upright (EXIF 2.32, tag 0x0112); 5 and more swap width and height.
 UPRIGHT = {
@@ -24,6 +24,8 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# What Pillow raises of damaged files; MemoryError where a size is wrong.
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, MemoryError, Image.DecompressionBombError)
 # Brands of ISO/IEC 23008-12 (HEIF) files, at the bytes 8 to 12.
 HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"}
 
@@ -87,12 +89,14 @@ def write_image(path: Path, image: np.ndarray, kind: str, **options: object) -> 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     refuse_unread_kind(path)
+    with reading(path, "an image", "Delete its folder and run the same command again."):
+        check_seal(Path(path))
     try:
         with Image.open(path) as image:
             yield image
     except FileNotFoundError:
         raise UserError(f"{path}: image not found. Put it there or correct the configuration.") from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         if path.is_file() and _is_heif(path):
             refuse_unread_kind(path, ".heic")
         said = "no kind of image that is known" if isinstance(error, UnidentifiedImageError) else error

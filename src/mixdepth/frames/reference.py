@@ -17,7 +17,7 @@ from mixdepth.errors import UserError
 from mixdepth.frames.decode import read_frames
 from mixdepth.frames.images import write_image
 from mixdepth.frames.store import motion_map, moving_pixels
-from mixdepth.io import disk_errors
+from mixdepth.io import disk_errors, seal
 
 SAMPLES = 15  # frames that the median and the motion are taken from
 BLOCK_BYTES = 1 << 24  # samples that are in memory at once
@@ -108,6 +108,8 @@ def _whole_folder(output: Path) -> Iterator[Path]:
         try:
             yield folder
             folder.chmod(0o755)
+            for path in sorted(folder.iterdir()):
+                seal(path)
             if output.exists():
                 shutil.rmtree(output)
             folder.replace(output)

@@ -14,7 +14,7 @@ from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.lens import Lens
 from mixdepth.errors import UserError
 from mixdepth.frames.undistort import Undistorter, undistort
-from mixdepth.io import atomic, write_npy, write_npz
+from mixdepth.io import atomic, read_npy, seal, write_npy, write_npz
 from mixdepth.progress import Progress
 
 QUIET = 20  # percentile of the deviation that is taken for the camera's noise: most of an image may move
@@ -55,12 +55,7 @@ class FrameStore:
 
 
 def _load(path: Path, dtype: type, dimensions: int) -> np.ndarray:
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise UserError(f"{path}: file not found") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise UserError(f"{path}: damaged ({error}). Delete it and run the same command again.") from None
+    array = read_npy(path)
     if array.dtype != dtype or array.ndim != dimensions:
         raise UserError(
             f"{path}: {array.ndim}-dimensional {array.dtype}, expected {dimensions}-dimensional {np.dtype(dtype)}. "
@@ -128,6 +123,8 @@ def write_store(
             with temporary.open("wb") as file:
                 np.save(file, temporal_median(whole, header, shape), allow_pickle=False)
             write_npy(std, spread.value().mean(axis=-1))
+    seal(Path(rgb))
+    seal(Path(median))
 
 
 class TemporalStd:
@@ -267,4 +264,4 @@ def write_static_set(
 
 def write_median_set(stores: Mapping[str, Path], output: Path) -> None:
     """Write the temporal medians of the stores (camera -> folder) as an npz of {camera: [H, W, 3] uint8}."""
-    write_npz(output, {name: FrameStore.open(folder).median for name, folder in sorted(stores.items())})
+    write_npz(output, {name: _load(folder / "median.npy", np.uint8, 3) for name, folder in sorted(stores.items())})

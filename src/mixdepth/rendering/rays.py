@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mixdepth.cameras.camera import Camera
-from mixdepth.cameras.space import Space
+from mixdepth.cameras.space import KINDS, Space
 
 
 class CameraBatch:
@@ -62,7 +62,7 @@ class SpaceMap:
         self.rotation, self.centre = tensor(frame[:3, :3].tolist()), tensor(frame[:3, 3].tolist())
         self.reference_near, self.reference_far = space.reference_near, space.reference_far
         # The same for the compiled loops: number of the kind; rotation, centre, low, scale, and of the disparity.
-        self.number = ("forward", "bounded", "unbounded").index(space.kind)
+        self.number = KINDS.index(space.kind)
         near, far = space.reference_near or 1.0, space.reference_far or 2.0
         disparity = tensor([0.1 * near, 1 / near, 1 / (1 / near - 1 / far)])
         scale = 2 / (self.high - self.low)

@@ -15,6 +15,7 @@ from mixdepth.io import read_json
 from mixdepth.progress import Progress
 from mixdepth.rendering.paths import frame_rate
 from mixdepth.rendering.renders import open_renders
+from mixdepth.shapes import CAPTURE
 
 COLOURS = "turbo"  # of disparity: near is red, far is blue
 MIN_HEIGHT = 480  # pixels, of one picture, where the width allows it
@@ -46,7 +47,7 @@ def write_video(scene: Scene, folder: Path, output: Path) -> None:
             yield frame
             progress.update()
 
-    fps = read_json(folder / "capture.json")["fps"]
+    fps = read_json(folder / "capture.json", CAPTURE)["fps"]
     encode_video(shown(), output, frame_rate(fps, scene.options["frames"]["step"], len(rgb)))
 
 

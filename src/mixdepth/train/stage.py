@@ -42,6 +42,7 @@ TRUSTED = 0.5  # confidence from which on a pixel's depth counts as trusted
 # Share of trusted pixels that distilled depth must have. Sound static models had .54 to .96 (arc8, demo, basketball,
 # with photos or sparse depth), failed ones 0 to .07 (three cameras, or walls without texture, and neither).
 TRUSTED_SHARE = 0.25
+SPARSE = {"uv": ("f", "N", 2), "z": ("f", "N"), "sigma": ("f", "N")}
 ASKED_PHOTOS = 6  # photos whose depth is compared with the cameras'; each is rendered once
 
 
@@ -92,14 +93,14 @@ def camera_sparse(folder: Path, names: list[str]) -> SparseRays:
 
     None of it is of movers: what moves in a video is masked before its key points are matched.
     """
-    parts = [read_npz(folder / f"colmap_depth/{name}.npz") for name in names]
+    parts = [read_npz(folder / f"colmap_depth/{name}.npz", **SPARSE) for name in names]
     index = np.concatenate([np.full(len(part["z"]), i) for i, part in enumerate(parts)])
     return _sparse(index, *(np.concatenate([part[key] for part in parts]) for key in ("uv", "z", "sigma")))
 
 
 def photo_sparse(folder: Path, names: list[str]) -> SparseRays:
     """Sparse COLMAP depth of the photos ``names``, which become cameras 0, 1, ..."""
-    part = read_npz(folder / "colmap_depth/photos.npz")
+    part = read_npz(folder / "colmap_depth/photos.npz", names=("U", "P"), image=("i", "N"), **SPARSE)
     place = [names.index(stem) if stem in names else -1 for stem in part["names"].tolist()]
     index = np.array(place, dtype=np.int64)[part["image"].astype(int)]
     keep = index >= 0
@@ -253,7 +254,7 @@ def _video(folder: Path, name: str, camera: Camera, valid: np.ndarray | None) ->
 
 
 def _depth_map(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
-    part = read_npz(folder / f"static/depth/{name}.npz")
+    part = read_npz(folder / f"static/depth/{name}.npz", depth=("f", "H", "W"), confidence=("f", "H", "W"))
     return part["depth"], part["confidence"]
 
 

@@ -1,0 +1,44 @@
+"""Out of memory, said with what lowers it."""
+
+import contextlib
+from collections.abc import Iterator
+
+from mixdepth.errors import UserError
+
+# Rule, or command of the command line -> the settings that its memory grows with.
+SETTINGS = {
+    "structure_from_motion": ("colmap.max_features", "colmap.upscale_to"),
+    "triangulate": ("colmap.max_features", "colmap.upscale_to"),
+    "verify_held_out": ("colmap.max_features", "colmap.upscale_to"),
+    "static_set": ("photo_scale",),
+    "static_test_set": ("photo_scale",),
+    "train_static": ("static.resolution", "static.batch_samples", "photo_scale"),
+    "static_depth": ("static.resolution", "scale"),
+    "train_dynamic": ("dynamic.segment", "dynamic.resolution", "dynamic.rays", "scale"),
+    "prepare": ("scale", "photo_scale", "colmap.max_features"),
+    "train": ("dynamic.segment", "dynamic.resolution", "static.resolution", "scale"),
+}
+OTHERS = ("scale", "frames.count")  # frames, renders and what is made of them
+# How PyTorch's RuntimeErrors say it, of main memory and of a GPU's.
+SAID = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+@contextlib.contextmanager
+def memory_errors(name: str) -> Iterator[None]:
+    """Turn "out of memory" in a rule or command into a :class:`UserError` that names settings which lower it.
+
+    Args:
+        name: of the rule (that of one scene may end in ``_<scene>``) or command.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in SAID):
+            raise
+        keys = next((keys for stage, keys in SETTINGS.items() if name == stage or name.startswith(f"{stage}_")), OTHERS)
+        first, *rest = (f"`{key}`" for key in keys)
+        raise UserError(
+            f"{name}: out of memory ({' '.join(str(error).split())[:200] or 'no more could be had'}). Lower {first}"
+            f"{''.join(f', or {key}' for key in rest)}, end other programs, or run it where there is more memory; what"
+            " is finished is kept."
+        ) from error
