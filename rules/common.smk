@@ -72,7 +72,7 @@ def one_of(*scenes):
 
 def tag(scene):
     """A scene's name as part of a rule's name."""
-    return scene.name.replace("/", "_")
+    return re.sub("[/]", "_", scene.name)
 
 
 CONFIGURED = one_of(*SCENES)
