@@ -35,6 +35,7 @@ READERS: dict[str, tuple[list[str], list[str]]] = {
     "static/model.safetensors": (["train", "inherited"], []),
     "none/model.safetensors": (["render", "none"], []),
     **{f"none/renders/cam00/{name}.npy": (["evaluate", "none"], []) for name in ("rgb", "depth")},
+    "held_out_depth/cam00.npz": (["evaluate", "none"], []),
     "scene.json": (["train", "none"], []),
 }
 

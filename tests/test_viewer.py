@@ -18,6 +18,7 @@ from mixdepth.cameras.camera import Camera
 from mixdepth.cli import SCHEMA
 from mixdepth.config import load_config
 from mixdepth.errors import UserError
+from mixdepth.io import write_npy
 from mixdepth.report import viewer
 from mixdepth.report.viewer import COLOUR_HOLD, DISPARITY_HOLD, LEVELS, View, write_viewer
 
@@ -150,11 +151,11 @@ def test_a_name_cannot_break_out_of_the_page(tmp_path: Path) -> None:
 
 def test_renders_that_do_not_fit_together_are_told(tmp_path: Path) -> None:
     folder = write_renders(tmp_path)
-    np.save(folder / "colmap/renders/cam01/depth.npy", rendered(1, 2)[1], allow_pickle=False)
-    np.save(folder / "colmap/renders/cam01/rgb.npy", rendered(1, 2)[0], allow_pickle=False)
+    write_npy(folder / "colmap/renders/cam01/depth.npy", rendered(1, 2)[1])
+    write_npy(folder / "colmap/renders/cam01/rgb.npy", rendered(1, 2)[0])
     with pytest.raises(UserError, match="numbers of frames differ"):
         write_viewer(Place(), folder, tmp_path / "viewer.html")
-    np.save(folder / "colmap/renders/cam01/depth.npy", np.zeros((2, HEIGHT, WIDTH), np.float32), allow_pickle=False)
+    write_npy(folder / "colmap/renders/cam01/depth.npy", np.zeros((2, HEIGHT, WIDTH), np.float32))
     with pytest.raises(UserError, match=r"cam01/depth\.npy: depths from 0"):
         write_viewer(Place(), folder, tmp_path / "viewer.html")
 
