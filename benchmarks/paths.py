@@ -93,8 +93,8 @@ def slow_motion(model: Model) -> None:
 
     shot, camera = Shot(VIDEO_CAMERAS["cam00"]), model.cameras["cam00"]
     times = np.arange(0, model.frames - 0.5, 0.5)
-    rgb, depth = model.see(camera, times)
-    truth, true_depth, moving = (np.stack(part) for part in zip(*(shot.frame(t) for t in times), strict=True))
+    rgb, _ = model.see(camera, times)
+    truth, _, moving = (np.stack(part) for part in zip(*(shot.frame(t) for t in times), strict=True))
     # Wherever something moves at a time or at one of its neighbours.
     near = [moving[max(k - 1, 0) : k + 2].any(axis=0) for k in range(len(times))]
     rows: dict[str, list[float]] = {}
@@ -114,10 +114,6 @@ def slow_motion(model: Model) -> None:
     print("\n| time | PSNR where it moves, dB |\n|---|---|")
     for name, values in rows.items():
         print(f"| {name} | {np.mean(values):.2f} |")
-    bad = np.abs(depth / true_depth - 1) > 0.05
-    for name, chosen in (("at filmed frames", times % 1 == 0), ("half way", times % 1 > 0)):
-        share = np.mean([bad[k][moving[k]].mean() for k in np.flatnonzero(chosen)])
-        print(f"{name}: {100 * share:.1f} % of the movers' depths are off by more than 5 %")
     left_out = []
     for t in range(1, model.frames - 1):
         field = replace_frame(model.dynamic, t)
