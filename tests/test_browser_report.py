@@ -14,6 +14,7 @@ from test_report import with_truth, write_everything, write_scene
 from test_workflow import snakemake
 
 from mixdepth import cli
+from mixdepth.io import write_json
 
 TEXTS = "p, li, dt, dd, th, td, caption, figcaption, small, summary, label, legend, a, h1, h2, h3, button, select, pre"
 SHOTS = {"desktop": {}, "phone": PHONE, "dark": DARK, "dark phone": {**PHONE, **DARK}}
@@ -166,7 +167,7 @@ def test_hostile_names_and_notes_are_text(chromium: Any, tmp_path: Path) -> None
             found["notes"] = [bad]
         else:
             found[bad] = found["cam02"]
-        (folder / name).write_text(json.dumps(found))
+        write_json(folder / name, found)
     page = write_everything(replace(scene, name=bad, train_cameras=["cam01", bad.replace("/", "")]))
     with visit(chromium, page) as seen:
         assert "broken" in seen.page.title()  # as text: the name is part of the title

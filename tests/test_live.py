@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +106,10 @@ def test_it_answers_on_this_machine_and_an_interrupt_ends_it_with_130(tmp_path: 
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mixdepth", "view", "colmap", "--port", str(port)]
-    with subprocess.Popen(command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # What a shell starts in the background ignores SIGINT, and so would what this starts.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, cwd=tmp_path, text=True, preexec_fn=heed, **pipes) as server:
         try:
             said = list(iter_until(server.stdout, "(stop with Ctrl-C)"))
             assert any("4 cameras, 0 points, 4 rendered views of colmap" in line for line in said)
