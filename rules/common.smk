@@ -1,4 +1,5 @@
 # What the rules share: the scenes, and functions that name the files a job needs.
+import json
 import re
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from mixdepth.capture import IMAGE_SUFFIXES
 from mixdepth.config import VARIANTS, load_config
 from mixdepth.errors import UserError
 from mixdepth.exports.kinds import check_kind
+from mixdepth.resources import memory_mb
 from mixdepth.versions import STAGE_VERSIONS
 
 # What `snakemake` without a target, and a look at one scene, makes.
@@ -136,6 +138,18 @@ def score_settings(wildcards):
 def training_threads(section):
     """Threads function: what the options say (the result may depend on it), whatever --cores is."""
     return lambda wildcards: settings(section)(wildcards)[section]["threads"]
+
+
+def scene_memory(wildcards, attempt):
+    """Resources function: memory for training and rendering, from the size that rule `probe` found; before that a
+    fixed amount. The videos' own size, so that smaller or fewer frames leave room."""
+    path = Path("results") / wildcards.scene / "capture.json"
+    try:
+        cameras = json.loads(path.read_text())["cameras"].values()
+        pixels = sum(c["width"] * c["height"] * c["frames"] for c in cameras)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pixels = None
+    return memory_mb(pixels, attempt)
 
 
 # Input files.

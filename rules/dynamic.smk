@@ -20,7 +20,7 @@ rule train_dynamic:
         "../envs/train.yaml"
     threads: training_threads("dynamic")
     resources:
-        mem_mb=4000,
+        mem_mb=scene_memory,
         runtime=480,
     params:
         settings=settings("dynamic"),

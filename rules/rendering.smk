@@ -16,7 +16,7 @@ rule render:
         "../envs/train.yaml"
     threads: training_threads("dynamic")
     resources:
-        mem_mb=4000,
+        mem_mb=scene_memory,
         runtime=120,
     params:
         version=STAGE_VERSIONS["rendering"],
