@@ -141,15 +141,17 @@ def training_threads(section):
 
 
 def scene_memory(wildcards, attempt):
-    """Resources function: memory for training and rendering, from the size that rule `probe` found; before that a
-    fixed amount. The videos' own size, so that smaller or fewer frames leave room."""
+    """Resources function: memory for training and rendering, from the size that rule `probe` found and the frames of one
+    segment; before that a fixed amount."""
+    scene = of(wildcards)
+    most = min(n for n in (scene.options["frames"]["count"], scene.options["dynamic"]["segment"], 10**9) if n)
     path = Path("results") / wildcards.scene / "capture.json"
     try:
         cameras = json.loads(path.read_text())["cameras"].values()
-        pixels = sum(c["width"] * c["height"] * c["frames"] for c in cameras)
+        pixels = sum(c["width"] * c["height"] * min(c["frames"], most) for c in cameras)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        pixels = None
-    return memory_mb(pixels, attempt)
+        return memory_mb(None, attempt)
+    return memory_mb(round(pixels * scene.options["scale"] ** 2), attempt)
 
 
 # Input files.
