@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How long camera paths and exports take, and what slow motion is worth, on a finished scene.
 
-OMP_NUM_THREADS=2 .venv/bin/python benchmarks/paths.py [--results results/demo] [--variant inherited] [--frames 24]
+OMP_WAIT_POLICY=PASSIVE .venv/bin/python benchmarks/paths.py [--results results/demo] [--variant inherited] [--frames N]
 
 Prints three tables of docs/paths.md. Slow motion is measured against the demo's own scene, which can be seen at any
 time: the truth half way between two frames, which no camera filmed.
