@@ -4,6 +4,14 @@ Modules, rays and samples are on one device. Images may be too large for it: :fu
 and :func:`take` reads the rows of a step from wherever they are.
 """
 
+import fcntl
+import os
+import sys
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
@@ -11,10 +19,13 @@ from mixdepth.errors import UserError
 
 SHARE = 0.5  # of a GPU's free memory may be filled with data
 AT_ONCE = 32  # times as many rays fill a GPU as fit the caches of a CPU
+WAIT = 1.0  # seconds between two looks for a free GPU
 
 
 def training_device(name: str) -> torch.device:
     """The device that the setting ``device`` asks for: ``cpu``, ``cuda``, or with ``auto`` CUDA where there is a GPU.
+
+    Of several GPUs it is one that no other job of this user has; where all are taken, this waits for one.
 
     Raises:
         UserError: CUDA is asked for and absent.
@@ -24,7 +35,33 @@ def training_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         why = "PyTorch finds no GPU" if torch.version.cuda else "the installed PyTorch is built without CUDA"
         raise UserError(f"device: cuda is configured, but {why}; set it to auto or cpu, or see https://pytorch.org")
-    return torch.device(name)
+    return claimed_gpu() if name == "cuda" else torch.device(name)
+
+
+@cache
+def claimed_gpu() -> torch.device:
+    """A GPU for this process alone, until it ends; made the current one.
+
+    A lock on a file per GPU says so, which the kernel releases however a process ends. GPUs are known by their UUID: on
+    a cluster each job may call its own one number 0.
+    """
+    names = [torch.cuda.get_device_properties(index).uuid for index in range(torch.cuda.device_count())]
+    paths = [Path(tempfile.gettempdir(), f"mixdepth-{os.getuid()}-gpu-{name}.lock") for name in names]
+    files = [os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600) for path in paths]
+    said = False
+    while True:
+        for index, file in enumerate(files):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            torch.cuda.set_device(index)
+            print(f"on GPU {index} of {len(files)} ({names[index]})", file=sys.stderr)
+            return torch.device("cuda", index)
+        if not said:
+            print(f"waiting for a GPU: other jobs have all {len(files)} of them", file=sys.stderr)
+        said = True
+        time.sleep(WAIT)
 
 
 def rendering_device(name: str) -> torch.device:
