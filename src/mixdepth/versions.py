@@ -13,7 +13,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "cameras": 3,
     "static": 4,
     "dynamic": 4,
-    "rendering": 3,
+    "rendering": 4,
     "exports": 1,
     "evaluation": 3,
     "report": 3,
