@@ -374,18 +374,24 @@ def test_every_frame_of_a_moving_camera_is_what_its_camera_sees_at_its_time(tmp_
         assert (depth[frame] == surface[0]).all()
 
 
-def test_a_frame_shows_the_same_whatever_frames_are_rendered_with_it(tmp_path: Path):
+@pytest.mark.parametrize(("share", "samples", "line"), [(0.03, 200, -0.35), (1.0, 20, 0.0)])
+def test_a_frame_shows_the_same_whatever_frames_are_rendered_with_it(
+    tmp_path: Path, share: float, samples: int, line: float
+):
     """Where cells belong to some frames only, and the static branch is so faint that most of it is left out."""
     lay_out(tmp_path, [[0, FRAMES]])
     _, static, dynamic = load_model(tmp_path / "none/model.safetensors")
-    dynamic.region.sets[:] = torch.randint(2**FRAMES, (8**3,), generator=torch.Generator().manual_seed(0)).int()
+    generator = torch.Generator().manual_seed(0)
+    used = torch.rand(8**3, generator=generator) < share
+    dynamic.region.sets[:] = used * torch.randint(2**FRAMES, (8**3,), generator=generator).int()
     with torch.no_grad():
         static.background += torch.tensor([3.0, 0, -3])
-        static.density_grid.lines *= 0.1
+        static.density_grid.planes.fill_(0.35)
+        static.density_grid.lines.fill_(line)
     space, camera = SpaceMap(Space.load(tmp_path / "space.json")), load_cameras(tmp_path / "cameras.json")["cam01"]
-    together, depths = render_video(static, dynamic, space, camera, 20)
+    together, depths = render_video(static, dynamic, space, camera, samples)
     for frame in range(FRAMES):
-        alone, depth = render_video(static, dynamic, space, camera, 20, torch.tensor([frame]))
+        alone, depth = render_video(static, dynamic, space, camera, samples, torch.tensor([frame]))
         apart = np.abs(alone[0].astype(int) - together[frame])
         assert apart.max() <= 1, "rounding"
         assert (apart > 0).mean() < 2e-3
