@@ -16,7 +16,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "rendering": 4,
     "exports": 1,
     "evaluation": 3,
-    "report": 3,
+    "report": 4,
     "viewer": 1,
     "adopt": 1,
     "ablation": 1,
