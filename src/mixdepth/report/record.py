@@ -3,7 +3,7 @@ again later and compared (:mod:`mixdepth.report.reproduction`)."""
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -38,20 +38,24 @@ def input_files(scene: Scene) -> dict[str, Path]:
     """Every file from outside that the results depend on, by its path below the scene's ``data`` where it is there:
     videos (or the images of a folder), photos, poses, lenses, camera paths, the truth, LPIPS weights."""
     found = [Path(scene.cameras[camera]) for camera in scene.used_cameras]
+    found = [file for path in found for file in _inside(path, IMAGE_SUFFIXES)]
     found += [Path(scene.photos[stem]) for stem in sorted({*scene.train_photos, *scene.test_photos})]
-    found += [path for path in (scene.poses_path, scene.intrinsics_path, scene.truth) if path]
+    poses = scene.poses_path
+    if scene.options["poses"]["source"] == "panoptic":
+        found += [poses / "train_meta.json", poses / "test_meta.json"]
+    else:
+        found += _inside(poses, (".bin", ".txt")) if poses else []
+    found += [path for path in (scene.intrinsics_path, scene.truth) if path]
     found += [scene.data / path["file"] for path in scene.options.get("paths", {}).values() if path["file"]]
     found += [Path(path) for path in scene.options["lpips"].values() if path]
-    files = [file for path in found for file in _files(path)]
-    return {_below(scene.data, file): file for file in files}
+    return {_below(scene.data, file): file for file in found}
 
 
-def _files(path: Path) -> list[Path]:
-    """The file itself; of a folder, the images or the files of poses in it."""
+def _inside(path: Path, kinds: Collection[str]) -> list[Path]:
+    """The file itself; of a folder, its files of these suffixes."""
     if not path.is_dir():
         return [path]
-    kinds = (*IMAGE_SUFFIXES, ".bin", ".txt", ".json")
-    return sorted(p for p in path.iterdir() if p.suffix.lower() in kinds and p.name[0] != "." and p.is_file())
+    return sorted(p for p in path.iterdir() if p.suffix.lower() in kinds and p.name[0] != ".")
 
 
 def output_files(folder: Path, outputs: Iterable[str | Path]) -> dict[str, Path]:

@@ -36,8 +36,8 @@ class Difference:
             return f"{self.name}: {_short(self.before)}, now {_short(self.now)}"
         if self.now is None or self.before is None:
             return f"{self.name} is not there" if self.now is None else f"{self.name} was not there"
-        sizes = self.before["bytes"], self.now["bytes"]
-        return f"{self.name} ({sizes[0]} bytes, now {sizes[1]})" if sizes[0] != sizes[1] else f"{self.name} (same size)"
+        before, now = self.before["bytes"], self.now["bytes"]
+        return f"{self.name} ({before} bytes, now {now} bytes)" if before != now else f"{self.name} (same size)"
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -48,8 +48,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     file = path / "provenance.json" if path.is_dir() else path
     if not file.exists():
-        made = file if file.name == "provenance.json" else "results/<scene>/provenance.json"
-        raise UserError(f"{file}: file not found. Snakemake makes it: snakemake --cores 2 -- {made}")
+        raise UserError(f"{file}: file not found. Snakemake makes it: snakemake --cores 2 results/<scene>/{file.name}")
     try:
         return read_json(file, SHAPE)
     except UserError as error:
