@@ -90,7 +90,7 @@ rule provenance:
     threads: 2
     resources:
         mem_mb=500,
-        runtime=10,
+        runtime=60,
     params:
         settings=all_settings,
         version=STAGE_VERSIONS["report"],

@@ -73,15 +73,18 @@ def shade_mixed(
 
 
 @torch.no_grad()
-def static_samples(static: StaticField, samples: RaySamples) -> tuple[Tensor, Tensor, Tensor]:
-    """Optical thickness [M] and colours [M, 3] of the static branch, zero where it is empty or hidden, and the light
-    [M] that it lets through to each sample."""
+def static_samples(
+    static: StaticField, samples: RaySamples, faint: Tensor | float = 0.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Optical thickness [M] and colours [M, 3] of the static branch, ``faint`` where it is empty or hidden, and the
+    light [M] that it lets through to each sample."""
     here = samples.held(STATIC)
     tau = torch.zeros_like(samples.z)
     tau[here] = static.sigma(samples.u[here]) * samples.delta[here]
     weights = kernels.composite(tau, samples.offsets, samples.rows)
     seen = (weights > VISIBLE).nonzero().squeeze(1)
-    rgb = tau.new_zeros(len(tau), 3)
+    rgb = tau.new_empty(len(tau), 3)
+    rgb[:] = faint
     rgb[seen] = static.colour(samples.u[seen], samples.directions[samples.rows[seen]])
     # One minus all weights before it.
     total = torch.cumsum(weights.double(), 0)
@@ -97,8 +100,7 @@ def layers_along(static: StaticField, field: DynamicField, samples: RaySamples) 
     frames and rays are rendered with it, but for rounding: each is shown the cells of its own part of the capture, and
     faint static samples have the background's colour, as in :func:`~mixdepth.rendering.trace.shade_static`.
     """
-    tau, rgb, light = static_samples(static, samples)
-    rgb[~(rgb > 0).any(1)] = torch.sigmoid(static.background)
+    tau, rgb, light = static_samples(static, samples, torch.sigmoid(static.background))
     held = samples.held(DYNAMIC)
     here = held[light[held] > VISIBLE]
     index = torch.full_like(samples.rows, -1)
