@@ -82,13 +82,14 @@ def test_files_that_the_configuration_names_are_inputs(results: Path) -> None:
     for name in ("cameras.bin", "images.bin", "notes.md"):
         Path("data/x/poses", name).touch()
     options = {"poses": {"source": "model", "path": "poses"}, "truth": "truth.npz", "lpips": {"alex": "w.safetensors"}}
-    paths = {"mine": {"kind": "file", "file": "mine.json"}}
-    scene = configure(**options, paths=paths, train_cameras=["cam01"])
+    scene = configure(**options, train_cameras=["cam01"])
     found = input_files(scene)
     assert set(found) - {f"videos/cam0{i}.mp4" for i in range(2)} == {
-        *("poses/cameras.bin", "poses/images.bin", "truth.npz", "w.safetensors", "mine.json", "photos/photo00.jpg")
+        *("poses/cameras.bin", "poses/images.bin", "truth.npz", "w.safetensors", "photos/photo00.jpg")
     }
     assert "videos/cam02.mp4" not in found, "it is left alone"
+    known = {"poses": {"source": "colmap", "intrinsics": "lenses.toml"}}
+    assert "lenses.toml" in input_files(configure(**known))
     assert found["truth.npz"] == Path("data/x/truth.npz")
 
 

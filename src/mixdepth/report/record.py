@@ -35,8 +35,8 @@ def _hash(path: Path) -> dict[str, Any] | None:
 
 
 def input_files(scene: Scene) -> dict[str, Path]:
-    """Every file from outside that the results depend on, by its path below the scene's ``data`` where it is there:
-    videos (or the images of a folder), photos, poses, lenses, camera paths, the truth, LPIPS weights."""
+    """Every file from outside that a scene's models, renders and scores depend on, by its path below the scene's ``data``
+    where it is there: videos (or the images of a folder), photos, poses, known lenses, the truth, LPIPS weights."""
     found = [Path(scene.cameras[camera]) for camera in scene.used_cameras]
     found = [file for path in found for file in _inside(path, IMAGE_SUFFIXES)]
     found += [Path(scene.photos[stem]) for stem in sorted({*scene.train_photos, *scene.test_photos})]
@@ -45,8 +45,8 @@ def input_files(scene: Scene) -> dict[str, Path]:
         found += [poses / "train_meta.json", poses / "test_meta.json"]
     else:
         found += _inside(poses, (".bin", ".txt")) if poses else []
-    found += [path for path in (scene.intrinsics_path, scene.truth) if path]
-    found += [scene.data / path["file"] for path in scene.options.get("paths", {}).values() if path["file"]]
+    lenses = None if poses else scene.intrinsics_path  # known lenses are for COLMAP alone
+    found += [path for path in (lenses, scene.truth) if path]
     found += [Path(path) for path in scene.options["lpips"].values() if path]
     return {_below(scene.data, file): file for file in found}
 
