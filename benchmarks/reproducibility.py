@@ -61,12 +61,12 @@ def main() -> None:
     found = {name: [figures(name, seed) for seed in range(args.seeds)] for name in STAND_INS}
     here = found["as it is"]
     tolerance, seeds = {}, {}
-    print("| figure | here, seed 0 | largest distance | by | another seed |\n|---|---:|---:|---|---:|")
+    print("| figure | reference | tolerance | largest distance | by | another seed |\n|---|---:|---:|---:|---|---:|")
     for key, value in here[0].items():
         far, by = max((abs(f[key] - h[key]), name) for name, fs in found.items() for f, h in zip(fs, here, strict=True))
         seeds[key] = max(abs(h[key] - value) for h in here)
         tolerance[key] = max(TIMES * far, LEAST * abs(value))
-        print(f"| {key} | {value:.5g} | {far:.2g} | {by} | {seeds[key]:.2g} |")
+        print(f"| `{key}` | {value:.4g} | {tolerance[key]:.2g} | {far:.2g} | {by} | {seeds[key]:.2g} |")
     print("\n| stand-in | largest distance in PSNR, dB |\n|---|---:|")
     for name, fs in found.items():
         print(f"| {name} | {max(abs(f['psnr'] - h['psnr']) for f, h in zip(fs, here, strict=True)):.4f} |")

@@ -112,8 +112,10 @@ def test_what_differs_is_named(results: Path, capsys: pytest.CaptureFixture) -> 
 
 
 def test_a_changed_setting_is_named_with_both_values(results: Path, capsys: pytest.CaptureFixture) -> None:
-    configure(dynamic={"static": {"steps": 13}}, photos="none")
+    configure(dynamic={"static": {"steps": 13}}, photos="none", variant_options={"none": {"seed": 1}})
     said = verify(capsys, results, "--config", CONFIG, status=1)
+    assert "variant_options.none.seed: not there, now 1" in said
+    assert "variant_options: " not in said
     assert "dynamic.static.steps: " in said
     assert ", now 13" in said
     assert 'photos: "photos", now "none"' in said
@@ -170,6 +172,13 @@ def test_a_folder_without_a_usable_record_is_told_in_one_line(results: Path, cap
         assert said.startswith("mixdepth: error: results/x/provenance.json: ")
         assert part in said
         assert said.count("\n") == 1
+
+
+def test_only_files_are_read_whatever_a_record_names(results: Path, capsys: pytest.CaptureFixture) -> None:
+    nothing = {"bytes": 0, "sha256": "0" * 64}
+    change(results / "provenance.json", outputs=dict.fromkeys(("/dev/zero", "none", "a\0b", "x" * 300), nothing))
+    said = verify(capsys, results, status=1)
+    assert said.count("is not there") == 4
 
 
 def test_verifying_needs_neither_torch_nor_what_reads_captures(results: Path) -> None:

@@ -3,6 +3,7 @@ again later and compared (:mod:`mixdepth.report.reproduction`)."""
 
 import hashlib
 import json
+import os
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from mixdepth.capture import IMAGE_SUFFIXES
 from mixdepth.config import Scene
+from mixdepth.errors import UserError
 
 THREADS = 2  # hashing leaves Python's lock; more would wait for the disk
 # What a scene decides from its settings and its files together.
@@ -20,23 +22,29 @@ ROLES = (
 
 
 def hashes(files: Mapping[str, Path]) -> dict[str, dict[str, Any] | None]:
-    """``{bytes, sha256}`` of each file, read as a stream; None for one that is not there."""
+    """``{bytes, sha256}`` of each file, read as a stream; None for one that is not there.
+
+    Raises:
+        UserError: a file may not be read.
+    """
     with ThreadPoolExecutor(THREADS) as pool:
         return dict(zip(files, pool.map(_hash, files.values()), strict=True))
 
 
 def _hash(path: Path) -> dict[str, Any] | None:
+    if not os.path.isfile(path):  # nor a device, that a record of somebody else's may name
+        return None
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return {"bytes": file.tell(), "sha256": digest}
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def input_files(scene: Scene) -> dict[str, Path]:
-    """Every file from outside that a scene's models, renders and scores depend on, by its path below the scene's ``data``
-    where it is there: videos (or the images of a folder), photos, poses, known lenses, the truth, LPIPS weights."""
+    """Every file from outside that models and scores depend on, by its path below the scene's ``data`` where it
+    is there: videos (or the images of a folder), photos, poses, known lenses, the truth, LPIPS weights."""
     found = [Path(scene.cameras[camera]) for camera in scene.used_cameras]
     found = [file for path in found for file in _inside(path, IMAGE_SUFFIXES)]
     found += [Path(scene.photos[stem]) for stem in sorted({*scene.train_photos, *scene.test_photos})]

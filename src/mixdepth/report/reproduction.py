@@ -93,7 +93,7 @@ def _flat(values: Mapping[str, Any], part: str) -> dict[str, Any]:
         return dict(values)
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        nested = isinstance(value, Mapping) and value
+        nested = isinstance(value, Mapping)
         flat |= {f"{key}.{k}": v for k, v in _flat(value, part).items()} if nested else {key: value}
     return flat
 
