@@ -1,9 +1,9 @@
 """What a scene's results were made from and what they are, by SHA-256: the part of provenance.json that can be made
 again later and compared (:mod:`mixdepth.report.reproduction`)."""
 
+import errno
 import hashlib
 import json
-import os
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,13 +32,15 @@ def hashes(files: Mapping[str, Path]) -> dict[str, dict[str, Any] | None]:
 
 
 def _hash(path: Path) -> dict[str, Any] | None:
-    if not os.path.isfile(path):  # nor a device, that a record of somebody else's may name
-        return None
     try:
+        if not path.is_file():  # nor a device, that a record of somebody else's may name
+            return None
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return {"bytes": file.tell(), "sha256": digest}
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return None
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 
 
