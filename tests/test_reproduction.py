@@ -156,13 +156,18 @@ def test_programs_get_every_difference(results: Path, capsys: pytest.CaptureFixt
     write_json(results / "space.json", {"value": 20})
     found = json.loads(verify(capsys, results, "--json", status=1))
     assert found["same"] is False
+    assert "--config FILE" in found["settings"], "not compared"
     (only,) = (one for one in found["differences"] if one["part"] == "outputs")
     assert only["name"] == "space.json"
     assert only["now"]["bytes"] == only["before"]["bytes"] + 1
 
 
 def test_a_folder_without_a_usable_record_is_told_in_one_line(results: Path, capsys: pytest.CaptureFixture) -> None:
-    for content, part in (('{"scene": "x"}', "older mixdepth"), ("[", "damaged"), (None, "Snakemake makes it")):
+    for content, part in (
+        ('{"scene": "x"}', "older mixdepth"),
+        ("[", "damaged"),
+        (None, "results/<scene>/provenance.json` makes a record"),
+    ):
         path = results / "provenance.json"
         path.unlink() if content is None else path.write_text(content)
         (results / ".provenance.json.crc32").unlink(missing_ok=True)

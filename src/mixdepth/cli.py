@@ -213,10 +213,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     added.add_argument("variant", nargs="?", choices=VARIANTS, metavar="VARIANT", help="default: that of the video")
     added.add_argument("--port", type=int, default=8080, help="the next free one where it is taken (default: 8080)")
-    added = command(
-        verify,
-        "compare results with their record (provenance.json): inputs, settings, outputs, versions, machine",
-        "Reads every file that the record names. Status 0: inputs, settings and outputs are the same; 1: they are not.",
+    text = "compare results with their record (provenance.json): inputs, settings, outputs, versions, machine"
+    status = "Status 0: inputs, settings and outputs are the same; 1: they are not."
+    added = commands.add_parser(
+        "verify", help=text, description=f"{text}. Reads every file that the record names. {status}"
+    )
+    added.set_defaults(run=verify)
+    added.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="configuration to compare the settings with (default: config/config.yaml, where the scene is in it)",
     )
     added.add_argument("folder", type=Path, metavar="FOLDER", help="results/<scene>")
     added.add_argument(

@@ -216,8 +216,8 @@ def verify(args: argparse.Namespace) -> int:
         now = reproduction.present(record, folder, scene)
     found = reproduction.differences(record, now)
     if args.json:
-        listed = [asdict(one) for one in found]
-        print(json.dumps({"same": reproduction.same(found), "differences": listed}, indent=1))
+        told = {"same": reproduction.same(found), "settings": unknown or "compared"}
+        print(json.dumps({**told, "differences": [asdict(one) for one in found]}, indent=1))
     else:
         broken = [] if args.against else reproduction.damaged(found, folder)
         print(reproduction.told(found, record, bool(args.against), broken, unknown))
@@ -231,8 +231,7 @@ def _scene_now(args: argparse.Namespace, name: str) -> tuple[Scene | None, str]:
     if config is None:
         return None, "not compared, --config FILE names the configuration"
     try:
-        scenes = load_config(read_yaml(config), SCHEMA)
-        return scenes[args.scene or name], ""
+        return load_config(read_yaml(config), SCHEMA)[name], ""
     except UserError as error:
         if args.config:
             raise

@@ -48,7 +48,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     file = path / "provenance.json" if path.is_dir() else path
     if not file.exists():
-        raise UserError(f"{file}: file not found. Snakemake makes it: snakemake --cores 2 results/<scene>/{file.name}")
+        raise UserError(f"{file}: file not found. `snakemake --cores 2 results/<scene>/provenance.json` makes a record")
     try:
         return read_json(file, SHAPE)
     except UserError as error:
