@@ -168,7 +168,9 @@ def test_hostile_names_and_notes_are_text(chromium: Any, tmp_path: Path) -> None
         else:
             found[bad] = found["cam02"]
         write_json(folder / name, found)
-    page = write_everything(replace(scene, name=bad, train_cameras=["cam01", bad.replace("/", "")]))
+    camera = bad.replace("/", "")
+    scene = replace(scene, name=bad, cameras={**scene.cameras, camera: "x"}, train_cameras=["cam01", camera])
+    page = write_everything(scene)
     with visit(chromium, page) as seen:
         assert "broken" in seen.page.title()  # as text: the name is part of the title
         assert seen.page.title().endswith(": did depth help?")

@@ -71,6 +71,7 @@ def write_scene(tmp_path: Path) -> Scene:
         video_camera="cam00",
         options={
             "truth": None,
+            "lpips": {"alex": None, "vgg": None},
             "frames": {"start": 0, "count": None, "step": 1},
             "poses": {"source": "llff", "path": "<script>alert(1)</script>"},
         },
