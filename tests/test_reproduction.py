@@ -182,8 +182,11 @@ def test_a_folder_without_a_usable_record_is_told_in_one_line(results: Path, cap
 def test_only_files_are_read_whatever_a_record_names(results: Path, capsys: pytest.CaptureFixture) -> None:
     nothing = {"bytes": 0, "sha256": "0" * 64}
     change(results / "provenance.json", outputs=dict.fromkeys(("/dev/zero", "none", "a\0b", "x" * 300), nothing))
-    said = verify(capsys, results, status=1)
+    change(results / "provenance.json", settings={"\x1b[2J": 1})
+    said = verify(capsys, results, "--config", CONFIG, status=1)
     assert said.count("is not there") == 4
+    assert "\\x1b[2J" in said, "escaped"
+    assert "\x1b" not in said
 
 
 def test_verifying_needs_neither_torch_nor_what_reads_captures(results: Path) -> None:

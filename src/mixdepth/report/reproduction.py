@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from mixdepth.config import Scene
-from mixdepth.errors import UserError
+from mixdepth.errors import UserError, printable
 from mixdepth.io import check_seal, read_json
 from mixdepth.report.provenance import surroundings
 from mixdepth.report.record import configuration, hashes, input_files
 
 FILES = {str: ({"bytes": int, "sha256": str}, None)}
 SHAPE = {"scene": str, "data": str, "inputs": FILES, "settings": {}, "stages": {str: int}, "outputs": FILES}
-SHAPE |= {"versions": {str: (str, None)}, "host": {}}
+SHAPE |= {"versions": {str: (str, None)}, "host": {}, "commit": ({}, None)}
 # The part of a record: what people call it. Those of RESULTS decide whether two results are the same; the others are
 # why they may not be.
 RESULTS = {"inputs": "inputs", "settings": "settings", "outputs": "outputs"}
@@ -145,7 +145,7 @@ def told(
         )
         lines += [f"    {one}{', damaged' if one.name in broken else ''}" for one in own[:SHOWN]]
         lines += [f"    and {len(own) - SHOWN} more (--json lists all)"] * (len(own) > SHOWN)
-    return "\n".join([*lines, "", _verdict(found, against, broken)])
+    return printable("\n".join([*lines, "", _verdict(found, against, broken)]))
 
 
 def _verdict(found: list[Difference], against: bool, broken: Sequence[str]) -> str:
