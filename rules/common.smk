@@ -15,6 +15,7 @@ from mixdepth.versions import STAGE_VERSIONS
 
 # What `snakemake` without a target, and a look at one scene, makes.
 SCENE_TARGETS = ("video.mp4", "comparison.png", "report.html", "contact_sheet.jpg", "provenance.json")
+UNRECORDED = ("provenance.json", "report.html")  # the second shows the first
 
 COLMAP_FILES = ("cameras.bin", "frames.bin", "images.bin", "points3D.bin", "rigs.bin")
 STORE_FILES = ("rgb.npy", "median.npy", "std.npy")
@@ -389,6 +390,30 @@ def scores(wildcards):
     scene = filmed(wildcards)
     metrics = [f"results/{scene.name}/{variant}/metrics.json" for variant in scene.variants]
     return metrics + [f"results/{scene.name}/static/metrics.json"] * uses_static(scene)
+
+
+def recorded(wildcards):
+    """Every file whose hash provenance.json has, in the order in which they depend on each other: all that is behind
+    the scene's own targets. What is made on demand (viewer, paths, exports) may be older or newer than the record."""
+    scene = filmed(wildcards)
+    given = scene.options["poses"]["source"] != "colmap"
+    names = ["capture.json", "sync.json", *(f"reference/{camera}" for camera in scene.used_cameras)]
+    names += [] if given else [f"sfm/{file}" for file in (*COLMAP_FILES, "report.json")]
+    names += ["cameras.json", "photos.json", "lenses.json", "world.json"]
+    names += ["held_out_report.json"] * bool(verified_held_out(wildcards))
+    names += [*(f"sparse/{file}" for file in COLMAP_FILES), "cameras_report.json"]
+    files = [f"results/{scene.name}/{name}" for name in names] + sparse_depth_files(scene)
+    files += [f"results/{scene.name}/{name}" for name in ("bounds.json", "poses_bounds.npy", "space.json")]
+    files += [*held_out_depth_files(scene), *store_files(scene.name, scene.used_cameras)]
+    if uses_static(scene):
+        files += [f"results/{scene.name}/static/{name}" for name in ("set.npz", "model.safetensors")]
+        files += static_depth_files(scene)
+        files += [held_out_photos(wildcards)] * bool(scene.test_photos)
+    files += [f"results/{scene.name}/{variant}/model.safetensors" for variant in scene.variants]
+    for camera in dict.fromkeys([*scene.test_cameras, scene.video_camera]):
+        files += [f"results/{scene.name}/{variant}/renders/{camera}" for variant in scene.variants]
+    files += scores(wildcards)
+    return files + [f"results/{scene.name}/{name}" for name in SCENE_TARGETS if name not in UNRECORDED]
 
 
 # The ablation.

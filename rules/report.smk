@@ -77,9 +77,8 @@ rule report_html:
 
 rule provenance:
     input:
-        # Its times and memory are those of the stages behind these files.
-        scores=scores,
-        video="results/{scene}/video.mp4",
+        # Whatever of them is made anew, the record is.
+        recorded,
     output:
         "results/{scene}/provenance.json",
     log:
@@ -88,10 +87,10 @@ rule provenance:
         "results/{scene}/benchmarks/provenance.tsv"
     conda:
         "../envs/report.yaml"
-    threads: 1
+    threads: 2
     resources:
         mem_mb=500,
-        runtime=10,
+        runtime=60,
     params:
         settings=all_settings,
         version=STAGE_VERSIONS["report"],

@@ -168,7 +168,10 @@ def test_hostile_names_and_notes_are_text(chromium: Any, tmp_path: Path) -> None
         else:
             found[bad] = found["cam02"]
         write_json(folder / name, found)
-    page = write_everything(replace(scene, name=bad, train_cameras=["cam01", bad.replace("/", "")]))
+    camera = bad.replace("/", "")
+    cameras = dict.fromkeys(("cam00", "cam01", camera), "x")  # as many as the truth has
+    scene = replace(scene, name=bad, cameras=cameras, train_cameras=["cam01", camera])
+    page = write_everything(scene)
     with visit(chromium, page) as seen:
         assert "broken" in seen.page.title()  # as text: the name is part of the title
         assert seen.page.title().endswith(": did depth help?")

@@ -17,6 +17,7 @@ from test_incremental import tiny_config, write_config, write_tiny_capture
 from test_workflow import plan, snakemake
 
 from mixdepth import cli
+from mixdepth.commands import stores
 from mixdepth.errors import Interrupted
 from mixdepth.fields.storage import load_model
 from mixdepth.io import read_npz, write_json, write_npz
@@ -178,7 +179,7 @@ def prepared_scene(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, **f
     monkeypatch.chdir(folder)
     config = {"scenes": {name: {"data": str(capture(folder / f"data/{name}", **files))}}}
     scene = cli.load_config(config, cli.SCHEMA)[name]
-    cli.write_json(Path("results") / name / "scene.json", cli._as_json(scene))
+    write_json(Path("results") / name / "scene.json", cli.as_json(scene))
     return Path("results") / name
 
 
@@ -223,7 +224,7 @@ def test_a_mistake_is_told_in_one_line_with_what_to_do(
 def test_the_depth_of_the_static_model_is_asked_for(prepared: Path, capsys: pytest.CaptureFixture) -> None:
     for name in (
         "space.json",
-        *cli._stores(cli._prepared(cli.argparse.Namespace(run=None, results=Path("results"), scene=None))),
+        *stores(cli._prepared(cli.argparse.Namespace(run=None, results=Path("results"), scene=None))),
     ):
         (prepared / name).parent.mkdir(parents=True, exist_ok=True)
         (prepared / name).touch()
@@ -279,7 +280,7 @@ def test_an_interrupt_is_no_error_and_leaves_130(
 
 
 def test_help_explains_every_command_and_the_options_may_stand_anywhere(capsys: pytest.CaptureFixture) -> None:
-    commands = ("prepare", "train", "render", "evaluate", "view")
+    commands = ("prepare", "train", "render", "export", "evaluate", "view", "verify")
     for arguments in (["--help"], *([command, "--help"] for command in commands)):
         with pytest.raises(SystemExit) as stop:
             cli.main(arguments)

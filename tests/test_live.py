@@ -22,6 +22,7 @@ from mixdepth import cli
 from mixdepth.cameras.camera import load_cameras
 from mixdepth.cameras.colmap_model import read_points
 from mixdepth.errors import UserError
+from mixdepth.io import write_json
 from mixdepth.report.live import cloud, open_clouds
 
 PATIENCE = 90.0  # seconds until the server must answer
@@ -78,7 +79,7 @@ def prepared(folder: Path) -> Path:
     """A scene `x` of which nothing but scene.json is there; the folder of its results."""
     config = {"scenes": {"x": {"data": str(capture(folder / "data/x", cameras=4, photos=0))}}}
     results = folder / "results/x"
-    cli.write_json(results / "scene.json", cli._as_json(cli.load_config(config, cli.SCHEMA)["x"]))
+    write_json(results / "scene.json", cli.as_json(cli.load_config(config, cli.SCHEMA)["x"]))
     return results
 
 

@@ -338,7 +338,9 @@ def test_a_camera_that_stands_still_shows_its_renders_at_whole_times(tmp_path: P
         render_path(scene, "none", name, tmp_path, tmp_path / name)
         pictures, surfaces, _ = rendered(tmp_path / name)
         # Products of matrices of another width may differ in the last bits, and a colour then by its rounding.
-        assert np.abs(pictures[frames].astype(int) - rgb).max() <= (name != "plain"), name
+        apart = np.abs(pictures[frames].astype(int) - rgb)
+        assert apart.max() <= (name != "plain"), name
+        assert (apart > 0).mean() < 1e-3, name
         assert np.abs(surfaces[frames] / depth - 1).max() < 1e-5, name
     slow, _, cameras = rendered(tmp_path / "slow")
     assert [cameras[f"{k:05d}"]["time"] for k in range(len(slow))] == (np.arange(11) / 2).tolist()
@@ -370,6 +372,30 @@ def test_every_frame_of_a_moving_camera_is_what_its_camera_sees_at_its_time(tmp_
         picture, surface = render_video(static, dynamic, space, view, 20, torch.tensor([frame]))
         assert (rgb[frame] == picture[0]).all()
         assert (depth[frame] == surface[0]).all()
+
+
+@pytest.mark.parametrize(("share", "samples", "line"), [(0.03, 200, -0.35), (1.0, 20, 0.0)])
+def test_a_frame_shows_the_same_whatever_frames_are_rendered_with_it(
+    tmp_path: Path, share: float, samples: int, line: float
+):
+    """Where cells belong to some frames only, and the static branch is so faint that most of it is left out."""
+    lay_out(tmp_path, [[0, FRAMES]])
+    _, static, dynamic = load_model(tmp_path / "none/model.safetensors")
+    generator = torch.Generator().manual_seed(0)
+    used = torch.rand(8**3, generator=generator) < share
+    dynamic.region.sets[:] = used * torch.randint(2**FRAMES, (8**3,), generator=generator).int()
+    with torch.no_grad():
+        static.background += torch.tensor([3.0, 0, -3])
+        static.density_grid.planes.fill_(0.35)
+        static.density_grid.lines.fill_(line)
+    space, camera = SpaceMap(Space.load(tmp_path / "space.json")), load_cameras(tmp_path / "cameras.json")["cam01"]
+    together, depths = render_video(static, dynamic, space, camera, samples)
+    for frame in range(FRAMES):
+        alone, depth = render_video(static, dynamic, space, camera, samples, torch.tensor([frame]))
+        apart = np.abs(alone[0].astype(int) - together[frame])
+        assert apart.max() <= 1, "rounding"
+        assert (apart > 0).mean() < 2e-3
+        assert np.abs(depth[0] / depths[frame] - 1).max() < 1e-4
 
 
 def test_segments_fade_over_continuous_time():

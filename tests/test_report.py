@@ -71,6 +71,7 @@ def write_scene(tmp_path: Path) -> Scene:
         video_camera="cam00",
         options={
             "truth": None,
+            "lpips": {"alex": None, "vgg": None},
             "frames": {"start": 0, "count": None, "step": 1},
             "poses": {"source": "llff", "path": "<script>alert(1)</script>"},
         },
@@ -163,7 +164,7 @@ def test_provenance_has_versions_host_and_times(scene: Scene):
     (folder / "benchmarks" / "train_dynamic.none.tsv").write_text(
         BENCHMARK + "12.5\t0:00:12\t512.5\t1\t1\t1\t0\t0\t99\t11.5\n"
     )
-    write_provenance(scene, folder, folder / "provenance.json")
+    write_provenance(scene, folder, [], folder / "provenance.json")
     found = json.loads((folder / "provenance.json").read_text())
     assert {"python", "torch", "numpy", "pycolmap", "snakemake", "ffmpeg"} <= found["versions"].keys()
     assert {"machine", "system", "cpu", "cores", "memory_gib", "gpu"} <= found["host"].keys()
@@ -223,7 +224,7 @@ def write_everything(scene: Scene) -> Path:
     folder = score(scene)
     write_video(scene, folder, folder / "video.mp4")
     write_comparison(scene, folder, folder / "comparison.png")
-    write_provenance(scene, folder, folder / "provenance.json")
+    write_provenance(scene, folder, [], folder / "provenance.json")
     Image.new("RGB", (20, 10)).save(folder / "contact_sheet.jpg")
     (folder / "colmap_depth").mkdir(exist_ok=True)
     points = {"uv": np.ones((37, 2)), "z": np.full(37, 2.0), "sigma": np.full(37, 0.1)}

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import REPOSITORY
+from rattler import MatchSpec
 
 RULE_FILES = sorted((REPOSITORY / "rules").glob("*.smk"))
 SCRIPTS = sorted((REPOSITORY / "workflow" / "scripts").glob("*.py"))
@@ -141,7 +142,7 @@ def test_nothing_that_trains_sees_the_held_out_camera(jobs: list[Job]) -> None:
 
 def test_points_that_held_out_cameras_see_are_for_scores_only(jobs: list[Job]) -> None:
     points = "results/x/held_out_depth/cam00.npz"
-    assert {job.rule for job in jobs if points in job.input} == {"evaluate"}
+    assert {job.rule for job in jobs if points in job.input} == {"evaluate", "provenance"}, "the second hashes it"
     sources = behind(jobs, points)
     assert {f"results/x/reference/cam{i:02d}" for i in range(4)} <= sources, "held-out and training images make them"
     for model, others in trained(jobs).items():
@@ -328,6 +329,22 @@ def test_conda_environments_agree_with_the_requirements(path: Path) -> None:
     assert len(given) == len(listed)
     assert given.pop("python") == "3.11"
     assert given == {name: required.get(name) for name in given}
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "envs").glob("*.yaml")), ids=lambda path: path.name)
+def test_conda_understands_every_line_of_the_environments(path: Path) -> None:
+    """By the parser of conda's own successor; whether a channel has the versions is another question."""
+    environment = yaml.safe_load(path.read_text())
+    assert environment["channels"] == ["conda-forge", "nodefaults"]
+    for line in environment["dependencies"]:
+        if isinstance(line, dict):
+            assert all(re.fullmatch(r"[\w.-]+==[\d.]+", one) for one in line["pip"]), line
+            continue
+        spec = MatchSpec(line)
+        assert spec.name.as_package_name().normalized == line.split("=")[0]
+        assert line == "pip" or str(spec.version) == f"{line.split('=')[1]}.*", "pinned"
+        assert spec.build is None
+        assert spec.channel is None
 
 
 def test_constraints_agree_with_the_requirements() -> None:

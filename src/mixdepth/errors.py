@@ -18,7 +18,12 @@ class UserError(Exception):
     def __init__(self, message: str):
         if len(message) > LONGEST:
             message = f"{message[: LONGEST - TAIL]} [...] {message[-TAIL:]}"
-        super().__init__("".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in message))
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """``text`` with what a terminal would obey or cannot show escaped."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 class Interrupted(UserError):

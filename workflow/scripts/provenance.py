@@ -1,4 +1,4 @@
-"""Record where a scene's results come from: times, memory, host, versions, commit."""
+"""Record where a scene's results come from and what they are."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    write_provenance(stage.scene(smk), stage.folder(smk), Path(smk.output[0]))
+    write_provenance(stage.scene(smk), stage.folder(smk), smk.input, Path(smk.output[0]))
 
 
 if "snakemake" in globals():

@@ -30,6 +30,7 @@ class Layers:
     delta: Tensor  # [D] its length, normalised units
     v: Tensor  # [D, 3] its place in the region's box
     depths: tuple[Tensor, Tensor, Tensor] | None  # z [M], dz [M] and far [R] of all samples, to render depth
+    sets: Tensor | None = None  # [D] parts of the capture that the cell of each has: frames outside them do not see it
 
 
 @dataclass
@@ -55,27 +56,35 @@ def shade_mixed(
         return torch.diff(torch.searchsorted(ray, edges)).tolist()
 
     tau = field.sigma(layers.v, frames, counts(layers.ray)) * layers.delta[:, None]
+    if layers.sets is not None:  # one group of frames, no gradient
+        tau *= layers.sets[:, None] & field.region.bits(frames[0, :, None]) != 0
     weight, rgb, left, depth = kernels.composite_mixed(
         layers.tau, layers.rgb, layers.index, tau, layers.offsets, layers.rows, layers.depths
     )
     # Colours of the dynamic branch where any of the frames shows it.
     lit = (weight.detach().amax(1) > VISIBLE).nonzero().squeeze(1)
     ray = layers.ray[lit]
-    colour = weight[lit][..., None] * field.colour(layers.v[lit], frames, counts(ray))
+    shown = weight[lit]
+    if layers.sets is not None:
+        shown *= shown > VISIBLE
+    colour = shown[..., None] * field.colour(layers.v[lit], frames, counts(ray))
     rgb = rgb.index_add(0, ray, colour) + left[..., None] * torch.sigmoid(static.background)
     return MixedShade(rgb, depth, weight)
 
 
 @torch.no_grad()
-def static_samples(static: StaticField, samples: RaySamples) -> tuple[Tensor, Tensor, Tensor]:
-    """Optical thickness [M] and colours [M, 3] of the static branch, zero where it is empty or hidden, and the light
-    [M] that it lets through to each sample."""
+def static_samples(
+    static: StaticField, samples: RaySamples, faint: Tensor | float = 0.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Optical thickness [M] and colours [M, 3] of the static branch, ``faint`` where it is empty or hidden, and the
+    light [M] that it lets through to each sample."""
     here = samples.held(STATIC)
     tau = torch.zeros_like(samples.z)
     tau[here] = static.sigma(samples.u[here]) * samples.delta[here]
     weights = kernels.composite(tau, samples.offsets, samples.rows)
     seen = (weights > VISIBLE).nonzero().squeeze(1)
-    rgb = tau.new_zeros(len(tau), 3)
+    rgb = tau.new_empty(len(tau), 3)
+    rgb[:] = faint
     rgb[seen] = static.colour(samples.u[seen], samples.directions[samples.rows[seen]])
     # One minus all weights before it.
     total = torch.cumsum(weights.double(), 0)
@@ -87,15 +96,18 @@ def static_samples(static: StaticField, samples: RaySamples) -> tuple[Tensor, Te
 def layers_along(static: StaticField, field: DynamicField, samples: RaySamples) -> Layers:
     """Layers for rendering, with depths, of samples taken for both branches.
 
-    The dynamic branch is evaluated where light arrives through the static one.
+    The dynamic branch is evaluated where light arrives through the static one. A frame shows the same whatever other
+    frames and rays are rendered with it, but for rounding: each is shown the cells of its own part of the capture, and
+    faint static samples have the background's colour, as in :func:`~mixdepth.rendering.trace.shade_static`.
     """
-    tau, rgb, light = static_samples(static, samples)
+    tau, rgb, light = static_samples(static, samples, torch.sigmoid(static.background))
     held = samples.held(DYNAMIC)
     here = held[light[held] > VISIBLE]
     index = torch.full_like(samples.rows, -1)
     index[here] = torch.arange(len(here), device=here.device)
     own = samples.rows[here], samples.z[here], samples.delta[here], field.region.local(samples.u[here])
-    return Layers(samples.offsets, samples.rows, tau, rgb, index, *own, (samples.z, samples.dz, samples.far))
+    sets = field.region.sets[field.region.cells(own[-1])]
+    return Layers(samples.offsets, samples.rows, tau, rgb, index, *own, (samples.z, samples.dz, samples.far), sets)
 
 
 @dataclass

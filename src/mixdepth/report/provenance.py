@@ -1,4 +1,4 @@
-"""Where a scene's results come from: versions, commit, host, and each job's time and memory."""
+"""Where a scene's results come from: inputs, settings, versions, commit, host, time and memory of jobs; and outputs."""
 
 import contextlib
 import csv
@@ -6,12 +6,15 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from mixdepth.config import Scene
 from mixdepth.io import write_json
+from mixdepth.report.record import configuration, hashes, input_files, output_files
+from mixdepth.versions import STAGE_VERSIONS
 
 PACKAGES = (
     "mixdepth",
@@ -33,12 +36,14 @@ PACKAGES = (
 GIB = 1 << 30
 
 
-def write_provenance(scene: Scene, folder: Path, output: Path) -> None:
-    """Write provenance.json with the keys ``scene``, ``versions``, ``commit``, ``host``, ``jobs`` and ``total``.
+def write_provenance(scene: Scene, folder: Path, outputs: Iterable[str | Path], output: Path) -> None:
+    """Write provenance.json with the keys ``scene``, ``data``, ``inputs``, ``settings``, ``stages``, ``versions``,
+    ``commit``, ``host``, ``jobs``, ``total`` and ``outputs``.
 
     Args:
         scene: the scene.
         folder: its results; times and memory come from the files in ``benchmarks`` that Snakemake wrote.
+        outputs: its files and folders of files to record, in the order in which they depend on each other.
         output: the provenance.json.
     """
     jobs = read_benchmarks(folder / "benchmarks")
@@ -46,16 +51,28 @@ def write_provenance(scene: Scene, folder: Path, output: Path) -> None:
         output,
         {
             "scene": scene.name,
-            "versions": versions(),
-            "commit": commit(Path(__file__).parent),
-            "host": host(),
+            "data": str(scene.data),
+            "inputs": hashes(input_files(scene)),
+            "settings": configuration(scene),
+            **surroundings(),
             "jobs": jobs,
             "total": {
                 "seconds": round(sum(job["seconds"] or 0.0 for job in jobs), 1),
                 "max_rss_mb": max((job["max_rss_mb"] or 0.0 for job in jobs), default=None),
             },
+            "outputs": hashes(output_files(folder, outputs)),
         },
     )
+
+
+def surroundings() -> dict[str, Any]:
+    """What computes here: ``stages`` (see :mod:`mixdepth.versions`), ``versions``, ``commit`` and ``host``."""
+    return {
+        "stages": STAGE_VERSIONS,
+        "versions": versions(),
+        "commit": commit(Path(__file__).parent),
+        "host": host(),
+    }
 
 
 def read_benchmarks(folder: Path) -> list[dict[str, Any]]:
