@@ -141,6 +141,12 @@ def training_threads(section):
     return lambda wildcards: settings(section)(wildcards)[section]["threads"]
 
 
+def gpus(section):
+    """Resources function: one GPU where the options ask for one. With `auto` a job takes what it is given, so it asks for
+    none: where a cluster has no GPU, a job that asks for one would wait for ever."""
+    return lambda wildcards: int(settings(section)(wildcards)[section]["device"] == "cuda")
+
+
 def scene_memory(wildcards, attempt):
     """Resources function: memory for training and rendering, from the size that rule `probe` found and the frames of one
     segment; before that a fixed amount."""

@@ -22,6 +22,7 @@ rule train_dynamic:
     resources:
         mem_mb=scene_memory,
         runtime=480,
+        gpu=gpus("dynamic"),
     params:
         settings=settings("dynamic"),
         version=STAGE_VERSIONS["dynamic"],

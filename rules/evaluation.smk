@@ -63,6 +63,7 @@ rule evaluate:
     resources:
         mem_mb=4000,
         runtime=60,
+        gpu=gpus("dynamic"),
     params:
         settings=score_settings,
         version=STAGE_VERSIONS["evaluation"],

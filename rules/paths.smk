@@ -20,6 +20,7 @@ rule render_path:
     resources:
         mem_mb=4000,
         runtime=240,
+        gpu=gpus("dynamic"),
     params:
         settings=path_settings,
         version=STAGE_VERSIONS["rendering"],

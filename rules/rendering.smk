@@ -18,6 +18,7 @@ rule render:
     resources:
         mem_mb=scene_memory,
         runtime=120,
+        gpu=gpus("dynamic"),
     params:
         version=STAGE_VERSIONS["rendering"],
     script:

@@ -69,6 +69,7 @@ rule train_static:
     resources:
         mem_mb=4000,
         runtime=240,
+        gpu=gpus("static"),
     params:
         settings=settings("static"),
         version=STAGE_VERSIONS["static"],
@@ -104,6 +105,7 @@ for scene in [*scenes_at_hand(), *MEMBERS]:
             resources:
                 mem_mb=4000,
                 runtime=60,
+                gpu=gpus("static"),
             params:
                 settings=settings("static"),
                 version=STAGE_VERSIONS["static"],
@@ -134,6 +136,7 @@ rule static_metrics:
     resources:
         mem_mb=4000,
         runtime=60,
+        gpu=gpus("static"),
     params:
         settings=score_settings,
         version=STAGE_VERSIONS["evaluation"],

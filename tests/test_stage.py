@@ -123,6 +123,26 @@ def test_much_output_at_once_does_not_block(tmp_path: Path) -> None:
     assert len(log) == 3_000_000
 
 
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_a_signal_to_every_process_of_a_job_does_not_silence_what_follows(tmp_path: Path, number: str) -> None:
+    """As SLURM sends it at a time limit: a training says what it does, and writes its checkpoint."""
+    done, log = run_script(
+        tmp_path,
+        f"""
+        import signal, time
+        signal.signal(signal.{number}, lambda *_: None)
+        children = open(f"/proc/self/task/{{os.getpid()}}/children").read().split()
+        for process in (*children, os.getpid()):
+            os.kill(int(process), signal.{number})
+        time.sleep(0.2)
+        print("and still heard")
+        """,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "and still heard" in log
+    assert "and still heard" in done.stderr
+
+
 def test_a_child_that_stays_does_not_keep_the_workflow_waiting(tmp_path: Path) -> None:
     start = time.monotonic()
     done, _ = run_script(tmp_path, 'subprocess.Popen(["sleep", "15"])\nstage.PATIENCE = 1')

@@ -6,6 +6,7 @@ Scripts import this module before torch, because the environment set here is rea
 import contextlib
 import faulthandler
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -90,6 +91,11 @@ def _configured(smk: "Snakemake", name: str) -> Scene:
     return load_config(smk.config, schema)[name]
 
 
+def _deaf() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
 @contextlib.contextmanager
 def _tee(log: Path) -> Iterator[None]:
     """Send file descriptors 1 and 2, so also those of child processes and C++ libraries, to stderr and to ``log``.
@@ -101,8 +107,9 @@ def _tee(log: Path) -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     before = os.dup(1), os.dup(2)
-    # -i: an interrupt must not silence the messages that follow it.
-    copier = subprocess.Popen(["tee", "-i", str(log)], stdin=subprocess.PIPE, stdout=before[1])
+    # SLURM signals every process of a job, a terminal every one in front. The copier outlives that: a training whose
+    # progress nobody reads would end without its last checkpoint.
+    copier = subprocess.Popen(["tee", str(log)], stdin=subprocess.PIPE, stdout=before[1], preexec_fn=_deaf)
     assert copier.stdin is not None
     os.dup2(copier.stdin.fileno(), 1)
     os.dup2(copier.stdin.fileno(), 2)
