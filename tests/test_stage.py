@@ -123,6 +123,38 @@ def test_much_output_at_once_does_not_block(tmp_path: Path) -> None:
     assert len(log) == 3_000_000
 
 
+def test_a_stage_that_is_killed_is_named_with_what_lowers_its_memory(tmp_path: Path) -> None:
+    done, log = run_script(tmp_path, 'print("working", flush=True)\nos.kill(os.getpid(), 9)')
+    assert done.returncode == -9
+    deadline = time.monotonic() + 10
+    while log.count("\n") < 2 and time.monotonic() < deadline:  # what speaks for it outlives it
+        time.sleep(0.05)
+        log = (tmp_path / "logs" / "rule.log").read_text()
+    assert log.startswith("working\nmixdepth: error in rule probe (scene x): it was ended from outside, or crashed.")
+    assert "Lower `scale`" in log
+    assert done.stderr == log
+
+
+def test_a_stage_that_the_kernel_kills_at_a_limit_of_memory_says_that_memory_ran_out(tmp_path: Path) -> None:
+    """A cgroup, as SLURM and containers set it."""
+    group = Path(f"/sys/fs/cgroup/memory/mixdepth-{os.getpid()}")
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no cgroup of memory can be made: {error}")
+    try:
+        (group / "memory.limit_in_bytes").write_text(str(200 << 20))
+        body = f"""
+            open("{group}/cgroup.procs", "w").write(str(os.getpid()))
+            data = [bytearray(os.urandom(1 << 20)) for _ in range(2000)]
+        """
+        done, log = run_script(tmp_path, body)
+    finally:
+        group.rmdir()
+    assert done.returncode == -9
+    assert "mixdepth: error in rule probe (scene x): killed by the system, which ran out of memory. Lower `sca" in log
+
+
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGINT", "SIGHUP"])
 def test_a_signal_to_every_process_of_a_job_does_not_silence_what_follows(tmp_path: Path, number: str) -> None:
     """As SLURM sends it at a time limit: a training says what it does, and writes its checkpoint."""

@@ -35,10 +35,29 @@ def memory_errors(name: str) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not any(words in str(error) for words in SAID):
             raise
-        keys = next((keys for stage, keys in SETTINGS.items() if name == stage or name.startswith(f"{stage}_")), OTHERS)
-        first, *rest = (f"`{key}`" for key in keys)
         raise UserError(
-            f"{name}: out of memory ({' '.join(str(error).split())[:200] or 'no more could be had'}). Lower {first}"
-            f"{''.join(f', or {key}' for key in rest)}, end other programs, or run it where there is more memory; what"
-            " is finished is kept."
+            f"{name}: out of memory ({' '.join(str(error).split())[:200] or 'no more could be had'}). {_advice(name)}"
         ) from error
+
+
+def killed(name: str, rule: str, sure: bool) -> str:
+    """What is said for a job of this name that was ended from outside, and could not say anything itself.
+
+    Args:
+        sure: whether the kernel is known to have killed a process for want of memory meanwhile.
+    """
+    if sure:
+        return f"mixdepth: error in rule {name}: killed by the system, which ran out of memory. {_advice(rule)}"
+    return (
+        f"mixdepth: error in rule {name}: it was ended from outside, or crashed. The same command goes on from what is"
+        f" finished. If that was a limit of memory: {_advice(rule)}"
+    )
+
+
+def _advice(name: str) -> str:
+    keys = next((keys for stage, keys in SETTINGS.items() if name == stage or name.startswith(f"{stage}_")), OTHERS)
+    first, *rest = (f"`{key}`" for key in keys)
+    return (
+        f"Lower {first}{''.join(f', or {key}' for key in rest)}, end other programs, or run it where there is more"
+        " memory; what is finished is kept."
+    )

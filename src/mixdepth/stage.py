@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from mixdepth.config import Scene, load_config
 from mixdepth.errors import UserError
 from mixdepth.io import disk_errors
-from mixdepth.memory import memory_errors
+from mixdepth.memory import killed, memory_errors
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
@@ -51,15 +51,16 @@ def run(smk: "Snakemake", main: Callable[["Snakemake"], None]) -> None:
     A :class:`UserError` is printed alone; any other exception with its traceback. Both end the script with status 1.
     """
     failed = True
-    with _tee(Path(smk.log[0])):
+    of = ", ".join(f"{key} {value}" for key, value in smk.wildcards.items())
+    name = f"{smk.rule}{f' ({of})' if of else ''}"
+    with _tee(Path(smk.log[0]), name, smk.rule):
         faulthandler.enable()
         try:
             with disk_errors(Path(smk.output[0])), memory_errors(smk.rule):
                 main(smk)
             failed = False
         except UserError as error:
-            of = ", ".join(f"{key} {value}" for key, value in smk.wildcards.items())
-            print(f"mixdepth: error in rule {smk.rule}{f' ({of})' if of else ''}: {error}", file=sys.stderr)
+            print(f"mixdepth: error in rule {name}: {error}", file=sys.stderr)
         except Exception:
             traceback.print_exc()
     if failed:
@@ -91,25 +92,29 @@ def _configured(smk: "Snakemake", name: str) -> Scene:
     return load_config(smk.config, schema)[name]
 
 
-def _deaf() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-
-
 @contextlib.contextmanager
-def _tee(log: Path) -> Iterator[None]:
+def _tee(log: Path, name: str, rule: str) -> Iterator[None]:
     """Send file descriptors 1 and 2, so also those of child processes and C++ libraries, to stderr and to ``log``.
 
-    The copying is done by a process of its own: a thread could not drain the pipe while C++ code that writes a lot
-    holds Python's lock, and both would wait for ever.
+    The copying is done by a process of its own (mixdepth/copier.py), which also tells if this one is killed.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
     before = os.dup(1), os.dup(2)
-    # SLURM signals every process of a job, a terminal every one in front. The copier outlives that: a training whose
+    read, write = os.pipe()
+    messages = killed(name, rule, sure=False), killed(name, rule, sure=True)
+    # SLURM signals every process of a job, a terminal every one in front. The copier is deaf to that: a training whose
     # progress nobody reads would end without its last checkpoint.
-    copier = subprocess.Popen(["tee", str(log)], stdin=subprocess.PIPE, stdout=before[1], preexec_fn=_deaf)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    copier = subprocess.Popen(
+        [sys.executable, "-I", "-S", str(Path(__file__).with_name("copier.py")), str(log), str(read), *messages],
+        stdin=subprocess.PIPE,
+        stdout=before[1],
+        pass_fds=[read],
+    )
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    os.close(read)
     assert copier.stdin is not None
     os.dup2(copier.stdin.fileno(), 1)
     os.dup2(copier.stdin.fileno(), 2)
@@ -122,6 +127,9 @@ def _tee(log: Path) -> Iterator[None]:
         for number, saved in zip((1, 2), before, strict=True):
             os.dup2(saved, number)
             os.close(saved)
+        with contextlib.suppress(BrokenPipeError):  # the copier was killed itself
+            os.write(write, b".")
+        os.close(write)
         # A child process that outlives the script keeps the pipe open; it must not keep the workflow waiting.
         try:
             copier.wait(timeout=PATIENCE)
