@@ -50,7 +50,7 @@ def killed(name: str, rule: str, sure: bool) -> str:
         return f"mixdepth: error in rule {name}: killed by the system, which ran out of memory. {_advice(rule)}"
     return (
         f"mixdepth: error in rule {name}: it was ended from outside, or crashed. The same command goes on from what is"
-        f" finished. If that was a limit of memory: {_advice(rule)}"
+        f" finished. Was memory short? {_advice(rule)}"
     )
 
 
