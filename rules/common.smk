@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 from mixdepth.capture import IMAGE_SUFFIXES
 from mixdepth.config import VARIANTS, load_config
+from mixdepth.dates import check_dates
 from mixdepth.errors import UserError
 from mixdepth.exports.kinds import check_kind
 from mixdepth.resources import memory_mb
@@ -30,7 +31,8 @@ def load_scenes():
         scenes = load_config(config, Path(workflow.basedir) / "workflow" / "schemas" / "config.schema.yaml")
         asked = {match[1] for match in asked if match}
         for name in asked - {"ablation"}:
-            scenes[name]
+            if workflow.is_main_process:
+                check_dates(scenes[name].files, Path("results") / name)
         if "ablation" in asked and not [name for name in scenes if scenes.ablation(name)]:
             raise UserError("no scene is in the ablation: set scenes.<name>.ablation, as config/config.yaml does")
         return scenes

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from test_incremental import tiny_config, write_config
 
 from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.lens import Lens
+from mixdepth.frames.encode import write_video
 
 OPTIONS = {
     "camera_model": "SIMPLE_PINHOLE",
@@ -60,6 +62,27 @@ def write_place(folder: Path) -> Path:
     for number in range(5):
         image = Image.fromarray(place_view(place_camera(number))[0])
         image.save(folder / (f"cam{number:02d}.png" if number < 4 else f"cam{number:02d}.jpg"), quality=95)
+    return folder
+
+
+def write_place_capture(folder: Path) -> Path:
+    """Four videos of the place, in which a red square moves before the board, and three photos, as scene ``x``."""
+    data = folder / "data" / "x"
+    for kind in ("videos", "photos"):
+        (data / kind).mkdir(parents=True)
+    v, u = np.mgrid[:HEIGHT, :WIDTH]
+    for number, name in enumerate(NAMES):
+        camera, frames = place_camera(number), []
+        for frame in range(4):
+            image = np.repeat(place_view(camera)[0][..., None], 3, axis=2)
+            (x, y) = camera.project(np.array([[-0.6 + 0.3 * frame, 0.2, 3.6]]))[0][0]
+            image[(abs(u - x) < 14) & (abs(v - y) < 14)] = (220, 30, 30)
+            frames.append(image)
+        write_video(frames, data / "videos" / f"{name}.mp4", 30)
+    for name, number in (("a", -1), ("b", 4), ("c", 5)):
+        Image.fromarray(place_view(place_camera(number))[0]).save(data / "photos" / f"{name}.jpg", quality=95)
+    colmap = {"max_features": 2000, "upscale_to": 200, "max_reprojection_error": 2.0}
+    write_config(folder, tiny_config(poses={"source": "colmap"}, colmap=colmap))
     return folder
 
 

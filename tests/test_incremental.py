@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from conftest import REPOSITORY
 from test_workflow import snakemake
 
 from mixdepth.cameras.camera import Camera
@@ -202,6 +204,43 @@ def test_runs_from_scratch_make_the_same_bytes_whatever_the_cores_and_the_surrou
     assert len(found) > 100
     assert [name for name in expected if found.get(name) != expected[name]] == []
     assert found.keys() == expected.keys()
+
+
+class Dice(random.Random):
+    """Chooses the first, and this share of the time."""
+
+    def __init__(self, share: float):
+        super().__init__(0)
+        self.share = share
+
+    def randrange(self, *_: int) -> int:
+        return 0
+
+    def random(self) -> float:
+        return self.share
+
+
+def test_after_kills_of_colmap_snakemake_a_trainer_and_ffmpeg_the_same_command_ends_with_the_same_bytes(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """benchmarks/faults/kill.py does it twenty times at random moments."""
+    monkeypatch.syspath_prepend(REPOSITORY / "benchmarks" / "faults")
+    import kill
+
+    folder, targets = write_tiny_capture(tmp_path), ["results/x/inherited/model.safetensors", "results/x/video.mp4"]
+    for victim, share in (("COLMAP", 0.0), ("Snakemake", 0.15), ("trainer", 0.0), ("ffmpeg", 0.0)):
+        run = kill.start(folder, targets=targets)
+        assert kill.kill(folder, run, victim, Dice(share)), (folder / "told.txt").read_text()
+        assert run.wait() != 0
+        if victim == "Snakemake":
+            assert kill.start(folder, targets=targets).wait() != 0
+            assert "--unlock" in (folder / "told.txt").read_text()
+            assert kill.start(folder, "--unlock", targets=targets).wait() == 0
+    assert kill.start(folder, targets=targets).wait() == 0, (folder / "told.txt").read_text()
+    found, expected = outputs(folder), outputs(finished)
+    assert {"video.mp4", "inherited/model.safetensors"} <= found.keys()
+    assert [name for name in found if found[name] != expected.get(name)] == []
+    assert kill.processes(folder) == {}
 
 
 def test_logs_and_benchmarks_are_kept_for_every_job(finished: Path) -> None:

@@ -72,6 +72,29 @@ def test_any_other_error_leaves_its_traceback_in_the_log(tmp_path: Path) -> None
     assert "KeyError: 'key'" in log
 
 
+def test_what_a_killed_job_left_half_written_of_the_outputs_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    left = [".out.7.part.npy", "..out.npy.7.part.crc32", ".out.npy.8.part/cam01.png"]
+    kept = [".out.x.7.part.npy", ".other.7.part.npy", "out.npy", ".out.npy.crc32", "out.part.npy"]
+    for name in left + kept:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert run_script(tmp_path, "pass")[0].returncode == 0
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "logs"}
+
+
+def test_a_stage_ends_when_its_snakemake_is_killed(tmp_path: Path) -> None:
+    body = "import time; print('ready', flush=True); time.sleep(60)"
+    code = SCRIPT.format(body=f"    {body}")
+    (tmp_path / "snakemake").write_text(f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])")
+    command = [sys.executable, "snakemake"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as snakemake:
+        assert snakemake.stderr is not None
+        assert snakemake.stderr.readline() == "ready\n"
+        snakemake.kill()
+        told = snakemake.stderr.read()  # until the stage, too, has ended
+    assert "the Snakemake that started this has ended" in told
+
+
 def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
     done, log = run_script(tmp_path, f"raise OSError({errno.ENOSPC}, 'No space left on device')")
     assert done.returncode == 1

@@ -50,6 +50,12 @@ class Scene:
         return sorted({*self.train_cameras, *self.test_cameras})
 
     @property
+    def files(self) -> list[Path]:
+        """Every file or folder of the capture that may be read."""
+        given = [self.poses_path, self.intrinsics_path, self.truth]
+        return [*map(Path, [*self.cameras.values(), *self.photos.values()]), *filter(None, given)]
+
+    @property
     def poses_path(self) -> Path | None:
         """The file or folder of given cameras; None where COLMAP finds them."""
         poses = self.options["poses"]

@@ -5,6 +5,7 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 import sys
 import zlib
@@ -85,6 +86,15 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sweep(path: Path) -> None:
+    """Remove what killed processes left half written of ``path``, a file or a folder: nobody else would."""
+    for whole in (path, _seal(path)):
+        stems = f"{re.escape(whole.stem)}|{re.escape(whole.name)}"
+        half = re.compile(rf"\.({stems})\.[^.]+\.part({re.escape(whole.suffix)})?")
+        for left in [p for p in whole.parent.glob(".*") if half.fullmatch(p.name)]:
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixdepth.config import Scene, load_config
 from mixdepth.errors import UserError
-from mixdepth.io import disk_errors
+from mixdepth.io import disk_errors, sweep
 from mixdepth.memory import killed, memory_errors
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 PATIENCE = 10.0  # seconds that the log waits for a child process that outlives the script
+LOOK_EVERY = 1.0  # seconds between two looks whether Snakemake is still there
 
 
 class Settings(dict[str, Any]):
@@ -53,9 +55,11 @@ def run(smk: "Snakemake", main: Callable[["Snakemake"], None]) -> None:
     failed = True
     of = ", ".join(f"{key} {value}" for key, value in smk.wildcards.items())
     name = f"{smk.rule}{f' ({of})' if of else ''}"
-    with _tee(Path(smk.log[0]), name, smk.rule):
+    with _tee(Path(smk.log[0]), name, smk.rule), _ends_with_snakemake():
         faulthandler.enable()
         try:
+            for output in smk.output:
+                sweep(Path(output))
             with disk_errors(Path(smk.output[0])), memory_errors(smk.rule):
                 main(smk)
             failed = False
@@ -90,6 +94,47 @@ def folder(smk: "Snakemake") -> Path:
 def _configured(smk: "Snakemake", name: str) -> Scene:
     schema = Path(smk.scriptdir).parent / "schemas" / "config.schema.yaml"
     return load_config(smk.config, schema)[name]
+
+
+@contextlib.contextmanager
+def _ends_with_snakemake() -> Iterator[None]:
+    """Send this process SIGTERM if a Snakemake above it is killed: the next run would start the same job beside it.
+
+    A process whose parent has ended gets another one, and this is what is looked for. Needs /proc, so Linux.
+    """
+    watched = dict(_children_of_snakemake(os.getpid()))
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(LOOK_EVERY):
+            if any(_parent(child) != parent for child, parent in watched.items()):
+                print("mixdepth: the Snakemake that started this has ended, so it ends too", file=sys.stderr)
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _children_of_snakemake(process: int) -> Iterator[tuple[int, int]]:
+    """A process and those above it whose parent is Snakemake itself, with that; a shell between them may end first."""
+    while parent := _parent(process):
+        with contextlib.suppress(OSError):
+            python, *arguments = map(os.fsdecode, Path(f"/proc/{parent}/cmdline").read_bytes().split(b"\0"))
+            if Path(python).name.startswith("python") and "snakemake" in {Path(part).name for part in arguments}:
+                yield process, parent
+        process = parent
+
+
+def _parent(process: int) -> int | None:
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+    return None
 
 
 @contextlib.contextmanager

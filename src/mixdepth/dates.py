@@ -1,0 +1,51 @@
+"""Dates of files, by which Snakemake tells what has to be made anew: none may lie in the future.
+
+Snakemake fails a stage whose output is older than its input, and takes results of a clock that was ahead for newer than
+anything changed since.
+"""
+
+import shlex
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from mixdepth.errors import UserError
+
+AHEAD = 15 * 60  # seconds that the clock of a file server may be ahead
+
+
+def check_dates(inputs: Iterable[Path], results: Path) -> None:
+    """Refuse files from the future.
+
+    Args:
+        inputs: files, or folders of files, of a capture.
+        results: the scene's folder of results; it need not exist.
+
+    Raises:
+        UserError: a file is dated more than 15 minutes ahead; how to give it today's date.
+    """
+    late = _late(inputs)
+    if late:
+        files = " ".join(shlex.quote(str(path)) for path in sorted(late)[:20])
+        raise UserError(
+            f"{_told(late)}. If the camera's clock was wrong: touch {files}"
+        )
+    if late := _late([results]):
+        command = f"find {shlex.quote(str(results))} -newermt now -exec touch -d now {{}} +"
+        raise UserError(f"{_told(late)}: it was made while the clock was ahead. Once the clock is right: {command}")
+
+
+def _late(paths: Iterable[Path]) -> dict[Path, float]:
+    """Files from the future, with their dates."""
+    limit, found = time.time() + AHEAD, {}
+    for path in paths:
+        for file in [path, *path.rglob("*")] if path.is_dir() else [path]:
+            if file.is_file() and (date := file.stat().st_mtime) > limit:
+                found[file] = date
+    return found
+
+
+def _told(late: dict[Path, float]) -> str:
+    path, date = min(late.items())
+    others = f" (and {len(late) - 1} more)" if len(late) > 1 else ""
+    return f"{path}{others} is dated {time.strftime('%Y-%m-%d %H:%M', time.localtime(date))}, in the future"
