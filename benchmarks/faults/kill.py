@@ -72,7 +72,7 @@ def kill(folder: Path, run: subprocess.Popen[str], victim: str, dice: random.Ran
                 os.kill(pids[-1], signal.SIGKILL)
                 rules = {m[1] for c in running.values() if (m := re.search(r"scripts/tmp[^.\s]*\.(\w+)\.py", c))}
                 return ", ".join(sorted(rules)) or "between stages"
-        time.sleep(0.005)
+        time.sleep(0.02 if victim == "ffmpeg" else 0.2)  # looking takes time, too
     return ""
 
 
