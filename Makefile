@@ -42,7 +42,7 @@ demo: .venv/.installed
 	@echo "  report.html      everything in one page"
 
 test: .venv/.installed-dev
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest -n $(CORES) --dist loadfile
 
 lint: .venv/.installed-dev
 	@.venv/bin/ruff check .
