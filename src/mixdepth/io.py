@@ -5,6 +5,7 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 import sys
 import zlib
@@ -94,6 +95,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            path = re.sub(r"(^|/)\.([^/]+)\.\w+\.part/", r"\1\2/", str(path))  # what is to be of a temporary folder
             raise UserError(
                 f"{path}: no space left on the device while writing it. Free some space (`make clean-scene SCENE=...` "
                 f"removes one scene's results) and run the same command again; what is finished is kept."

@@ -1,0 +1,106 @@
+"""A full disk, in every stage: the file is named, nothing half-written is left, and the same job succeeds afterwards."""
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jobs import EVERYTHING, PlannedJob, plan_jobs, write_everything
+from test_faults import mounted
+
+from mixdepth.demo import capture as demo
+
+BLOCK = 4096  # bytes, of a tmpfs
+
+
+def fill(disk: Path, left: int = 0, inodes: bool = False) -> None:
+    """Leave ``left`` blocks, or room for no further file."""
+    (disk / "filler").mkdir()
+    with (disk / "filler/bytes").open("xb", buffering=0) as file, contextlib.suppress(OSError):
+        while not inodes and file.write(b"x" * BLOCK):
+            pass
+    with contextlib.suppress(OSError):
+        os.truncate(disk / "filler/bytes", max((disk / "filler/bytes").stat().st_size - left * BLOCK, 0))
+        while inodes:
+            (disk / f"filler/{len(os.listdir(disk / 'filler'))}").touch()
+
+
+def written(job: PlannedJob) -> int:
+    """Blocks that its files take, but for links."""
+    files = [p for path in job.outputs if not path.is_symlink() for p in (path, *path.rglob("*")) if p.is_file()]
+    return sum(-(-path.stat().st_size // BLOCK) for path in files)
+
+
+def contents(job: PlannedJob) -> dict[Path, bytes]:
+    files = [p for path in job.outputs for p in ([path] if path.is_file() else sorted(path.rglob("*")))]
+    return {path: path.read_bytes() for path in files if path.is_file()}
+
+
+class QuickShot:
+    """What the demo shows, without seconds of rendering."""
+
+    def __init__(self, _: object):
+        self.picture = np.random.default_rng(0).integers(0, 255, (demo.HEIGHT, demo.WIDTH, 3), np.uint8)
+
+    def still(self) -> np.ndarray:
+        return self.picture
+
+    def still_depth(self) -> np.ndarray:
+        return np.ones(self.picture.shape[:2], np.float16)
+
+    def frame(self, _: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.picture, self.still_depth(), self.still_depth() > 1
+
+
+def refuses_a_full_disk(job: PlannedJob, disk: Path, left: int, capfd: pytest.CaptureFixture) -> None:
+    """The job says one thing, and leaves nothing half-written."""
+    job.make_room()
+    fill(disk, left, inodes=job.script == "adopt.py")  # a link takes no block
+    capfd.readouterr()
+    assert not job.run(), f"{job.rule} does not notice"
+    said = capfd.readouterr().err
+    found = re.findall(r"^mixdepth: error in rule .*: ([^ ]+): no space left on the device ", said, re.M)
+    assert len(found) == 1, said
+    named = Path(found[0]).absolute().relative_to(disk)
+    own = [*job.outputs, Path("tmp"), *(path.parents[1] / "runs" for path in job.outputs if "train" in job.rule)]
+    assert any(path in (named, *named.parents) or named in path.parents for path in own), (job.rule, named)
+    assert "Traceback" not in said, said
+    assert not list(Path().rglob("*.part*")), job.rule
+    shutil.rmtree(disk / "filler")
+
+
+def test_every_script_has_a_job_that_meets_a_full_disk(tmp_path: Path) -> None:
+    scripts, jobs = plan_jobs(write_everything(tmp_path), *EVERYTHING)
+    assert {job.script for job in jobs} == scripts
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_told_in_every_stage_and_the_same_job_succeeds_afterwards(
+    tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    """Once with not a byte left, once with half of what the job writes; temporary files are on that disk too."""
+    disk, met = tmp_path / "disk", set()
+    with (
+        mounted(disk, "-t", "tmpfs", "-o", "size=100m,nr_inodes=3000", "tmpfs"),
+        contextlib.chdir(disk),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(demo, "Shot", QuickShot)
+        (disk / "tmp").mkdir()
+        patch.setattr(tempfile, "tempdir", str(disk / "tmp"))
+        _, jobs = plan_jobs(write_everything(disk), *EVERYTHING)
+        for job in jobs:
+            kind = job.script, job.smk.wildcards.get("kind")
+            if new := kind not in met:
+                refuses_a_full_disk(job, disk, 0, capfd)
+            met.add(kind)
+            assert job.run(), capfd.readouterr().err
+            if new and (blocks := written(job)) > 1:
+                before = contents(job)
+                refuses_a_full_disk(job, disk, blocks // 2, capfd)
+                assert job.run(), capfd.readouterr().err
+                assert contents(job) == before or job.script == "provenance.py", f"{job.rule}: not the same bytes"
