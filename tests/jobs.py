@@ -1,4 +1,4 @@
-"""The jobs of the workflow as Snakemake plans them, and their scripts run without it: each start of it takes seconds."""
+"""The jobs of the workflow as Snakemake plans them, and their scripts run without starting it for each of them."""
 
 import contextlib
 import importlib.util

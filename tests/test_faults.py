@@ -1,8 +1,7 @@
-"""Faults that are made to happen: full disks (test_full_disk.py has every stage), read-only inputs, two runs at once."""
+"""Faults that are made to happen: full disks (each stage: test_full_disk.py), read-only inputs, two runs at once."""
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys

@@ -1,8 +1,9 @@
-"""A full disk, in every stage: the file is named, nothing half-written is left, and the same job succeeds afterwards."""
+"""A full disk in every stage: the file is named, nothing half-written is left, the same job succeeds afterwards."""
 
 import contextlib
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from pathlib import Path
@@ -26,7 +27,7 @@ def fill(disk: Path, left: int = 0, inodes: bool = False) -> None:
     with contextlib.suppress(OSError):
         os.truncate(disk / "filler/bytes", max((disk / "filler/bytes").stat().st_size - left * BLOCK, 0))
         while inodes:
-            (disk / f"filler/{len(os.listdir(disk / 'filler'))}").touch()
+            (disk / "filler" / secrets.token_hex(8)).touch()
 
 
 def written(job: PlannedJob) -> int:
