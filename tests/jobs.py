@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
 import yaml
 from conftest import REPOSITORY
 from place import NAMES, OPTIONS, write_place
@@ -17,12 +19,14 @@ from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings
 from test_incremental import tiny_config, write_config, write_tiny_capture
 
 from mixdepth import stage
+from mixdepth.demo import capture as demo
 from mixdepth.exports.kinds import KINDS
 
 SCRIPTS = REPOSITORY / "workflow" / "scripts"
 # What needs a job of every script, of the scenes that `write_everything` writes.
 EVERYTHING = [
-    *("results/ablation/report.html", "results/y/cameras.json", "data/demo/truth.npz"),
+    *("results/ablation/report.html", "results/y/cameras_report.json"),
+    *("results/demo/sync.json", "results/demo/capture.json", "results/x/none/exports/renders/cam00/png"),
     *(
         f"results/x/{name}"
         for name in ("report.html", "viewer.html", "export/transforms.json", "none/paths/spiral.mp4")
@@ -50,6 +54,25 @@ def write_everything(folder: Path) -> Path:
     config["scenes"]["demo"] = {key: value for key, value in demo.items() if key != "ablation"}
     write_config(folder, config)
     return folder
+
+
+def render_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Let the demo show noise, which takes no seconds of rendering."""
+    patch.setattr(demo, "Shot", _Noise)
+
+
+class _Noise:
+    def __init__(self, _: object):
+        self.picture = np.random.default_rng(0).integers(0, 255, (demo.HEIGHT, demo.WIDTH, 3), np.uint8)
+
+    def still(self) -> np.ndarray:
+        return self.picture
+
+    def still_depth(self) -> np.ndarray:
+        return np.ones(self.picture.shape[:2], np.float16)
+
+    def frame(self, _: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.picture, self.still_depth(), self.still_depth() > 1
 
 
 @dataclass(frozen=True)

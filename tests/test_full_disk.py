@@ -8,12 +8,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import pytest
-from jobs import EVERYTHING, PlannedJob, plan_jobs, write_everything
+from jobs import EVERYTHING, PlannedJob, plan_jobs, render_nothing, write_everything
 from test_faults import mounted
-
-from mixdepth.demo import capture as demo
 
 BLOCK = 4096  # bytes, of a tmpfs
 
@@ -39,22 +36,6 @@ def written(job: PlannedJob) -> int:
 def contents(job: PlannedJob) -> dict[Path, bytes]:
     files = [p for path in job.outputs for p in ([path] if path.is_file() else sorted(path.rglob("*")))]
     return {path: path.read_bytes() for path in files if path.is_file()}
-
-
-class QuickShot:
-    """What the demo shows, without seconds of rendering."""
-
-    def __init__(self, _: object):
-        self.picture = np.random.default_rng(0).integers(0, 255, (demo.HEIGHT, demo.WIDTH, 3), np.uint8)
-
-    def still(self) -> np.ndarray:
-        return self.picture
-
-    def still_depth(self) -> np.ndarray:
-        return np.ones(self.picture.shape[:2], np.float16)
-
-    def frame(self, _: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self.picture, self.still_depth(), self.still_depth() > 1
 
 
 def refuses_a_full_disk(job: PlannedJob, disk: Path, left: int, capfd: pytest.CaptureFixture) -> None:
@@ -90,7 +71,7 @@ def test_a_full_disk_is_told_in_every_stage_and_the_same_job_succeeds_afterwards
         contextlib.chdir(disk),
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.setattr(demo, "Shot", QuickShot)
+        render_nothing(patch)
         (disk / "tmp").mkdir()
         patch.setattr(tempfile, "tempdir", str(disk / "tmp"))
         _, jobs = plan_jobs(write_everything(disk), *EVERYTHING)

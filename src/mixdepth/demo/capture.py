@@ -14,7 +14,7 @@ from mixdepth.demo.scene import FPS, FRAMES
 from mixdepth.errors import UserError
 from mixdepth.frames.encode import raise_disk_full
 from mixdepth.frames.images import write_image
-from mixdepth.io import atomic, write_npz
+from mixdepth.io import atomic, seal, write_npz
 from mixdepth.progress import Progress
 
 CAMERA_NAMES = tuple(VIDEO_CAMERAS)
@@ -73,6 +73,7 @@ def digest(arrays: list[np.ndarray]) -> str:
 def write_photo(path: Path, picture: np.ndarray) -> None:
     """Write [H, W, 3] uint8 as a JPEG of high quality."""
     write_image(path, picture, "JPEG", quality=95, subsampling=0)
+    seal(path)
 
 
 def write_video(path: Path, pictures: np.ndarray) -> None:
@@ -106,3 +107,4 @@ def write_video(path: Path, pictures: np.ndarray) -> None:
         except ffmpeg.Error as error:
             raise_disk_full(error.stderr)
             raise UserError(f"{path}: ffmpeg could not write it: {error.stderr.decode(errors='replace')}") from error
+    seal(path)
