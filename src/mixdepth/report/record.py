@@ -4,11 +4,12 @@ again later and compared (:mod:`mixdepth.report.reproduction`)."""
 import errno
 import hashlib
 import json
-import zipfile
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mixdepth.capture import IMAGE_SUFFIXES
 from mixdepth.config import Scene
@@ -56,8 +57,8 @@ def refuse_damaged(path: Path, mend: str = "Delete it and run the same command a
     with reading(path, "the result that was written", mend):
         check_seal(path)
         if path.suffix == ".npz":
-            with zipfile.ZipFile(path) as file:
-                if broken := file.testzip():
+            with np.load(path, allow_pickle=False) as file:
+                if broken := file.zip.testzip():
                     raise ValueError(f"{broken} in it")
 
 
