@@ -106,6 +106,27 @@ class PlannedJob:
             path.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True)
+class Made:
+    """A folder in which all of these jobs have been run."""
+
+    folder: Path
+    jobs: list[PlannedJob]
+
+    def copy(self, folder: Path) -> None:
+        shutil.copytree(self.folder, folder, symlinks=True, dirs_exist_ok=True)
+
+
+def make_everything(folder: Path) -> Made:
+    """Run a job of every script in ``folder``."""
+    _, jobs = plan_jobs(write_everything(folder), *EVERYTHING)
+    with pytest.MonkeyPatch.context() as patch, contextlib.chdir(folder):
+        render_nothing(patch)
+        for job in jobs:
+            assert job.run(), job.rule
+    return Made(folder, jobs)
+
+
 def script_main(name: str) -> Callable[[Any], None]:
     """The function ``main`` of a workflow script."""
     spec = importlib.util.spec_from_file_location(f"workflow_{Path(name).stem}", SCRIPTS / name)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from jobs import EVERYTHING, PlannedJob, plan_jobs, render_nothing, write_everything
+from jobs import Made, PlannedJob
 from test_incremental import write_tiny_capture
 
 from mixdepth import cli
@@ -135,16 +135,13 @@ def readers(jobs: list[PlannedJob], folder: Path, capfd: pytest.CaptureFixture) 
 
 @pytest.mark.slow
 def test_whoever_reads_a_damaged_output_of_a_rule_refuses_it_and_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+    made: Made, tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:
     """Every output of every rule, and every script whose rule asks for it."""
-    render_nothing(monkeypatch)
-    _, jobs = plan_jobs(write_everything(tmp_path), *EVERYTHING)
+    made.copy(tmp_path)
     (tmp_path / "kept").mkdir()
     with contextlib.chdir(tmp_path):
-        for job in jobs:
-            assert job.run(), capfd.readouterr().err
-        found = readers(jobs, tmp_path / "kept", capfd)
+        found = readers(made.jobs, tmp_path / "kept", capfd)
     read = {name for (name, _), refuses in found.items() if refuses}
     read |= {f"adopted/{name}" for name in read}
     used = [(name.removeprefix("adopted/"), script) for (name, script), refuses in found.items() if not refuses]
