@@ -58,20 +58,18 @@ def zeroed(data: bytes) -> bytes:
     return data[:start] + b"\0" * len(data[start:])
 
 
-def kind(path: Path, job: PlannedJob) -> str:
-    """One camera, frame, photo, variant and scene stands for all; what is adopted is one more."""
-    name = re.sub(r"(cam|photo)\d+", r"\1", str(path))
-    name = re.sub(r"^results/(ablation/x[^/]*|x|y|demo)/", "S/", name)
-    name = re.sub(r"frame_\d+", "frame_N", re.sub(r"^S/(none|inherited)/", "S/V/", name))
-    return f"adopted/{name}" if job.script == "adopt.py" else name
-
-
-def kinds(job: PlannedJob, output: Path) -> dict[str, list[Path]]:
-    """The files of an output, by kind."""
-    inside = sorted(p for p in output.rglob("*") if p.is_file()) if output.is_dir() else [output]
-    found: dict[str, list[Path]] = {}
-    for path in (p for p in inside if p.suffix != ".crc32"):
-        found.setdefault(kind(path, job), []).append(path)
+def kinds(jobs: list[PlannedJob]) -> dict[Path, dict[str, list[Path]]]:
+    """The files of every output, by kind: one camera, frame, photo, variant and scene stands for all; what is adopted
+    is a kind of its own."""
+    found: dict[Path, dict[str, list[Path]]] = {}
+    for output, script in ((output, job.script) for job in jobs for output in job.outputs):
+        found[output] = {}
+        inside = sorted(p for p in output.rglob("*") if p.is_file()) if output.is_dir() else [output]
+        for path in (p for p in inside if p.suffix != ".crc32"):
+            name = re.sub(r"(cam|photo)\d+", r"\1", str(path))
+            name = re.sub(r"^results/(ablation/x[^/]*|x|y|demo)/", "S/", name)
+            name = re.sub(r"frame_\d+", "frame_N", re.sub(r"^S/(none|inherited)/", "S/V/", name))
+            found[output].setdefault(f"adopted/{name}" if script == "adopt.py" else name, []).append(path)
     return found
 
 
@@ -115,21 +113,19 @@ def refuses(
 
 
 def readers(jobs: list[PlannedJob], folder: Path, capfd: pytest.CaptureFixture) -> dict[tuple[str, str], bool]:
-    """Whether one of a script's jobs refuses a damaged file of a kind, by kind and script; of what no rule asks for,
-    by kind and "nobody"."""
-    found: dict[tuple[str, str], bool] = {}
-    for job in jobs:
-        for output in job.outputs:
-            asking = [other for other in jobs if str(output) in other.smk.input and other.script != "adopt.py"]
-            for name, paths in kinds(job, output).items():
-                for reader in asking:
-                    if not found.get((name, reader.script)):
-                        first = not any(found.get((name, other.script)) for other in asking)
-                        found[name, reader.script] = refuses(reader, paths, flipped, folder, capfd)
-                        for damage in (truncated, zeroed) if first and found[name, reader.script] else ():
-                            assert refuses(reader, paths, damage, folder, capfd), f"{reader.rule} uses {paths}"
-                if not asking:
-                    found[name, "nobody"] = False
+    """Whether one of a script's jobs refuses the damaged files of a kind that its rule asks for, by kind and script."""
+    outputs, found = kinds(jobs), {}
+    for reader in (job for job in jobs if job.script != "adopt.py"):
+        asked: dict[str, list[Path]] = {}
+        for path in map(Path, reader.smk.input):
+            for name, paths in outputs.get(path, {}).items():
+                asked.setdefault(name, []).extend(paths)
+        for name, paths in asked.items():
+            if not found.get((name, reader.script)):
+                first = not any(refused for (other, _), refused in found.items() if other == name)
+                found[name, reader.script] = refuses(reader, paths, flipped, folder, capfd)
+                for damage in (truncated, zeroed) if first and found[name, reader.script] else ():
+                    assert refuses(reader, paths, damage, folder, capfd), f"{reader.rule} uses {paths}"
     return found
 
 
@@ -142,13 +138,12 @@ def test_whoever_reads_a_damaged_output_of_a_rule_refuses_it_and_says_what_to_do
     (tmp_path / "kept").mkdir()
     with contextlib.chdir(tmp_path):
         found = readers(made.jobs, tmp_path / "kept", capfd)
-    read = {name for (name, _), refuses in found.items() if refuses}
-    read |= {f"adopted/{name}" for name in read}
-    used = [(name.removeprefix("adopted/"), script) for (name, script), refuses in found.items() if not refuses]
-    used = [(name, script) for name, script in used if script != "nobody"]
+        made_here = {name.removeprefix("adopted/") for output in kinds(made.jobs).values() for name in output}
+    read = {name for (name, _), refused in found.items() if refused}
+    assert [name for name in made_here - read if not re.fullmatch("|".join(NOBODY), name)] == []
+    used = {(name.removeprefix("adopted/"), script) for (name, script), refused in found.items() if not refused}
     assert [(name, script) for name, script in used if not re.fullmatch(UNREAD.get(script, ""), name)] == []
-    assert [name for name, _ in found if name not in read and not re.fullmatch("|".join(NOBODY), name)] == []
-    assert {script for _, script in used} == set(UNREAD), "no longer used"
+    assert {script for _, script in used} == set(UNREAD), "a reason for nothing"
 
 
 @pytest.mark.slow
