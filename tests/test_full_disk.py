@@ -12,6 +12,9 @@ import pytest
 from jobs import EVERYTHING, Made, PlannedJob, plan_jobs, render_nothing, write_everything
 from test_faults import mounted
 
+from mixdepth.errors import UserError
+from mixdepth.io import disk_errors
+
 BLOCK = 4096  # bytes, of a tmpfs
 
 
@@ -63,6 +66,14 @@ def refuses_a_full_disk(job: PlannedJob, disk: Path, left: int, capfd: pytest.Ca
 def test_every_script_has_a_job_that_meets_a_full_disk(tmp_path: Path) -> None:
     scripts, jobs = plan_jobs(write_everything(tmp_path), *EVERYTHING)
     assert {job.script for job in jobs} == scripts
+
+
+def test_where_no_folder_for_temporary_files_is_found_the_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where every disk is full, before anything else is noticed."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere"])
+    with pytest.raises(UserError, match="sfm: no space left on the device"), disk_errors(Path("sfm")):
+        tempfile.gettempdir()
 
 
 @pytest.mark.slow

@@ -94,7 +94,8 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        # tempfile looks for a folder that it can write to; on one full disk there is none.
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No usable temporary directory" in str(error):
             path = re.sub(r"(^|/)\.([^/]+)\.\w+\.part/", r"\1\2/", str(path))  # what is to be of a temporary folder
             raise UserError(
                 f"{path}: no space left on the device while writing it. Free some space (`make clean-scene SCENE=...` "
