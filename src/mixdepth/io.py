@@ -125,10 +125,10 @@ def reading(path: Path, kind: str, mend: str = "Delete it and run the same comma
         raise
     except FileNotFoundError:
         raise UserError(f"{path}: file not found") from None
-    except MemoryError:
+    except MemoryError as error:
         raise UserError(
             f"{path}: cannot be read as {kind}: that takes more memory than there is, or it is damaged. {mend}"
-        ) from None
+        ) from error
     except Exception as error:
         raise UserError(f"{path}: cannot be read as {kind}, it is damaged ({error!s:.300}). {mend}") from None
 

@@ -44,6 +44,10 @@ def open_video(path: Path) -> Iterator[tuple[av.container.InputContainer, av.Vid
             yield container, streams[0]
     except FileNotFoundError:
         raise UserError(f"{path}: video not found. Put it there or correct `cameras` in the configuration.") from None
+    except MemoryError as error:
+        raise UserError(
+            f"{path}: cannot be read as a video: that takes more memory than there is, or it is damaged"
+        ) from error
     except (av.FFmpegError, OSError, UnicodeDecodeError) as error:  # PyAV decodes names of handlers and other tags
         size = path.stat().st_size if path.exists() else 0
         raise UserError(
