@@ -8,10 +8,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from jobs import EVERYTHING, Made, PlannedJob, plan_jobs, render_nothing, write_everything
 from test_faults import mounted
 
+from mixdepth.demo import capture as demo
 from mixdepth.errors import UserError
 from mixdepth.io import disk_errors
 
@@ -74,6 +76,15 @@ def test_where_no_folder_for_temporary_files_is_found_the_disk_is_told(monkeypat
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere"])
     with pytest.raises(UserError, match="sfm: no space left on the device"), disk_errors(Path("sfm")):
         tempfile.gettempdir()
+
+
+def test_a_disk_that_the_demo_s_videos_fill_is_told(tmp_path: Path) -> None:
+    """Its photos, which come first, need more."""
+    noise = np.random.default_rng(0).integers(0, 255, (4, demo.HEIGHT, demo.WIDTH, 3), np.uint8)
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
+        with pytest.raises(UserError, match=r"cam00\.mp4: no space left on the device"):
+            demo.write_video(tmp_path / "disk/cam00.mp4", noise)
+        assert not list((tmp_path / "disk").iterdir())
 
 
 @pytest.mark.slow
