@@ -1,8 +1,7 @@
-"""Faults that are made to happen: full disks in every stage, read-only inputs, two runs at once."""
+"""Faults that are made to happen: full disks (each stage: test_full_disk.py), read-only inputs, two runs at once."""
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,24 +22,6 @@ from mixdepth import cli
 from mixdepth.errors import UserError
 
 PREPARE = ["--config", "config.yaml", "prepare"]
-# Stage: its command, and the outputs that must be gone so that it has something to do.
-STAGES: dict[str, tuple[list[str], list[str]]] = {
-    "probe": (PREPARE, ["capture.json"]),
-    "sync": (PREPARE, ["sync.json"]),
-    "reference": (PREPARE, ["reference/cam01"]),
-    "cameras": (PREPARE, ["cameras.json", "photos.json", "lenses.json", "world.json"]),
-    "verify_held_out": (PREPARE, ["held_out_report.json"]),
-    "triangulate": (PREPARE, ["cameras_report.json", "sparse"]),
-    "colmap_depth": (PREPARE, ["colmap_depth", "bounds.json", "poses_bounds.npy"]),
-    "space": (PREPARE, ["space.json"]),
-    "frame_store": (PREPARE, ["frames/cam01"]),
-    "static_set": (PREPARE, ["static/set.npz"]),
-    "train_static": (["train", "static"], ["static/model.safetensors"]),
-    "static_depth": (["train", "static"], ["static/depth"]),
-    "train_dynamic": (["train", "none"], ["none/model.safetensors"]),
-    "render": (["render", "none"], ["none/renders"]),
-    "evaluate": (["evaluate", "none"], ["none/metrics.json"]),
-}
 
 
 @contextlib.contextmanager
@@ -56,43 +37,24 @@ def mounted(folder: Path, *options: str) -> Iterator[None]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def fill(disk: Path) -> None:
-    """Leave not a byte."""
-    with (disk / "filler").open("ab", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(b"x" * 4096):
-            pass
-
-
 @pytest.mark.slow
-def test_a_full_disk_is_told_in_every_stage_and_the_same_command_goes_on_afterwards(
-    finished: Path,  # noqa: F811
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture,
+def test_the_command_line_tells_a_full_disk_and_goes_on_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(finished / "data", "data")
-    shutil.copy(finished / "config.yaml", "config.yaml")
-    with mounted(tmp_path / "results", "-t", "tmpfs", "-o", "size=64m", "tmpfs"):
-        shutil.copytree(finished / "results", "results", dirs_exist_ok=True)
-        results = Path("results/x")
-        for stage, (command, outputs) in STAGES.items():
-            for name in outputs:
-                shutil.rmtree(results / name) if (results / name).is_dir() else (results / name).unlink()
-            fill(Path("results"))
-            capsys.readouterr()
-            status = cli.main(command)
-            said = capsys.readouterr().err
-            assert status == 1, stage
-            assert "no space left on the device" in said, f"{stage}: {said}"
-            assert "Traceback" not in said
-            assert not list(results.rglob("*.part*")), stage
-            Path("results/filler").unlink()
-            assert cli.main(command) == 0, stage
-            for name in outputs:
-                for path in [p for p in finished.glob(f"results/x/{name}/**/*") if p.suffix in (".npy", ".npz")]:
-                    again = Path("results") / path.relative_to(finished / "results")
-                    assert again.read_bytes() == path.read_bytes(), again
+    """The stages one by one are in test_full_disk.py."""
+    monkeypatch.chdir(write_tiny_capture(tmp_path))
+    with mounted(tmp_path / "results", "-t", "tmpfs", "-o", "size=1m", "tmpfs"):
+        filler = Path("results/filler")
+        filler.write_bytes(bytes((1 << 20) - (40 << 12)))  # some stages fit
+        assert cli.main(PREPARE) == 1
+        said = capsys.readouterr().err
+        assert "results/x/capture.json: being made" in said
+        assert said.count("mixdepth: error: results/x/") == said.count("no space left on the device") == 1, said
+        assert "Traceback" not in said
+        assert not list(Path("results").rglob("*.part*"))
+        filler.unlink()
+        assert cli.main(PREPARE) == 0
+        assert "results/x/capture.json: exists, skipped" in capsys.readouterr().err
 
 
 def test_a_colmap_model_that_the_disk_cuts_short_is_not_taken_for_whole(tmp_path: Path) -> None:
@@ -102,9 +64,9 @@ def test_a_colmap_model_that_the_disk_cuts_short_is_not_taken_for_whole(tmp_path
         model.add_point3D(np.array([number, 1.0, 2.0]), pycolmap.Track(), np.zeros(3, np.uint8))
     disk = tmp_path / "disk"
     with mounted(disk, "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
-        with pytest.raises(UserError, match=r"disk/sparse: no space left on the device"):
+        with pytest.raises(UserError, match=r"disk/sparse/points3D.bin: no space left on the device"):
             colmap.write_model(model, disk / "sparse")
-        assert not list(disk.rglob("*.crc32"))
+        assert not list(disk.rglob("points3D.bin*"))
 
 
 @pytest.mark.slow

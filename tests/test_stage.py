@@ -120,6 +120,55 @@ def test_out_of_memory_names_the_stage_and_settings_that_lower_it(tmp_path: Path
     assert "Traceback" not in log
 
 
+# What a library is given of memory beyond what the process has: less than it needs.
+LEAVE = """
+import resource
+from pathlib import Path
+import numpy as np
+from mixdepth.cameras.features import detect
+from mixdepth.frames.decode import read_frames
+from mixdepth.frames.encode import write_video
+from mixdepth.frames.images import read_image, write_image
+
+def leave(megabytes):
+    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + (megabytes << 20),) * 2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ("""
+         write_image(Path("a.png"), np.zeros((6000, 8000, 3), np.uint8), "PNG", compress_level=1)
+         leave(64)
+         read_image(Path("a.png"))
+         """, "a.png: cannot be read as an image: that takes more memory"),
+        ("""
+         write_video(np.zeros((2, 2160, 3840, 3), np.uint8), Path("a.mp4"), 30)
+         leave(32)
+         list(read_frames(Path("a.mp4"), [0, 1]))
+         """, "a.mp4: cannot be read as a video: that takes more memory"),
+        ("""
+         write_image(Path("a.png"), np.zeros((1200, 1600, 3), np.uint8), "PNG")
+         leave(12)
+         detect({"a": Path("a.png")}, {"max_features": 8000, "peak_threshold": 0.006, "upscale_to": 200})
+         """, ""),
+    ],
+    ids=["Pillow", "PyAV", "COLMAP"],
+)  # fmt: skip
+def test_a_library_that_runs_out_of_memory_is_told_with_the_stage_and_settings(
+    tmp_path: Path, body: str, named: str
+) -> None:
+    done, log = run_script(tmp_path, LEAVE + textwrap.dedent(body))
+    assert done.returncode != 0
+    # COLMAP's features may crash instead: then what keeps the log speaks.
+    assert re.search(r"mixdepth: error in rule probe \(scene x\): (probe: out of memory|it was ended from out)", log)
+    assert named in log
+    assert "Lower `scale`" in log
+    assert "Traceback" not in log
+
+
 def test_the_settings_that_lower_memory_exist() -> None:
     root = yaml.safe_load((REPOSITORY / "workflow/schemas/config.schema.yaml").read_text())
     rules = "\n".join(path.read_text() for path in (REPOSITORY / "rules").glob("*.smk"))

@@ -103,7 +103,9 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        # tempfile looks for a folder that it can write to; on one full disk there is none.
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No usable temporary directory" in str(error):
+            path = re.sub(r"(^|/)\.([^/]+)\.\w+\.part/", r"\1\2/", str(path))  # what is to be of a temporary folder
             raise UserError(
                 f"{path}: no space left on the device while writing it. Free some space (`make clean-scene SCENE=...` "
                 f"removes one scene's results) and run the same command again; what is finished is kept."
@@ -132,10 +134,10 @@ def reading(path: Path, kind: str, mend: str = "Delete it and run the same comma
         raise
     except FileNotFoundError:
         raise UserError(f"{path}: file not found") from None
-    except MemoryError:
+    except MemoryError as error:
         raise UserError(
             f"{path}: cannot be read as {kind}: that takes more memory than there is, or it is damaged. {mend}"
-        ) from None
+        ) from error
     except Exception as error:
         raise UserError(f"{path}: cannot be read as {kind}, it is damaged ({error!s:.300}). {mend}") from None
 

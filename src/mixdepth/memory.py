@@ -1,6 +1,7 @@
 """Out of memory, said with what lowers it."""
 
 import contextlib
+import errno
 from collections.abc import Iterator
 
 from mixdepth.errors import UserError
@@ -19,8 +20,8 @@ SETTINGS = {
     "train": ("dynamic.segment", "dynamic.resolution", "static.resolution", "scale"),
 }
 OTHERS = ("scale", "frames.count")  # frames, renders and what is made of them
-# How PyTorch's RuntimeErrors say it, of main memory and of a GPU's.
-SAID = ("can't allocate memory", "not enough memory", "out of memory")
+# How RuntimeErrors say it: PyTorch's, of main memory and of a GPU's; ffmpeg's.
+SAID = ("can't allocate memory", "not enough memory", "out of memory", "Cannot allocate memory")
 
 
 @contextlib.contextmanager
@@ -32,12 +33,21 @@ def memory_errors(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not any(words in str(error) for words in SAID):
+    except (MemoryError, RuntimeError, OSError, UserError) as error:
+        if not _is_lack(error):
             raise
         raise UserError(
             f"{name}: out of memory ({' '.join(str(error).split())[:200] or 'no more could be had'}). {_advice(name)}"
         ) from error
+
+
+def _is_lack(error: Exception) -> bool:
+    """Whether ``error`` is one of memory; readers of files put their name to it."""
+    if isinstance(error, RuntimeError):
+        return any(words in str(error) for words in SAID)
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError)
 
 
 def killed(name: str, rule: str, sure: bool) -> str:

@@ -6,10 +6,11 @@ from run to run). The models written are in pixels of the ORIGINAL images, whose
 here.
 """
 
-import errno
+import contextlib
 import os
+import shutil
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 # Before pycolmap: it sees to it that Pillow is imported first.
@@ -23,7 +24,7 @@ from mixdepth.cameras.lens import Lens
 from mixdepth.cameras.matching import match, near_epipolar_line
 from mixdepth.cameras.model import Model
 from mixdepth.errors import UserError
-from mixdepth.io import check_seal, disk_errors, reading, seal
+from mixdepth.io import atomic, check_seal, reading, seal
 from mixdepth.progress import Progress
 
 RATIO = 0.7  # Lowe's, of matches that poses are found from; COLMAP's 0.8 lets half as many false ones more through
@@ -34,7 +35,29 @@ GUIDED_ERROR = 4.0  # detection pixels from the epipolar line for guided matchin
 Pairs = dict[tuple[str, str], np.ndarray]  # sorted names of two images -> [M, 2] uint32 indices of matched key points
 Geometries = dict[tuple[str, str], pycolmap.TwoViewGeometry]
 
+MODEL_FILES = ("cameras.bin", "frames.bin", "images.bin", "points3D.bin", "rigs.bin")
+
 pycolmap.logging.minloglevel = int(pycolmap.logging.ERROR)
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A temporary folder for a database.
+
+    Raises:
+        UserError: no space is left there.
+    """
+    with tempfile.TemporaryDirectory(prefix="mixdepth-") as folder:
+        try:
+            yield Path(folder)
+        except RuntimeError as error:
+            # SQLITE_FULL; of a database that cannot even be begun COLMAP does not say why.
+            if "disk is full" not in str(error) and shutil.disk_usage(folder).free > 1 << 20:
+                raise
+            raise UserError(
+                f"{folder}: no space left on the device for COLMAP's database. Free some space there, or set TMPDIR to"
+                " a folder on another disk, and run the same command again; what is finished is kept."
+            ) from error
 
 
 class Database:
@@ -233,8 +256,8 @@ def map_images(
         The model with most images, in pixels of the originals; None where there is none.
     """
     pycolmap.set_random_seed(seed)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "database.db"
+    with scratch() as folder:
+        path = folder / "database.db"
         database = Database(path)
         numbers: dict[int, int] = {}  # by the camera object's identity
         for name in sorted(features):
@@ -319,28 +342,22 @@ def colmap_camera(lens: Lens) -> pycolmap.Camera:
 
 
 def write_model(model: pycolmap.Reconstruction, output: Path) -> None:
-    """Write ``model`` as binary files into the folder ``output``.
+    """Write ``model`` as binary files into the folder ``output``, each whole or not at all.
 
     Raises:
         UserError: no space left on the device.
     """
-    with disk_errors(output):
-        output.mkdir(parents=True, exist_ok=True)
-        model.write_binary(output)
-        # COLMAP does not notice a full disk: its files just end early.
-        if not _is_written(model, output):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    for path in sorted(output.glob("*.bin")):
-        seal(path)
-
-
-def _is_written(model: pycolmap.Reconstruction, output: Path) -> bool:
-    try:
-        written = pycolmap.Reconstruction(output)
-    except (ValueError, RuntimeError, OSError, MemoryError):  # what comes of lengths that are not there
-        return False
-    counts = ("num_cameras", "num_images", "num_points3D", "compute_num_observations")
-    return all(getattr(written, count)() == getattr(model, count)() for count in counts)
+    # By way of memory: COLMAP does not notice a full disk, and reading what it has cut short can take it minutes.
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as opened:
+        files = {}
+        for name in MODEL_FILES:
+            files[name] = opened.enter_context(open(os.memfd_create(name), "rb"))  # noqa: PTH123 (a descriptor)
+            (Path(folder) / name).symlink_to(f"/proc/self/fd/{files[name].fileno()}")
+        model.write_binary(folder)
+        for name, file in files.items():
+            with atomic(output / name) as temporary:
+                temporary.write_bytes(file.read())
+            seal(output / name)
 
 
 def read_model(path: Path) -> Model:

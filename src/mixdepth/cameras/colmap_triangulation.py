@@ -2,7 +2,6 @@
 
 import itertools
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from mixdepth.cameras.colmap import (
     known_cameras,
     match_pairs,
     pipeline_options,
+    scratch,
     to_original_pixels,
     verify_pairs,
     write_model,
@@ -123,8 +123,8 @@ class _Task:
 
     def points(self, evidence: _Evidence) -> pycolmap.Reconstruction:
         """The points that the matches make with the cameras fixed, in pixels of the original images."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "database.db"
+        with scratch() as folder:
+            path = folder / "database.db"
             database = Database(path)
             model = _posed_model(database, evidence, self.cameras)
             verified = _agreeing_matches(evidence, model)
@@ -197,7 +197,7 @@ def _agreeing_matches(
     return found
 
 
-def _triangulate(model: pycolmap.Reconstruction, database: Path, work: str, seed: int) -> pycolmap.Reconstruction:
+def _triangulate(model: pycolmap.Reconstruction, database: Path, work: Path, seed: int) -> pycolmap.Reconstruction:
     settings = pipeline_options(seed)
     settings.fix_existing_frames = settings.mapper.fix_existing_frames = True
     settings.min_num_matches = MIN_INLIERS_GIVEN

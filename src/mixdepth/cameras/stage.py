@@ -24,7 +24,7 @@ from mixdepth.cameras.sparse_depth import SparseDepth, depth_bounds, sparse_dept
 from mixdepth.cameras.world import world_transform
 from mixdepth.errors import UserError
 from mixdepth.frames.images import image_size, read_image
-from mixdepth.io import read_json, write_json, write_npz
+from mixdepth.io import read_json, seal, write_json, write_npz
 from mixdepth.shapes import BOUNDS, VERIFICATION, WORLD
 
 if TYPE_CHECKING:
@@ -255,6 +255,7 @@ def write_depth(scene: "Scene", folder: Path) -> None:
     write_json(folder / "bounds.json", bounds)
     group = "cameras" if cameras else "photos"
     write_poses_bounds(folder / "poses_bounds.npy", cameras or photos, bounds[group])
+    seal(folder / "poses_bounds.npy")
 
 
 def _still(points: Model, masks: Mapping[str, Path]) -> np.ndarray:

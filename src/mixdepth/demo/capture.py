@@ -7,13 +7,14 @@ from pathlib import Path
 import ffmpeg
 import imageio_ffmpeg
 import numpy as np
-from PIL import Image
 
 from mixdepth.demo.render import Shot
 from mixdepth.demo.rig import FOCAL, HEIGHT, PHOTO_CAMERAS, VIDEO_CAMERAS, WIDTH
 from mixdepth.demo.scene import FPS, FRAMES
 from mixdepth.errors import UserError
-from mixdepth.io import atomic, write_npz
+from mixdepth.frames.encode import raise_disk_full
+from mixdepth.frames.images import write_image
+from mixdepth.io import atomic, seal, write_npz
 from mixdepth.progress import Progress
 
 CAMERA_NAMES = tuple(VIDEO_CAMERAS)
@@ -71,8 +72,8 @@ def digest(arrays: list[np.ndarray]) -> str:
 
 def write_photo(path: Path, picture: np.ndarray) -> None:
     """Write [H, W, 3] uint8 as a JPEG of high quality."""
-    with atomic(path) as temporary:
-        Image.fromarray(picture).save(temporary, quality=95, subsampling=0)
+    write_image(path, picture, "JPEG", quality=95, subsampling=0)
+    seal(path)
 
 
 def write_video(path: Path, pictures: np.ndarray) -> None:
@@ -104,4 +105,6 @@ def write_video(path: Path, pictures: np.ndarray) -> None:
         try:
             command.run(cmd=imageio_ffmpeg.get_ffmpeg_exe(), input=pictures.tobytes(), capture_stderr=True)
         except ffmpeg.Error as error:
+            raise_disk_full(error.stderr)
             raise UserError(f"{path}: ffmpeg could not write it: {error.stderr.decode(errors='replace')}") from error
+    seal(path)

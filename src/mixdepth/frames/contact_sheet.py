@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from mixdepth.frames.images import resize, write_image
 from mixdepth.frames.store import FrameStore, motion_map
+from mixdepth.io import seal
 
 TILE_WIDTH = 200  # pixels
 ROWS_PER_COLUMN = 40
@@ -34,6 +35,7 @@ def write_contact_sheet(stores: Mapping[str, Path], output: Path) -> None:
     tallest = max(len(column) for column in columns)
     padded = [np.pad(column, ((0, tallest - len(column)), (0, 0), (0, 0))) for column in columns]
     write_image(output, np.concatenate(padded, axis=1), "JPEG", quality=88)
+    seal(output)
 
 
 def _row(name: str, store: FrameStore, brightest: float) -> np.ndarray:

@@ -13,6 +13,7 @@ from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from mixdepth.capture import images_in
 from mixdepth.errors import UserError
 from mixdepth.frames.images import image_size, read_image
+from mixdepth.io import check_seal, reading
 
 # Accurate chroma and rounding, and the same bytes on every processor.
 ACCURATE = (
@@ -29,6 +30,9 @@ def open_video(path: Path) -> Iterator[tuple[av.container.InputContainer, av.Vid
     Raises:
         UserError: missing, not a video or damaged (when opened or while it is read), or without a video stream.
     """
+    with reading(path, "a video"):
+        if path.is_file():
+            check_seal(path)  # the demo's have one
     try:
         # "file:" so that a name with a colon is not taken for a protocol.
         with av.open(f"file:{path}") as container:
@@ -40,6 +44,10 @@ def open_video(path: Path) -> Iterator[tuple[av.container.InputContainer, av.Vid
             yield container, streams[0]
     except FileNotFoundError:
         raise UserError(f"{path}: video not found. Put it there or correct `cameras` in the configuration.") from None
+    except MemoryError as error:
+        raise UserError(
+            f"{path}: cannot be read as a video: that takes more memory than there is, or it is damaged"
+        ) from error
     except (av.FFmpegError, OSError, UnicodeDecodeError) as error:  # PyAV decodes names of handlers and other tags
         size = path.stat().st_size if path.exists() else 0
         raise UserError(

@@ -1,8 +1,8 @@
 """Frames into a video that every player shows in the right colours."""
 
 import errno
+import os
 import subprocess
-import tempfile
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain
@@ -41,7 +41,8 @@ def write_video(frames: Iterable[np.ndarray], path: Path, fps: float, bits: int 
     if first is None:
         raise ValueError(f"{path}: no frames to write")
     height, width = first.shape[0] + first.shape[0] % 2, first.shape[1] + first.shape[1] % 2
-    with atomic(path) as temporary, tempfile.TemporaryFile() as messages:
+    # In memory: where the disk is full, what ffmpeg says about it must not be lost.
+    with atomic(path) as temporary, open(os.memfd_create("messages"), "w+b") as messages:  # noqa: PTH123 (a descriptor)
         process = subprocess.Popen(
             _encode_command(temporary, width, height, fps, bits),
             stdin=subprocess.PIPE,
@@ -56,8 +57,8 @@ def write_video(frames: Iterable[np.ndarray], path: Path, fps: float, bits: int 
             process.wait()
         if code:
             message = last_line(messages)
-            if _disk_full(messages):
-                raise OSError(errno.ENOSPC, message)
+            messages.seek(0)
+            raise_disk_full(messages.read())
             raise RuntimeError(f"{path}: ffmpeg could not write the video: {message}")
 
 
@@ -101,10 +102,11 @@ def _feed(pipe: BinaryIO, frames: Iterable[np.ndarray]) -> None:
         pass
 
 
-def _disk_full(messages: BinaryIO) -> bool:
-    messages.seek(0)
-    said = messages.read()
-    return b"No space left on device" in said or b"Disk quota exceeded" in said
+def raise_disk_full(said: bytes) -> None:
+    """Raise an OSError where ffmpeg said that there is no space."""
+    for number in (errno.ENOSPC, errno.EDQUOT):
+        if os.strerror(number).encode() in said:
+            raise OSError(number, os.strerror(number))
 
 
 def last_line(messages: BinaryIO) -> str:

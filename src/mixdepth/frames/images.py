@@ -24,8 +24,8 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# What Pillow raises of damaged files; MemoryError where a size is wrong.
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, MemoryError, Image.DecompressionBombError)
+# What Pillow raises of damaged files; and MemoryError where a size is wrong.
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 # Brands of ISO/IEC 23008-12 (HEIF) files, at the bytes 8 to 12.
 HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"}
 
@@ -96,6 +96,10 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             yield image
     except FileNotFoundError:
         raise UserError(f"{path}: image not found. Put it there or correct the configuration.") from None
+    except MemoryError as error:
+        raise UserError(
+            f"{path}: cannot be read as an image: that takes more memory than there is, or it is damaged"
+        ) from error
     except UNREADABLE as error:
         if path.is_file() and _is_heif(path):
             refuse_unread_kind(path, ".heic")

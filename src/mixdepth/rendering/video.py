@@ -11,7 +11,7 @@ from mixdepth.config import Scene
 from mixdepth.frames.encode import write_video as encode_video
 from mixdepth.frames.images import resize
 from mixdepth.frames.store import FrameStore
-from mixdepth.io import read_json
+from mixdepth.io import read_json, seal
 from mixdepth.progress import Progress
 from mixdepth.rendering.paths import frame_rate
 from mixdepth.rendering.renders import open_renders
@@ -49,6 +49,7 @@ def write_video(scene: Scene, folder: Path, output: Path) -> None:
 
     fps = read_json(folder / "capture.json", CAPTURE)["fps"]
     encode_video(shown(), output, frame_rate(fps, scene.options["frames"]["step"], len(rgb)))
+    seal(output)
 
 
 def write_path_video(renders: Path, output: Path) -> None:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from mixdepth.config import VARIANTS, Scene
 from mixdepth.evaluation.truth import load_truth
 from mixdepth.evaluation.view import MOVING_STD, View, open_view
-from mixdepth.io import atomic, read_json
+from mixdepth.io import atomic, read_json, seal
 
 COLOUR_ERROR = 0.2  # colours in 0..1, mean of the channels; the same scale in every figure
 DEPTH_ERROR = 0.2  # share of the true depth
@@ -182,6 +182,7 @@ def _draw(title: str, labels: list[tuple[str, str]], columns: list[Column], outp
         figure.text(0.1 / size[0], 1 - (y + 0.24) / size[1], text, fontsize=9, va="top", linespacing=1.35)
     with atomic(output) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
+    seal(output)
 
 
 def _draw_cell(axes: Axes, cell: Cell, column: Column) -> None:

@@ -19,6 +19,7 @@ from mixdepth.io import atomic, read_json, read_npz
 from mixdepth.report.curves import frame_charts, training_charts
 from mixdepth.report.geometry import geometry, sentence, sync_plot
 from mixdepth.report.pictures import TRUTH, compared_pictures, webp
+from mixdepth.report.record import refuse_damaged
 from mixdepth.report.remarks import remarks
 from mixdepth.report.rig import rig
 from mixdepth.report.scores import camera_tables, reasons, score_tables
@@ -109,11 +110,15 @@ class Budget:
         """The file as a data: URI; None where there is no file or it is too large for what is left."""
         if not path.is_file() or path.stat().st_size * 4 / 3 > self.left:
             return None
+        refuse_damaged(path)
         return self._taken(f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}")
 
     def picture(self, path: Path) -> str | None:
         """The image as a data: URI, in a format that takes a fraction of PNG's space; None as above."""
-        return self._taken(webp(read_image(path))) if path.is_file() else None
+        if not path.is_file():
+            return None
+        refuse_damaged(path)
+        return self._taken(webp(read_image(path)))
 
     def _taken(self, uri: str) -> str | None:
         if len(uri) > self.left:
@@ -203,6 +208,7 @@ def _first_number(path: Path) -> int | None:
     """COLMAP's binary files begin with the number of their entries (uint64)."""
     if not path.is_file():
         return None
+    refuse_damaged(path)
     with path.open("rb") as file:
         head = file.read(8)
     return struct.unpack("<Q", head)[0] if len(head) == 8 else None

@@ -13,7 +13,7 @@ from typing import Any
 
 from mixdepth.config import Scene
 from mixdepth.io import write_json
-from mixdepth.report.record import configuration, hashes, input_files, output_files
+from mixdepth.report.record import configuration, hashes, input_files, output_files, refuse_damaged
 from mixdepth.versions import STAGE_VERSIONS
 
 PACKAGES = (
@@ -45,7 +45,14 @@ def write_provenance(scene: Scene, folder: Path, outputs: Iterable[str | Path], 
         folder: its results; times and memory come from the files in ``benchmarks`` that Snakemake wrote.
         outputs: its files and folders of files to record, in the order in which they depend on each other.
         output: the provenance.json.
+
+    Raises:
+        UserError: an output is damaged, so that its hash would be that of nothing that was computed.
     """
+    outputs = list(map(Path, outputs))
+    for file in output_files(folder, outputs).values():
+        made = "its folder" if file.parent in outputs else "it"
+        refuse_damaged(file, f"Delete {made} and run the same command again.")
     jobs = read_benchmarks(folder / "benchmarks")
     write_json(
         output,

@@ -9,9 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mixdepth.capture import IMAGE_SUFFIXES
 from mixdepth.config import Scene
 from mixdepth.errors import UserError
+from mixdepth.io import check_seal, reading
 
 THREADS = 2  # hashing leaves Python's lock; more would wait for the disk
 # What a scene decides from its settings and its files together.
@@ -42,6 +45,21 @@ def _hash(path: Path) -> dict[str, Any] | None:
         if error.errno == errno.ENAMETOOLONG:
             return None
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def refuse_damaged(path: Path, mend: str = "Delete it and run the same command again.") -> None:
+    """Refuse a result that is not as it was written, by its seal, or an npz file's own checksums. One without either
+    passes.
+
+    Raises:
+        UserError: with ``mend``, what to do.
+    """
+    with reading(path, "the result that was written", mend):
+        check_seal(path)
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                if broken := file.zip.testzip():
+                    raise ValueError(f"{broken} in it")
 
 
 def input_files(scene: Scene) -> dict[str, Path]:
