@@ -1,17 +1,92 @@
-"""What jobs ask a cluster for."""
+"""What jobs ask a cluster for, and what a scene is said to cost, from its size."""
+
+import re
+import subprocess
+import sys
 
 import pytest
+from conftest import REPOSITORY
 
-from mixdepth.resources import memory_mb
+from mixdepth.resources import (
+    BYTES,
+    MEMORY,
+    RESUMES,
+    SECONDS,
+    UNKNOWN,
+    Size,
+    cost,
+    jobs,
+    memory_mb,
+    minutes,
+    scene_cost,
+)
 
-DEMO, LARGE = 5 * 24 * 320 * 240, 20 * 300 * 1352 * 1014
+DEMO = Size(
+    cameras=5,
+    frames=24,
+    width=320,
+    height=240,
+    photos=12,
+    photo_width=320,
+    photo_height=240,
+    variants=4,
+    static=True,
+    static_steps=900,
+    own_steps=600,
+    steps=500,
+)
+LARGE = Size(frames=300, width=1352, height=1014, colmap=False)
 
 
-@pytest.mark.parametrize(("pixels", "peak"), [(DEMO, 750), (LARGE, 5500)])
-def test_measured_peaks_fit_with_room_and_little_waste(pixels: int, peak: int) -> None:
-    assert 1.3 * peak <= memory_mb(pixels) <= 2.1 * peak
+def rules() -> set[str]:
+    """What the rules call themselves when they ask for memory and time."""
+    found = set()
+    for path in sorted((REPOSITORY / "rules").glob("*.smk")):
+        text = path.read_text()
+        asked = re.findall(r'mem_mb=memory\("(\w+)"\),\n +runtime=run_time\("(\w+)"\),', text)
+        assert len(asked) == text.count("mem_mb=") == text.count("runtime="), path
+        assert all(memory == time for memory, time in asked)
+        found |= {memory for memory, _ in asked}
+    return found
 
 
-def test_each_retry_asks_for_twice_as_much() -> None:
-    for pixels in (None, DEMO, LARGE):
-        assert memory_mb(pixels, 3) == 2 * memory_mb(pixels, 2) == 4 * memory_mb(pixels)
+def test_every_rule_has_costs_and_nothing_else_has() -> None:
+    assert set(MEMORY) == set(SECONDS) == rules()
+    assert set(BYTES) <= set(MEMORY)
+    assert set(jobs(DEMO)) | set(jobs(LARGE)) <= set(MEMORY)
+
+
+@pytest.mark.parametrize("rule", sorted(MEMORY))
+def test_every_rule_asks_for_more_at_each_retry(rule: str) -> None:
+    for size in (DEMO, LARGE, UNKNOWN):
+        assert memory_mb(rule, size, 3) == 2 * memory_mb(rule, size, 2) == 4 * memory_mb(rule, size)
+        # A training goes on where it was: a longer limit might be more than a partition allows.
+        assert minutes(rule, size, 2) == minutes(rule, size) * (1 if rule in RESUMES else 2)
+
+
+@pytest.mark.parametrize(
+    "field", ["cameras", "frames", "width", "height", "photos", "photo_width", "variants", "steps"]
+)
+def test_a_larger_scene_never_costs_less(field: str) -> None:
+    for size in (DEMO, LARGE._replace(photos=10, photo_width=1000, photo_height=1000, segment=0)):
+        larger = size._replace(**{field: 3 * getattr(size, field)})
+        for rule in MEMORY:
+            assert all(a <= b for a, b in zip(cost(rule, size), cost(rule, larger), strict=True)), rule
+        assert all(a <= b for a, b in zip(scene_cost(size, 2), scene_cost(larger, 2), strict=True))
+        assert scene_cost(larger, 2).seconds > scene_cost(size, 2).seconds
+
+
+@pytest.mark.parametrize(("size", "peak"), [(DEMO, 750), (LARGE, 5500)])
+def test_measured_peaks_of_training_fit_with_room_and_little_waste(size: Size, peak: int) -> None:
+    assert 1.3 * peak <= memory_mb("train_dynamic", size) <= 2.1 * peak
+
+
+def test_memory_does_not_grow_with_time_beyond_a_segment() -> None:
+    short, long = LARGE._replace(cameras=7), LARGE._replace(cameras=7, frames=1200)
+    assert cost("train_dynamic", long).memory_mb < 1.5 * cost("train_dynamic", short).memory_mb
+    assert cost("train_dynamic", long).seconds > 3 * cost("train_dynamic", short).seconds
+
+
+def test_the_arithmetic_needs_the_standard_library_only() -> None:
+    code = "import mixdepth.resources as r, sys; print(r.scene_cost(r.Size(), 2)); assert 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-S", "-c", code], env={"PYTHONPATH": str(REPOSITORY / "src")}, check=True)
