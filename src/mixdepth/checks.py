@@ -1,6 +1,5 @@
 """What a machine lacks: the doctor's checks. Standard library only, Python 3.6 too."""
 
-import importlib
 import importlib.util
 import os
 import re
@@ -83,11 +82,11 @@ def check_ffmpeg(find=None):
     """
     guilty = " and ".join(name for name in ("ffmpeg", "python-ffmpeg") if installed(name))
     mend = f"pip uninstall {guilty}; then pip install --force-reinstall --no-deps ffmpeg-python"
-    if installed("ffmpeg-python") and not hasattr(_imported("ffmpeg"), "probe"):
+    if installed("ffmpeg-python") and not _is_ffmpeg_python():
         found = f"the module of ffmpeg-python is overwritten, by the package {guilty or '(which one?)'}"
         return Finding("ffmpeg", "missing", found, mend)
     if find is None:
-        find = getattr(_imported("imageio_ffmpeg"), "get_ffmpeg_exe", None)
+        find = _own_ffmpeg()
     if find is None:
         return Finding("ffmpeg", "missing", "not there", "it comes with the packages (imageio-ffmpeg)")
     try:
@@ -102,6 +101,22 @@ def check_ffmpeg(find=None):
     if guilty:
         return Finding("ffmpeg", "warning", f"the package {guilty} is there too and may break ffmpeg-python", mend)
     return Finding("ffmpeg", "ok", f"{version.group(1)} ({Path(program).name})")
+
+
+def _is_ffmpeg_python():
+    try:
+        import ffmpeg
+    except Exception:  # whatever a module of that name does
+        return False
+    return hasattr(ffmpeg, "probe")
+
+
+def _own_ffmpeg():
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe
+    except Exception:
+        return None
+    return get_ffmpeg_exe
 
 
 def check_gpu(gpus=None, build=None):
@@ -210,14 +225,6 @@ def torch_build():
 
 def has_module(name):
     return importlib.util.find_spec(name) is not None
-
-
-def _imported(name):
-    """A module; None where it cannot be imported, whatever the reason."""
-    try:
-        return importlib.import_module(name)
-    except Exception:
-        return None
 
 
 def size_text(count):
