@@ -127,12 +127,11 @@ def _photo_scale(video, photo, scale):
 
 
 def segments(size):
-    """Number of segments, and frames of the longest."""
+    """How many there are, as mixdepth/train/segments.py cuts them."""
     if not size.segment or size.frames <= size.segment:
-        return 1, size.frames
+        return 1
     overlap = min(OVERLAP, size.segment // 2)
-    count = -(-(size.frames - overlap) // (size.segment - overlap))
-    return count, -(-(size.frames + (count - 1) * overlap) // count)
+    return -(-(size.frames - overlap) // (size.segment - overlap))
 
 
 def drivers(size):
@@ -141,7 +140,7 @@ def drivers(size):
     filmed = size.width * size.height / 1e6
     photo = size.photo_width * size.photo_height / 1e6
     images = size.cameras + size.photos
-    count, longest = segments(size)
+    count = segments(size)
     return {
         "job": 1,
         "frame": frame,
@@ -150,10 +149,10 @@ def drivers(size):
         "filmed_video": size.frames * filmed,
         "path": max(size.frames, PATH_FRAMES) * frame,
         "frames": size.cameras * frame,  # one of every camera
-        "segment": size.cameras * longest * frame,  # all that is trained on at once
         "photos": size.photos * photo * size.photo_scale**2,
         "photo": photo,  # as taken
         "images": images,  # that COLMAP sees
+        "image": max(filmed, photo),
         "image_pixels": size.cameras * filmed + size.photos * photo,
         "pairs": images * (images - 1) / 2,
         # Thousands of steps of the default size.
@@ -169,37 +168,39 @@ def drivers(size):
         "held_out_video": size.held_out * size.frames * frame,
         "variants_frame": size.variants * frame,
         "all_filmed": size.cameras * size.frames * filmed,
-        "results": size.cameras * size.frames * frame,  # all frame stores, which provenance reads
+        "everything": size.cameras * size.frames * frame,  # all frame stores, which provenance reads
     }
 
 
-# Rule -> driver -> MB, seconds, bytes of one job.
+# Rule -> driver -> MB, seconds, bytes of one job. Memory is without the frames and renders that a job maps into it: the
+# system takes those back where it needs the room.
 MEMORY = {
     "probe": {"job": 100, "filmed": 30},
     "sync": {"job": 90, "filmed": 30},
-    "reference": {"job": 90, "filmed": 30},
-    "frame_store": {"job": 90, "filmed": 30, "frame": 30},
-    "contact_sheet": {"job": 90, "frames": 6},
-    "structure_from_motion": {"job": 200, "image_pixels": 3},
-    "cameras": {"job": 140},
-    "triangulate": {"job": 200, "image_pixels": 3},
-    "verify_held_out": {"job": 200, "image_pixels": 3},
-    "held_out_points": {"job": 200, "image_pixels": 3},
+    "reference": {"job": 90, "filmed": 55},
+    "frame_store": {"job": 70, "filmed": 25, "frame": 110},
+    "contact_sheet": {"job": 80, "frames": 18},
+    "structure_from_motion": {"job": 210, "image": 190, "images": 1.5},
+    "cameras": {"job": 150},
+    "triangulate": {"job": 180, "image": 210, "images": 1.5},
+    "verify_held_out": {"job": 180, "image": 210, "images": 1.5},
+    "held_out_points": {"job": 180, "image": 210, "images": 1.5},
     "colmap_depth": {"job": 130},
     "space": {"job": 60},
     "export": {"job": 130},
-    "static_set": {"job": 90, "photos": 6, "photo": 30},
-    "static_test_set": {"job": 90, "photos": 6, "photo": 30},
-    "train_static": {"job": 560, "static_grid": 60, "photos": 40},
-    "static_depth": {"job": 500, "frame": 60},
-    "static_metrics": {"job": 500, "frame": 60, "photos": 40},
-    "train_dynamic": {"job": 560, "static_grid": 60, "grids": 60, "segment": 0.58},
-    "render": {"job": 620, "frame": 60},
-    "evaluate": {"job": 620, "frame": 60},
-    "render_path": {"job": 560, "frame": 60},
-    "video": {"job": 210, "frame": 60},
-    "path_video": {"job": 330, "frame": 60},
-    "export_renders": {"job": 100, "frame": 60},
+    "static_set": {"job": 90, "photo": 30, "photos": 4},
+    "static_test_set": {"job": 90, "photo": 30, "photos": 4},
+    "train_static": {"job": 560, "static_grid": 60, "photos": 15},
+    "static_depth": {"job": 460, "frames": 115},
+    "static_metrics": {"job": 460, "frame": 300, "photo": 300},
+    # What is kept of every moving pixel: a quarter of all moved where this was measured.
+    "train_dynamic": {"job": 570, "static_grid": 60, "grids": 60, "frames": 175},
+    "render": {"job": 650, "frame": 15},
+    "evaluate": {"job": 600, "frame": 700},
+    "render_path": {"job": 580, "frame": 60},
+    "video": {"job": 210, "frame": 70},
+    "path_video": {"job": 330, "frame": 70},
+    "export_renders": {"job": 100, "frame": 70},
     "comparison": {"job": 200, "variants_frame": 60},
     "report_html": {"job": 420, "variants_frame": 60},
     "provenance": {"job": 60},
@@ -210,33 +211,34 @@ MEMORY = {
 }
 SECONDS = {
     "probe": {"job": 2, "filmed_video": 0.005},
-    "sync": {"job": 2, "all_filmed": 0.02},
+    "sync": {"job": 1, "all_filmed": 0.008},
     "reference": {"job": 1, "filmed": 1, "filmed_video": 0.02},
-    "frame_store": {"job": 1, "filmed_video": 0.02, "video": 0.03},
-    "contact_sheet": {"job": 1, "frames": 0.1},
-    "structure_from_motion": {"job": 3, "image_pixels": 0.5, "pairs": 0.05},
+    "frame_store": {"job": 1, "filmed_video": 0.008, "video": 0.05},
+    "contact_sheet": {"job": 1, "frames": 0.5},
+    "structure_from_motion": {"job": 3, "image_pixels": 2, "pairs": 0.08},
     "cameras": {"job": 1},
-    "triangulate": {"job": 2, "image_pixels": 0.5, "pairs": 0.03},
-    "verify_held_out": {"job": 2, "image_pixels": 0.5, "pairs": 0.03},
-    "held_out_points": {"job": 2, "image_pixels": 0.5, "pairs": 0.03},
-    "colmap_depth": {"job": 1, "images": 0.1},
+    "triangulate": {"job": 2, "image_pixels": 1.6, "pairs": 0.04},
+    "verify_held_out": {"job": 2, "image_pixels": 1.6, "pairs": 0.04},
+    "held_out_points": {"job": 2, "image_pixels": 1.6, "pairs": 0.04},
+    "colmap_depth": {"job": 1, "image_pixels": 0.25},
     "space": {"job": 1},
     "export": {"job": 1},
-    "static_set": {"job": 1, "photos": 0.1},
-    "static_test_set": {"job": 1, "photos": 0.1},
+    "static_set": {"job": 1, "photos": 0.3},
+    "static_test_set": {"job": 1, "photos": 0.3},
     "train_static": {"job": 4, "static_steps": 25},
-    "static_depth": {"job": 3, "frames": 10},
+    "static_depth": {"job": 3, "frames": 14},
     "static_metrics": {"job": 3, "frames": 1},
-    "train_dynamic": {"job": 5, "own_steps": 22, "steps": 60, "before": 10},
-    "render": {"job": 3, "video": 2.5},
-    "evaluate": {"job": 4, "held_out_video": 2},
+    "train_dynamic": {"job": 5, "own_steps": 22, "steps": 55, "before": 10},
+    # What stands still is rendered once.
+    "render": {"job": 3, "frame": 12, "video": 0.7},
+    "evaluate": {"job": 4, "held_out_video": 4},
     "render_path": {"job": 3, "path": 10},
-    "video": {"job": 1, "video": 0.2},
+    "video": {"job": 1, "video": 0.1},
     "path_video": {"job": 2, "path": 0.4},
     "export_renders": {"job": 2, "video": 0.6},
     "comparison": {"job": 2, "variants_frame": 1},
     "report_html": {"job": 3, "variants_frame": 1},
-    "provenance": {"job": 1, "results": 0.003},
+    "provenance": {"job": 1, "everything": 0.005},
     "viewer": {"job": 2, "video": 0.3},
     "demo_capture": {"job": 16},
     "adopt": {"job": 1},
