@@ -7,13 +7,12 @@
 
 Seconds are Snakemake's (results/<scene>/benchmarks). So is memory where nothing watched; that counts the frames and
 renders that a job maps, which the system takes back where it needs the room. `--watch` leaves them out, looks at what
-jobs of this user keep every 0.2 s, and ends with Ctrl-C or `kill`.
+jobs in this folder keep every 0.2 s, and ends with Ctrl-C or `kill`.
 """
 
 import argparse
 import csv
 import json
-import os
 import re
 import signal
 import sys
@@ -122,9 +121,9 @@ def watch(folder: Path) -> None:
 
 
 def running(process: Path) -> str | None:
-    """The rule whose script a process runs; None where it runs none."""
+    """The rule whose script a process runs in this folder; None where it runs none."""
     try:
-        if process.stat().st_uid != os.getuid():
+        if (process / "cwd").readlink() != Path.cwd():
             return None
         script = re.search(rb"/\.snakemake/scripts/tmp\w+\.(\w+)\.py", (process / "cmdline").read_bytes())
     except OSError:

@@ -17,6 +17,7 @@ from mixdepth import checks, cli, doctor, machine
 from mixdepth.checks import check_disk, check_ffmpeg, check_files, check_gpu, check_memory, check_packages, check_python
 from mixdepth.commands import SCHEMA
 from mixdepth.config import load_config
+from mixdepth.memory import SETTINGS
 from mixdepth.resources import Size, scene_cost, size_of
 
 SOURCES = ("__init__", "__main__", "checks", "doctor", "machine", "resources")
@@ -63,7 +64,7 @@ def test_old_pythons_can_read_it(name: str) -> None:
 def test_an_old_python_says_which_one_to_take(tmp_path: Path) -> None:
     found = check_python((3, 9, 2), tmp_path)
     assert found.state == "missing"
-    assert "Python 3.9.2" in found.found
+    assert found.found.startswith("3.9.2 ")
     assert "3.11 or newer" in found.advice
 
 
@@ -219,7 +220,7 @@ def test_limits_of_the_process_count(tmp_path: Path) -> None:
     done = bare(tmp_path, "--size", "1352x1014", setup=setup)
     assert "ulimit -v" in done.stdout
     assert "64 may be open at once" in done.stdout
-    assert "train_dynamic needs more memory" in done.stdout
+    assert "in train_dynamic; lower" in done.stdout
     assert check_files(resource.RLIM_INFINITY).state == "ok"
 
 
@@ -259,12 +260,15 @@ def test_a_scene_too_large_for_the_machine_is_told_with_what_lowers_it() -> None
     need = scene_cost(LARGE, 2).memory_mb * 1e6
     short = judged(LARGE, memory=need)  # nothing to spare
     assert short.state == "warning"
-    assert "`dynamic.segment`" in short.advice
+    assert "in train_dynamic" in short.advice
+    assert all(f"`{setting}`" in short.advice for setting in SETTINGS["train_dynamic"])
+    assert "`scale: 0.75` would do" in short.advice
     # With 16 cores eight trainings run at once; one after the other they fit.
     assert "--cores 3" in judged(LARGE, memory=1.2 * need, cores=16).advice
     full = judged(LARGE, free=10**9)
     assert full.state == "warning"
-    assert "1.0 GB free" in full.advice
+    assert "1.0 GB that are free" in full.advice
+    assert "`scale`" in full.advice
     assert judged(LARGE._replace(cuda=True)).state == "missing"
     assert judged(LARGE._replace(cuda=True), gpus=1).state == "ok"
 

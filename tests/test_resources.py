@@ -12,6 +12,7 @@ from mixdepth.resources import (
     MEMORY,
     RESUMES,
     SECONDS,
+    SNAKEMAKE_MB,
     UNKNOWN,
     Size,
     cost,
@@ -78,7 +79,7 @@ def test_a_larger_scene_never_costs_less(field: str) -> None:
 
 @pytest.mark.parametrize(("size", "peak"), [(DEMO, 750), (LARGE, 5500)])
 def test_measured_peaks_of_training_fit_with_room_and_little_waste(size: Size, peak: int) -> None:
-    assert 1.3 * peak <= memory_mb("train_dynamic", size) <= 2.1 * peak
+    assert 1.3 * peak <= memory_mb("train_dynamic", size) - SNAKEMAKE_MB <= 2.1 * peak
 
 
 def test_memory_does_not_grow_with_time_beyond_a_segment() -> None:

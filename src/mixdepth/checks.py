@@ -32,7 +32,7 @@ class Finding(NamedTuple):
 
 
 def check_python(version=sys.version_info, root=ROOT):
-    found = f"Python {version[0]}.{version[1]}.{version[2]} ({sys.executable})"
+    found = f"{version[0]}.{version[1]}.{version[2]} ({sys.executable})"
     if tuple(version[:2]) < PYTHON:
         names = [f"python3.{minor}" for minor in range(20, PYTHON[1] - 1, -1)]
         there = [name for name in names if shutil.which(name) and machine.run(name, "--version")]

@@ -18,6 +18,7 @@ from mixdepth.resources import Size, cost, jobs, scene_cost, size_of
 
 TELL = "name its --config FILE, or tell a size: doctor --cameras 20 --frames 300 --size 1352x1014 --photos 40"
 SPARE = 1.1  # times the memory and disk that a scene is predicted to need should be there
+SCALES = (0.75, 0.5, 0.35, 0.25, 0.15, 0.1)  # that are tried where a scene does not fit
 
 
 class Scene(NamedTuple):
@@ -132,23 +133,35 @@ def judge(scene, asked, cores, memory, free, gpus):
         f" {size_text(whole.memory_mb * 1e6)} of memory, {size_text(whole.bytes)} of disk"
     )
     found += f" ({scene.assumed})" if scene.assumed else ""
-    advice = []
-    if memory is not None and SPARE * whole.memory_mb * 1e6 > memory:
-        advice.append(_less_memory(size, cores, memory))
-    if SPARE * whole.bytes > free:
-        advice.append(f"more than the {size_text(free)} free; another disk (results may be a link), or lower `scale`")
     if size.cuda and not gpus:
         return Finding(scene.name, "missing", found, "`device: cuda` is set and there is no GPU; set auto or cpu")
-    return Finding(scene.name, "warning" if advice else "ok", found, "; ".join(advice))
+    if _fits(size, cores, memory, free):
+        return Finding(scene.name, "ok", found)
+    return Finding(scene.name, "warning", found, _advice(size, cores, memory, free))
 
 
-def _less_memory(size, cores, memory):
-    """What to do where a scene needs more memory than there is."""
-    fitting = [n for n in range(1, cores) if SPARE * scene_cost(size, n).memory_mb * 1e6 <= memory]
-    if fitting:
-        return f"more memory than the {size_text(memory)} there is; run it with --cores {fitting[-1]}"
-    rule = max(jobs(size), key=lambda rule: cost(rule, size).memory_mb)
-    return f"{rule} needs more memory than the {size_text(memory)} there is; lower {' or '.join(_settings(rule))}"
+def _fits(size, cores, memory, free):
+    whole = scene_cost(size, cores)
+    return (memory is None or SPARE * whole.memory_mb * 1e6 <= memory) and SPARE * whole.bytes <= free
+
+
+def _advice(size, cores, memory, free):
+    """What there is too little of, and what to do about it."""
+    told, lower = [], []
+    if not _fits(size, cores, None, free):
+        told.append(f"more than the {size_text(free)} that are free")
+        lower += ["`scale`", "`frames.count`"]
+    if not _fits(size, cores, memory, float("inf")):
+        fewer = [count for count in range(1, cores) if _fits(size, count, memory, free)]
+        if fewer:
+            return f"more memory than the {size_text(memory)} there is; it fits with --cores {fewer[-1]}"
+        rule = max(jobs(size), key=lambda rule: cost(rule, size).memory_mb)
+        told.append(f"more memory than the {size_text(memory)} there is, in {rule}")
+        lower += _settings(rule)
+    scales = [size.scale * share for share in SCALES]
+    fitting = [scale for scale in scales if _fits(size._replace(scale=scale), cores, memory, free)]
+    hint = f" (`scale: {fitting[0]:.2g}` would do)" if fitting else ""
+    return f"{', and '.join(told)}; lower {' or '.join(dict.fromkeys(lower))}{hint}"
 
 
 def _settings(rule):
