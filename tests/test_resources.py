@@ -3,9 +3,12 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
+from test_incremental import write_tiny_capture
+from test_workflow import snakemake
 
 from mixdepth.resources import (
     BYTES,
@@ -91,3 +94,17 @@ def test_memory_does_not_grow_with_time_beyond_a_segment() -> None:
 def test_the_arithmetic_needs_the_standard_library_only() -> None:
     code = "import mixdepth.resources as r, sys; print(r.scene_cost(r.Size(), 2)); assert 'numpy' not in sys.modules"
     subprocess.run([sys.executable, "-S", "-c", code], env={"PYTHONPATH": str(REPOSITORY / "src")}, check=True)
+
+
+@pytest.mark.slow
+def test_jobs_behind_probe_ask_by_the_size_that_it_found_and_asking_otherwise_redoes_nothing(tmp_path: Path) -> None:
+    write_tiny_capture(tmp_path)
+    arguments = ("--configfile", "config.yaml", "--", "results/x/contact_sheet.jpg")
+    done = snakemake(tmp_path, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    asked = dict(re.findall(r"rule (\w+):\n(?:    .*\n)*?    resources: .*?\bmem_mb=(\d+)", done.stdout + done.stderr))
+    assert int(asked["probe"]) == memory_mb("probe", UNKNOWN)
+    tiny = Size(cameras=3, frames=4, width=48, height=36)
+    assert int(asked["contact_sheet"]) == memory_mb("contact_sheet", tiny) < memory_mb("contact_sheet", UNKNOWN)
+    again = snakemake(tmp_path, "-n", "--set-resources", "contact_sheet:mem_mb=9999", *arguments)
+    assert "Nothing to be done" in again.stdout + again.stderr
