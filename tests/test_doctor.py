@@ -273,6 +273,12 @@ def test_a_scene_too_large_for_the_machine_is_told_with_what_lowers_it() -> None
     assert judged(LARGE._replace(cuda=True), gpus=1).state == "ok"
 
 
+def test_what_a_scene_has_already_written_need_not_fit_again(tmp_path: Path) -> None:
+    files(tmp_path, a="12345", b__c="123")
+    assert machine.used(tmp_path) == 8
+    assert machine.used(tmp_path / "nowhere") == 0
+
+
 def test_a_scene_without_a_size_blocks_only_who_asks_for_it() -> None:
     assert judged(None).state == "missing"
     assert judged(None, asked=False).state == "note"
@@ -293,7 +299,7 @@ def test_a_configured_scene_is_measured_before_anything_has_run(
     monkeypatch.chdir(tmp_path)
     assert doctor.main(["--config", "config.yaml", "--verbose", "x"]) == 0
     told = capsys.readouterr().out
-    assert f"3 cameras x {FRAMES} frames of {WIDTH}x{HEIGHT}, 2 photos" in told
+    assert f"3 cameras x {FRAMES} frames of {WIDTH}x{HEIGHT}, 2 photos of {WIDTH}x{HEIGHT}" in told
     assert "train_dynamic " in told
     assert not (tmp_path / "results").exists()
     # A capture that cannot work is told in the words of rule `probe`, and blocks.

@@ -186,7 +186,9 @@ def table(size):
 def _described_size(size):
     told = f"{size.cameras} cameras x {size.frames} frames of {size.width}x{size.height}" if size.cameras else ""
     told += f" at {size.scale:g} of the size" if told and size.scale != 1 else ""
-    return told + (f"{', ' * bool(told)}{size.photos} photos" if size.photos else "")
+    return told + (
+        f"{', ' * bool(told)}{size.photos} photos of {size.photo_width}x{size.photo_height}" if size.photos else ""
+    )
 
 
 # The command
@@ -224,7 +226,9 @@ def answer(args):
     free = shutil.disk_usage(str(machine.nearest_folder(args.results))).free
     known = scenes(args)
     gpus = len(machine.gpus())
-    costs = [judge(scene, bool(args.scenes), cores, memory, free, gpus) for scene in known]
+    # What a scene has already written it need not write again.
+    room = [free + machine.used(args.results / scene.name) for scene in known]
+    costs = [judge(scene, bool(args.scenes), cores, memory, here, gpus) for scene, here in zip(known, room)]  # noqa: B905
     good = not any(one.state == "missing" for one in found + costs)
     if args.json:
         told = {"ok": good, "checks": [one._asdict() for one in found], "scenes": []}
@@ -242,6 +246,8 @@ def answer(args):
             print("\n".join(table(scene.size)))
     if not known:
         print("  none is known; " + TELL)
+    lacking = [one.name for one in found + costs if one.state == "missing"]
+    print(f"To be mended first, from the top: {', '.join(lacking)}." if lacking else "Nothing stands in the way.")
     return 0 if good else 1
 
 

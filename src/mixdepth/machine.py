@@ -73,6 +73,18 @@ def nearest_folder(path):
     return path
 
 
+def used(folder):
+    """Bytes of the files in a folder; none where it is not there."""
+    total = 0
+    for place, _, names in os.walk(str(folder)):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(place, name)).st_size  # noqa: PTH
+            except OSError:  # removed meanwhile
+                continue
+    return total
+
+
 def lock_error(folder):
     """Why files in ``folder`` cannot be written or locked; None where they can."""
     try:
