@@ -7,7 +7,7 @@
 
 Seconds are Snakemake's (results/<scene>/benchmarks). So is memory where nothing watched; that counts the frames and
 renders that a job maps, which the system takes back where it needs the room. `--watch` leaves them out, looks at what
-jobs in this folder keep every 0.2 s, and ends with Ctrl-C or `kill`.
+jobs in this folder keep every 0.5 s, and ends with Ctrl-C or `kill`.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from mixdepth.resources import MEMORY, cost, jobs, size_of
 from mixdepth.schema import read_yaml
 
 WATCHED = "watched.json"
-INTERVAL = 0.2  # seconds
+INTERVAL = 0.5  # seconds
 SHORT = 3.0  # seconds: of shorter jobs Snakemake's memory is too low, as it looks too rarely
 NAMES = {"report": "report_html", "export": "export_renders"}  # of benchmark files -> of rules
 # Rule -> what one job of it writes, below the results of the scene; one match per job (a file, or a folder).

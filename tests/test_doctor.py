@@ -85,7 +85,7 @@ def test_without_packages_a_scene_is_known_by_its_capture(tmp_path: Path) -> Non
     assert told[0]["size"]["cameras"] == 3
     assert told[0]["cost"]["memory_mb"] > 500
     assert told[1]["state"] == "note"
-    assert "not known" in told[1]["advice"]
+    assert "not known" in told[1]["found"]
 
 
 def test_the_command_line_reaches_it_too(capsys: pytest.CaptureFixture) -> None:

@@ -72,7 +72,7 @@ def _recorded(folder):
             sides = [(image["width"], image["height"]) for image in images]
             given[prefix + "width"], given[prefix + "height"] = max(sides, default=(0, 0))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        problem = f"its size is not known; {TELL}"
+        problem = TELL
         return Scene(folder.name, None, problem=problem)
     given["variants"] = (4 if photos else 2) if cameras else 0
     return Scene(folder.name, Size(static=bool(photos), **given), "default settings, all frames at full size")
@@ -124,7 +124,7 @@ def judge(scene, asked, cores, memory, free, gpus):
         gpus: number of GPUs.
     """
     if scene.size is None:
-        return Finding(scene.name, "missing" if asked else "note", "", scene.problem)
+        return Finding(scene.name, "missing" if asked else "note", "its size is not known", scene.problem)
     size = scene.size
     whole = scene_cost(size, cores)
     found = (
@@ -186,9 +186,9 @@ def table(size):
 def _described_size(size):
     told = f"{size.cameras} cameras x {size.frames} frames of {size.width}x{size.height}" if size.cameras else ""
     told += f" at {size.scale:g} of the size" if told and size.scale != 1 else ""
-    return told + (
-        f"{', ' * bool(told)}{size.photos} photos of {size.photo_width}x{size.photo_height}" if size.photos else ""
-    )
+    if size.photos:
+        told += f"{', ' * bool(told)}{size.photos} photos of {size.photo_width}x{size.photo_height}"
+    return told
 
 
 # The command

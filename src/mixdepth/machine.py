@@ -79,7 +79,7 @@ def used(folder):
     for place, _, names in os.walk(str(folder)):
         for name in names:
             try:
-                total += os.lstat(os.path.join(place, name)).st_size  # noqa: PTH
+                total += Path(place, name).lstat().st_size
             except OSError:  # removed meanwhile
                 continue
     return total
