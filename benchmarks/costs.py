@@ -3,7 +3,7 @@
 
     .venv/bin/python benchmarks/costs.py --watch results/demo & make demo; kill %1    # memory, while it runs
     .venv/bin/python benchmarks/costs.py demo
-    .venv/bin/python benchmarks/costs.py --config config/arc8.yaml arc8
+    .venv/bin/python benchmarks/costs.py --config config/config.yaml --config config/arc8.yaml demo arc8
 
 Seconds are Snakemake's (results/<scene>/benchmarks). So is memory where nothing watched; that counts the frames and
 renders that a job maps, which the system takes back where it needs the room. `--watch` leaves them out, looks at what
@@ -19,15 +19,17 @@ import sys
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import NoReturn
 
 from mixdepth.commands import SCHEMA
 from mixdepth.config import load_config
-from mixdepth.resources import MEMORY, cost, jobs, size_of
+from mixdepth.resources import MEMORY, Size, cost, jobs, size_of
 from mixdepth.schema import read_yaml
 
 WATCHED = "watched.json"
 INTERVAL = 0.5  # seconds
 SHORT = 3.0  # seconds: of shorter jobs Snakemake's memory is too low, as it looks too rarely
+LEAST = {"memory_mb": 0, "seconds": SHORT, "disk_mb": 0.1}  # what is worth a comparison
 NAMES = {"report": "report_html", "export": "export_renders"}  # of benchmark files -> of rules
 # Rule -> what one job of it writes, below the results of the scene; one match per job (a file, or a folder).
 OUTPUTS = {
@@ -53,45 +55,82 @@ OUTPUTS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("scenes", nargs="*", metavar="SCENE")
-    parser.add_argument("--config", type=Path, default=Path("config/config.yaml"))
+    parser.add_argument("--config", type=Path, action="append", help="may be repeated (default: config/config.yaml)")
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--watch", type=Path, metavar="RESULTS/SCENE")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="keep sizes and measurements, as JSON")
     args = parser.parse_args()
     if args.watch:
-        return watch(args.watch)
-    scenes = load_config(read_yaml(args.config), SCHEMA)
-    print("| scene | rule | jobs | memory, MB | measured | time, s | measured | disk, MB | measured |")
-    print("|---|---|---|---|---|---|---|---|---|")
+        watch(args.watch)
+    raw = {"scenes": {}}
+    for path in args.config or [Path("config/config.yaml")]:
+        raw["scenes"].update(read_yaml(path)["scenes"])
+    scenes = load_config(raw, SCHEMA)
+    found = {}
     for name in args.scenes:
         folder = args.results / name
         size = size_of(scenes[name], json.loads((folder / "capture.json").read_text()))
-        memory, seconds = measured(folder / "benchmarks")
-        total = [0.0] * 4
-        for rule in MEMORY:
-            if rule not in seconds:
-                continue
-            one, count = cost(rule, size), len(seconds[rule])
-            took, written = sum(seconds[rule]) / count, disk(folder, rule)
-            cells = [one.memory_mb, memory.get(rule), one.seconds, took, one.bytes / 1e6, written]
-            print(f"| {name} | {rule} | {count} |", " | ".join(map(cell, cells)), "|")
-            if rule in jobs(size):
-                total = [a + b for a, b in zip(total, [one.seconds, took, one.bytes / 1e6, written or 0], strict=True)]
-    return None
+        found[name] = {"size": size._asdict(), "rules": measured(folder)}
+    if args.keep:
+        args.keep.write_text(json.dumps(found, indent=1) + "\n")
+    print_table(found)
 
 
-def measured(folder: Path) -> tuple[dict[str, float], dict[str, list[float]]]:
-    """Rule -> most memory, MB, and rule -> seconds of each of its jobs."""
-    memory, seconds = {}, defaultdict(list)
-    for path in sorted(folder.glob("*.tsv")):
+def print_table(found: dict[str, dict]) -> None:
+    """Predicted over measured, of every rule (memory, time, disk) and of whole scenes."""
+    print("| rule |", " | ".join(f"{name}: memory | time | disk" for name in found), "|")
+    print("|---" * (1 + 3 * len(found)) + "|")
+    for rule in MEMORY:
+        cells = []
+        for scene in found.values():
+            there, said = scene["rules"].get(rule, {}), predicted(rule, scene)
+            cells += [ratio(said[key], there.get(key), least) for key, least in LEAST.items()]
+        if any(cells):
+            print(f"| {rule} |", " | ".join(cells), "|")
+    for name, scene in found.items():
+        rules = {rule: one for rule, one in scene["rules"].items() if rule in jobs(Size(**scene["size"]))}
+        pairs = [(predicted(rule, scene), one) for rule, one in rules.items()]
+        sums = [sum(said[key] * one["jobs"] for said, one in pairs) for key in ("seconds", "disk_mb")]
+        real = [sum(one.get(key, 0) * one["jobs"] for _, one in pairs) for key in ("seconds", "disk_mb")]
+        most = [max(one.get("memory_mb", 0) for one in ones) for ones in zip(*pairs, strict=True)]
+        print(
+            f"\n{name}, predicted (measured): {sums[0]:.0f} s of all jobs ({real[0]:.0f}), {sums[1]:.0f} MB on disk"
+            f" ({real[1]:.0f}), at most {most[0]:.0f} MB of memory ({most[1]:.0f})"
+        )
+
+
+def predicted(rule: str, scene: dict) -> dict[str, float]:
+    one = cost(rule, Size(**scene["size"]))
+    return {"memory_mb": one.memory_mb, "seconds": one.seconds, "disk_mb": one.bytes / 1e6}
+
+
+def ratio(predicted: float, measured: float | None, least: float) -> str:
+    """Predicted over measured; nothing where both are next to nothing or nobody measured."""
+    if measured is None or max(predicted, measured) < least or not measured:
+        return ""
+    return f"{predicted / measured:.2f}"
+
+
+def measured(folder: Path) -> dict[str, dict[str, float]]:
+    """Rule -> how many jobs there were, most memory of one, mean seconds, mean MB written."""
+    found = defaultdict(lambda: {"jobs": 0, "seconds": 0.0})
+    for path in sorted((folder / "benchmarks").glob("*.tsv")):
         rule = path.name.split(".")[0]
-        rule = NAMES.get(rule, rule)
         with path.open() as file:
             row = list(csv.DictReader(file, delimiter="\t"))[-1]
-        seconds[rule].append(float(row["s"]))
-        if float(row["s"]) >= SHORT and row["max_rss"] not in ("NA", "-"):
-            memory[rule] = max(memory.get(rule, 0), float(row["max_rss"]))
-    watched = folder / WATCHED
-    return {**memory, **(json.loads(watched.read_text()) if watched.exists() else {})}, seconds
+        one, seconds = found[NAMES.get(rule, rule)], float(row["s"])
+        one["jobs"] += 1
+        one["seconds"] += seconds
+        if seconds >= SHORT and row["max_rss"] not in ("NA", "-"):
+            one["memory_mb"] = max(one.get("memory_mb", 0), float(row["max_rss"]))
+    watched = folder / "benchmarks" / WATCHED
+    peaks = json.loads(watched.read_text()) if watched.exists() else {}
+    for rule, one in found.items():
+        one["seconds"] = round(one["seconds"] / one["jobs"], 2)
+        one.update({"memory_mb": peaks[rule]} if rule in peaks else {})
+        if (written := disk(folder, rule)) is not None:
+            one["disk_mb"] = round(written, 3)
+    return dict(found)
 
 
 def disk(folder: Path, rule: str) -> float | None:
@@ -102,11 +141,7 @@ def disk(folder: Path, rule: str) -> float | None:
     return sum(part.stat().st_size for each in parts for part in each) / 1e6 / len(found) if found else None
 
 
-def cell(value: float | None) -> str:
-    return "" if value is None else f"{value:.0f}" if value >= 10 else f"{value:.1f}"
-
-
-def watch(folder: Path) -> None:
+def watch(folder: Path) -> NoReturn:
     """Write the most memory of every rule to watched.json of ``folder``/benchmarks, whenever it grows."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     peaks: dict[str, float] = {}

@@ -170,7 +170,8 @@ def _settings(rule):
         return ["`scale`"]
     from mixdepth.memory import OTHERS, SETTINGS
 
-    return [f"`{name}`" for name in SETTINGS.get(rule, OTHERS)]
+    # What helps most comes first: memory follows the pixels.
+    return [f"`{name}`" for name in sorted(SETTINGS.get(rule, OTHERS), key=lambda name: "scale" not in name)]
 
 
 def table(size):
