@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from mixdepth import machine
 from mixdepth.checks import PYTHON, ROOT, Finding, checks, has_module, size_text
-from mixdepth.resources import Size, cost, jobs, scene_cost, size_of
+from mixdepth.resources import Size, cost, jobs, photo_scale, scene_cost, size_of
 
 TELL = "name its --config FILE, or tell a size: doctor --cameras 20 --frames 300 --size 1352x1014 --photos 40"
+TELEPHONE = (4000, 3000)  # pixels of a photo of which nothing is known
 SPARE = 1.1  # times the memory and disk that a scene is predicted to need should be there
 SCALES = (0.75, 0.5, 0.35, 0.25, 0.15, 0.1)  # that are tried where a scene does not fit
 
@@ -54,11 +55,13 @@ def scenes(args):
 def _described(names, given):
     """The scene that the options describe."""
     size = Size(**given)
-    if size.photos:  # of a telephone; larger ones are scaled down
-        side = min(4000, round(2 * size.scale * max(size.width, size.height)))
-        size = size._replace(photo_width=side, photo_height=side * 3 // 4, variants=4, static=True)
+    if size.photos:
+        video, photo = ({"width": w, "height": h} for w, h in ((size.width, size.height), TELEPHONE))
+        share = photo_scale(video, photo, size.scale)
+        size = size._replace(photo_width=TELEPHONE[0], photo_height=TELEPHONE[1], photo_scale=share)
+        size = size._replace(variants=4, static=True)
     size = size._replace(held_out=min(1, size.cameras), variants=size.variants if size.cameras else 0)
-    return Scene(names[0] if names else "so large", size, "default settings")
+    return Scene(names[0] if names else "as given", size, "default settings")
 
 
 def _recorded(folder):

@@ -98,7 +98,7 @@ def size_of(scene, capture):
         photos=len(photos),
         photo_width=photo["width"],
         photo_height=photo["height"],
-        photo_scale=options["photo_scale"] or _photo_scale(largest, photo, options["scale"]),
+        photo_scale=options["photo_scale"] or photo_scale(largest, photo, options["scale"]),
         colmap=options["poses"]["source"] == "colmap",
         variants=len(scene.variants),
         static=not cameras or bool({"distilled", "inherited"} & set(scene.variants)),
@@ -119,8 +119,8 @@ def _pixels(image):
     return image["width"] * image["height"]
 
 
-def _photo_scale(video, photo, scale):
-    """As mixdepth.cameras.stage chooses it."""
+def photo_scale(video, photo, scale):
+    """The scale of photos where none is configured, as mixdepth.cameras.stage chooses it; ``scale`` is that of the videos."""
     longest = max(photo["width"], photo["height"])
     limit = 2 * scale * max(video["width"], video["height"]) or 1600
     return min(1.0, limit / longest) if longest else 1.0
