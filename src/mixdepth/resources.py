@@ -120,7 +120,7 @@ def _pixels(image):
 
 
 def photo_scale(video, photo, scale):
-    """The scale of photos where none is configured, as mixdepth/cameras/stage.py chooses it; ``scale``: of the videos."""
+    """The scale of photos where none is configured, as mixdepth/cameras/stage.py chooses it."""
     longest = max(photo["width"], photo["height"])
     limit = 2 * scale * max(video["width"], video["height"]) or 1600
     return min(1.0, limit / longest) if longest else 1.0
