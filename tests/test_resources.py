@@ -64,6 +64,7 @@ def test_every_rule_has_costs_and_nothing_else_has() -> None:
 def test_every_rule_asks_for_more_at_each_retry(rule: str) -> None:
     for size in (DEMO, LARGE, UNKNOWN):
         assert memory_mb(rule, size, 3) == 2 * memory_mb(rule, size, 2) == 4 * memory_mb(rule, size)
+        assert memory_mb(rule, size, 9) == memory_mb(rule, size, 3)
         # A training goes on where it was: a longer limit might be more than a partition allows.
         assert minutes(rule, size, 2) == minutes(rule, size) * (1 if rule in RESUMES else 2)
 

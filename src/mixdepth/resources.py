@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 HEADROOM = 1.5  # of the predicted memory is asked for
 SNAKEMAKE_MB = 400  # the two Snakemakes that are in every job of a cluster, beside the rule
+MOST_GROWTH = 4  # times as much memory as for the first try
 STEP_MB = 250  # requests are rounded up to it
 SLOWER = 4  # times as long as predicted may a job take before a cluster ends it: other machines, busy file systems
 STEP_MINUTES = 10
@@ -334,9 +335,10 @@ def scene_cost(size, cores):
 
 
 def memory_mb(rule, size, attempt=1):
-    """MB for a job, with room; each retry asks for twice as much."""
+    """MB for a job, with room; a retry asks for twice as much, up to four times: a training of many parts (RESUMES) must
+    not ask for ever more of them."""
     wanted = HEADROOM * cost(rule, size).memory_mb + SNAKEMAKE_MB
-    return STEP_MB * int(-(-wanted // STEP_MB)) * 2 ** (attempt - 1)
+    return STEP_MB * int(-(-wanted // STEP_MB)) * min(2 ** (attempt - 1), MOST_GROWTH)
 
 
 def minutes(rule, size, attempt=1):
