@@ -335,8 +335,8 @@ def scene_cost(size, cores):
 
 
 def memory_mb(rule, size, attempt=1):
-    """MB for a job, with room; a retry asks for twice as much, up to four times: a training of many parts (RESUMES) must
-    not ask for ever more of them."""
+    """MB for a job, with room. A retry asks for twice as much, up to four times: a training that takes many jobs must
+    not ask for ever more."""
     wanted = HEADROOM * cost(rule, size).memory_mb + SNAKEMAKE_MB
     return STEP_MB * int(-(-wanted // STEP_MB)) * min(2 ** (attempt - 1), MOST_GROWTH)
 
