@@ -226,33 +226,36 @@ def main(arguments=None):
 def answer(args):
     """Look at everything and print it; the exit status."""
     found = checks(args.results)
-    memory, cores = machine.memory()[0], args.cores or machine.cores()
-    free = shutil.disk_usage(str(machine.nearest_folder(args.results))).free
-    known = scenes(args)
-    gpus = len(machine.gpus())
-    # What a scene has already written it need not write again.
-    room = [free + machine.used(args.results / scene.name) for scene in known]
-    costs = [judge(scene, bool(args.scenes), cores, memory, here, gpus) for scene, here in zip(known, room)]  # noqa: B905
-    good = not any(one.state == "missing" for one in found + costs)
+    if not args.json:  # at once: looking into many videos takes a while
+        print("\n".join(["This machine", *(one.line() for one in found), "Scenes"]), flush=True)
+    judged = _judged(args)
+    lacking = [one.name for one in found + [one for _, one in judged] if one.state == "missing"]
     if args.json:
-        told = {"ok": good, "checks": [one._asdict() for one in found], "scenes": []}
-        for scene, one in zip(known, costs):  # noqa: B905 (not in Python 3.6)
-            told["scenes"].append({**one._asdict(), **_numbers(scene.size, cores)})
-        print(json.dumps(told, indent=1))
-        return 0 if good else 1
-    print("This machine")
-    print("\n".join(one.line() for one in found))
-    print("Scenes")
-    width = max([8] + [len(scene.name) for scene in known])
-    for scene, one in zip(known, costs):  # noqa: B905
-        print(one.line(width))
-        if args.verbose and scene.size:
-            print("\n".join(table(scene.size)))
-    if not known:
+        told = [{**one._asdict(), **_numbers(scene.size, _cores(args))} for scene, one in judged]
+        print(json.dumps({"ok": not lacking, "checks": [one._asdict() for one in found], "scenes": told}, indent=1))
+        return 1 if lacking else 0
+    width = max([8] + [len(scene.name) for scene, _ in judged])
+    for scene, one in judged:
+        print("\n".join([one.line(width)] + (table(scene.size) if args.verbose and scene.size else [])))
+    if not judged:
         print("  none is known; " + TELL)
-    lacking = [one.name for one in found + costs if one.state == "missing"]
     print(f"To be mended first, from the top: {', '.join(lacking)}." if lacking else "Nothing stands in the way.")
-    return 0 if good else 1
+    return 1 if lacking else 0
+
+
+def _cores(args):
+    return args.cores or machine.cores()
+
+
+def _judged(args):
+    """Every scene with its line."""
+    memory, gpus = machine.memory()[0], len(machine.gpus())
+    free = shutil.disk_usage(str(machine.nearest_folder(args.results))).free
+    found = []
+    for scene in scenes(args):
+        room = free + machine.used(args.results / scene.name)  # what is written already need not be written again
+        found.append((scene, judge(scene, bool(args.scenes), _cores(args), memory, room, gpus)))
+    return found
 
 
 def _numbers(size, cores):
