@@ -229,7 +229,8 @@ def answer(args):
     if not args.json:  # at once: looking into many videos takes a while
         print("\n".join(["This machine", *(one.line() for one in found), "Scenes"]), flush=True)
     judged = _judged(args)
-    lacking = [one.name for one in found + [one for _, one in judged] if one.state == "missing"]
+    every = found + [one for _, one in judged]
+    lacking = [one.name for one in every if one.state == "missing"]
     if args.json:
         told = [{**one._asdict(), **_numbers(scene.size, _cores(args))} for scene, one in judged]
         print(json.dumps({"ok": not lacking, "checks": [one._asdict() for one in found], "scenes": told}, indent=1))
@@ -239,7 +240,10 @@ def answer(args):
         print("\n".join([one.line(width)] + (table(scene.size) if args.verbose and scene.size else [])))
     if not judged:
         print("  none is known; " + TELL)
-    print(f"To be mended first, from the top: {', '.join(lacking)}." if lacking else "Nothing stands in the way.")
+    if lacking:
+        print(f"To be mended first, from the top: {', '.join(lacking)}.")
+    else:
+        print("Nothing is missing" + ("; see the warning." if any(o.state == "warning" for o in every) else "."))
     return 1 if lacking else 0
 
 
