@@ -66,6 +66,7 @@ def ablations():
 ABLATIONS = ablations()
 CAMERA_SETS = [scene for part in ABLATIONS for scene in part.camera_sets.values()]
 MEMBERS = [scene for part in ABLATIONS for scene in part.members.values()]
+CAPTURED = {derived: part.scene.name for part in ABLATIONS for derived in [*part.camera_sets, *part.members]}
 
 
 def one_of(*scenes):
@@ -152,7 +153,8 @@ def scene_size(wildcards):
     again once the inputs of a job are there, so that only the jobs beside `probe` ask for what a large one needs."""
     name = wildcards.get("scene")
     try:
-        return size_of(SCENES[name], json.loads((Path("results") / name / "capture.json").read_text()))
+        path = Path("results") / CAPTURED.get(name, name) / "capture.json"
+        return size_of(SCENES[name], json.loads(path.read_text()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return UNKNOWN
 

@@ -191,11 +191,11 @@ MEMORY = {
     "export": {"job": 130},
     "static_set": {"job": 90, "photo": 30, "photos": 4},
     "static_test_set": {"job": 90, "photo": 30, "photos": 4},
-    "train_static": {"job": 560, "static_grid": 60, "photos": 15},
+    "train_static": {"job": 650, "static_grid": 60, "photos": 15},
     "static_depth": {"job": 460, "frames": 115},
     "static_metrics": {"job": 460, "frame": 300, "photo": 300},
     # What is kept of every moving pixel: a quarter of all moved where this was measured.
-    "train_dynamic": {"job": 570, "static_grid": 60, "grids": 60, "frames": 175},
+    "train_dynamic": {"job": 840, "static_grid": 60, "grids": 60, "frames": 170},
     "render": {"job": 650, "frame": 15},
     "evaluate": {"job": 600, "frame": 700},
     "render_path": {"job": 580, "frame": 60},
