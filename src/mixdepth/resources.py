@@ -4,7 +4,7 @@ The standard library only, and nothing that Python 3.6 does not know, as the doc
 
 Every figure of a rule is a sum of parts that grow with the scene (:func:`drivers`). Measured on two cores of a server
 (docs/benchmarks.md has the machine) and held against the measurements by benchmarks/costs.py: demo, arc8 and
-basketball (10 to 15 megapixels of video in all) and the demo enlarged to 5 x 96 frames of 1280x960 (590 megapixels);
+basketball (4 to 10 megapixels of video in all) and the demo enlarged to 5 x 96 frames of 1280x960 (590 megapixels);
 memory and what comes before the first step of a training also with 20 x 300 frames of 1352x1014 (8,225 megapixels).
 Extrapolated are times of larger scenes, COLMAP with more than 30 images, other grids than the defaults', several
 segments, and all of what runs on a GPU: no GPU was at hand, so its times are those of two cores divided by
@@ -14,7 +14,7 @@ segments, and all of what runs on a GPU: no GPU was at hand, so its times are th
 from typing import NamedTuple
 
 HEADROOM = 1.5  # of the predicted memory is asked for
-SNAKEMAKE_MB = 400  # the two Snakemakes that are in every job of a cluster, beside the rule
+SNAKEMAKE_MB = 400  # the Snakemakes that are in every job of a cluster beside the rule, two or three of 130 MB
 MOST_GROWTH = 4  # times as much memory as for the first try
 STEP_MB = 250  # requests are rounded up to it
 SLOWER = 4  # times as long as predicted may a job take before a cluster ends it: other machines, busy file systems
@@ -146,12 +146,15 @@ def drivers(size):
         "job": 1,
         "frame": frame,
         "filmed": filmed,
+        "cameras": size.cameras,
+        "moments": size.frames,
         "video": size.frames * frame,  # of one camera
         "filmed_video": size.frames * filmed,
         "path": max(size.frames, PATH_FRAMES) * frame,
         "frames": size.cameras * frame,  # one of every camera
         "photos": size.photos * photo * size.photo_scale**2,
         "photo": photo,  # as taken
+        "scored_photo": 0 if size.cameras else photo * size.photo_scale**2,  # scenes of photos hold some of them out
         "images": images,  # that COLMAP sees
         "image": max(filmed, photo),
         "image_pixels": size.cameras * filmed + size.photos * photo,
@@ -178,7 +181,7 @@ def drivers(size):
 MEMORY = {
     "probe": {"job": 100, "filmed": 30},
     "sync": {"job": 90, "filmed": 30},
-    "reference": {"job": 90, "filmed": 55},
+    "reference": {"job": 95, "filmed": 55},
     "frame_store": {"job": 70, "filmed": 25, "frame": 110},
     "contact_sheet": {"job": 80, "frames": 18},
     "structure_from_motion": {"job": 210, "image": 190, "images": 1.5},
@@ -192,17 +195,17 @@ MEMORY = {
     "static_set": {"job": 90, "photo": 30, "photos": 4},
     "static_test_set": {"job": 90, "photo": 30, "photos": 4},
     "train_static": {"job": 650, "static_grid": 60, "photos": 15},
-    "static_depth": {"job": 460, "frames": 115},
-    "static_metrics": {"job": 460, "frame": 300, "photo": 300},
+    "static_depth": {"job": 460, "frames": 150},
+    "static_metrics": {"job": 320, "scored_photo": 900},
     # What is kept of every moving pixel: a quarter of all moved where this was measured.
-    "train_dynamic": {"job": 840, "static_grid": 60, "grids": 60, "frames": 170},
+    "train_dynamic": {"job": 840, "static_grid": 60, "grids": 60, "frames": 175},
     "render": {"job": 650, "frame": 15},
     "evaluate": {"job": 600, "frame": 700},
     "render_path": {"job": 580, "frame": 60},
-    "video": {"job": 210, "frame": 70},
+    "video": {"job": 90, "frame": 60},
     "path_video": {"job": 330, "frame": 70},
     "export_renders": {"job": 100, "frame": 70},
-    "comparison": {"job": 200, "variants_frame": 60},
+    "comparison": {"job": 130, "variants_frame": 60},
     "report_html": {"job": 420, "variants_frame": 60},
     "provenance": {"job": 60},
     "viewer": {"job": 110, "frame": 60},
@@ -212,7 +215,7 @@ MEMORY = {
 }
 SECONDS = {
     "probe": {"job": 2, "filmed_video": 0.005},
-    "sync": {"job": 1, "all_filmed": 0.008},
+    "sync": {"job": 1, "all_filmed": 0.015},
     "reference": {"job": 1, "filmed": 1, "filmed_video": 0.02},
     "frame_store": {"job": 1, "filmed_video": 0.008, "video": 0.05},
     "contact_sheet": {"job": 1, "frames": 0.5},
@@ -228,7 +231,7 @@ SECONDS = {
     "static_test_set": {"job": 1, "photos": 0.3},
     "train_static": {"job": 4, "static_steps": 25},
     "static_depth": {"job": 3, "frames": 14},
-    "static_metrics": {"job": 3, "frames": 1},
+    "static_metrics": {"job": 3, "frames": 0.2, "scored_photo": 60},
     "train_dynamic": {"job": 5, "own_steps": 22, "steps": 55, "before": 10},
     # What stands still is rendered once.
     "render": {"job": 3, "frame": 12, "video": 0.7},
@@ -250,7 +253,7 @@ BYTES = {
     "sync": {"images": 500},
     "reference": {"filmed": 4 * 1.7e6},
     "frame_store": {"video": 3e6, "frame": 7e6},
-    "contact_sheet": {"images": 5e4},
+    "contact_sheet": {"cameras": 4e4},
     "structure_from_motion": {"images": 7e4},
     "cameras": {"images": 2e3},
     "triangulate": {"images": 9e4},
@@ -264,7 +267,7 @@ BYTES = {
     "train_dynamic": {"static_grid": 19.3e6, "grids": 18.7e6},
     "render": {"video": 7e6},
     "render_path": {"path": 7e6},
-    "video": {"video": 1e5},
+    "video": {"moments": 1.4e4, "video": 1e4},
     "path_video": {"path": 2e5},
     "export_renders": {"video": 10e6},
     "comparison": {"variants_frame": 14e6},
