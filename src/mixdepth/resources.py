@@ -194,7 +194,7 @@ MEMORY = {
     "export": {"job": 130},
     "static_set": {"job": 90, "photo": 30, "photos": 4},
     "static_test_set": {"job": 90, "photo": 30, "photos": 4},
-    "train_static": {"job": 650, "static_grid": 60, "photos": 15},
+    "train_static": {"job": 650, "static_grid": 60, "photos": 10},
     "static_depth": {"job": 460, "frames": 150},
     "static_metrics": {"job": 320, "scored_photo": 900},
     # What is kept of every moving pixel: a quarter of all moved where this was measured.
