@@ -221,7 +221,8 @@ def test_limits_of_the_process_count(tmp_path: Path) -> None:
     assert "ulimit -v" in done.stdout
     assert "64 may be open at once" in done.stdout
     assert "in train_dynamic; lower" in done.stdout
-    assert check_files(resource.RLIM_INFINITY).state == "ok"
+    assert check_files(64).state == "warning"
+    assert check_files(resource.RLIM_INFINITY).state == check_files(4096).state == "ok"
 
 
 def test_a_disk_without_room_rights_or_locks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
