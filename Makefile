@@ -1,5 +1,6 @@
 # make demo    the built-in capture, from its videos to video.mp4, comparison.png and report.html
 # make test    all tests
+# make doctor    what this machine lacks, and what scenes will cost (SCENE=..., ARGS="--cameras 20 --size 1352x1014")
 # make lint    formatting and style
 # make clean-scene SCENE=demo    remove one scene's results, to free disk space
 # Needs Python 3.11 or newer (with venv) and make; everything else goes into .venv, once.
@@ -9,7 +10,7 @@ CORES ?= 2
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean-scene
+.PHONY: help demo doctor test lint clean-scene
 
 help:
 	@sed -n '1,/^$$/s/^# //p' Makefile
@@ -40,6 +41,11 @@ demo: .venv/.installed
 	@echo "  video.mp4        the held-out camera: rendered colour and depth beside its own video"
 	@echo "  comparison.png   what each kind of depth supervision changes"
 	@echo "  report.html      everything in one page"
+
+# Before the installation by any Python. Its status is for programs: make would add an error of its own to what it says.
+doctor:
+	@if [ -x .venv/bin/python ]; then python=.venv/bin/python; else python=$(PYTHON); fi; \
+	  PYTHONPATH=src "$$python" -m mixdepth doctor $(SCENE) $(ARGS) || true
 
 test: .venv/.installed-dev
 	@.venv/bin/python -m pytest -n $(CORES) --dist loadfile

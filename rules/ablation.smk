@@ -25,8 +25,8 @@ for part in ABLATIONS:
                     "../envs/frames.yaml"
                 threads: 1
                 resources:
-                    mem_mb=500,
-                    runtime=10,
+                    mem_mb=memory("adopt"),
+                    runtime=run_time("adopt"),
                 params:
                     version=STAGE_VERSIONS["adopt"],
                 script:
@@ -63,8 +63,8 @@ rule ablation_report:
         "../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory("ablation_report"),
+        runtime=run_time("ablation_report"),
     params:
         runs=lambda wildcards: ablation_runs(),
         settings=ablation_settings,

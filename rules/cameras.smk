@@ -19,8 +19,8 @@ rule structure_from_motion:
         "../envs/cameras.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=memory("structure_from_motion"),
+        runtime=run_time("structure_from_motion"),
     params:
         settings=settings("colmap", "poses.intrinsics", "poses.allow_missing"),
         version=STAGE_VERSIONS["cameras"],
@@ -51,8 +51,8 @@ rule cameras:
         "../envs/cameras.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory("cameras"),
+        runtime=run_time("cameras"),
     params:
         settings=settings("poses.source", "poses.path", "world", "scale", "photo_scale"),
         version=STAGE_VERSIONS["cameras"],
@@ -81,8 +81,8 @@ rule triangulate:
         "../envs/cameras.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=memory("triangulate"),
+        runtime=run_time("triangulate"),
     params:
         settings=settings("colmap", "poses.source"),
         version=STAGE_VERSIONS["cameras"],
@@ -112,8 +112,8 @@ rule verify_held_out:
         "../envs/cameras.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=memory("verify_held_out"),
+        runtime=run_time("verify_held_out"),
     params:
         settings=settings("colmap", "poses.trust"),
         version=STAGE_VERSIONS["cameras"],
@@ -149,8 +149,8 @@ for scene in [*scenes_at_hand(), *CAMERA_SETS]:
             "../envs/cameras.yaml"
         threads: 1
         resources:
-            mem_mb=1000,
-            runtime=10,
+            mem_mb=memory("colmap_depth"),
+            runtime=run_time("colmap_depth"),
         params:
             settings=settings("poses.source", "poses.path", "poses.trust", "near", "far"),
             version=STAGE_VERSIONS["cameras"],
@@ -177,8 +177,8 @@ rule space:
         "../envs/cameras.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=memory("space"),
+        runtime=run_time("space"),
     params:
         settings=settings("space", "near", "far"),
         version=STAGE_VERSIONS["cameras"],
@@ -210,8 +210,8 @@ rule export:
         "../envs/cameras.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory("export"),
+        runtime=run_time("export"),
     params:
         version=STAGE_VERSIONS["cameras"],
     script:

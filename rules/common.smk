@@ -11,7 +11,7 @@ from mixdepth.config import VARIANTS, load_config
 from mixdepth.dates import check_dates
 from mixdepth.errors import UserError
 from mixdepth.exports.kinds import check_kind
-from mixdepth.resources import memory_mb
+from mixdepth.resources import UNKNOWN, memory_mb, minutes, size_of
 from mixdepth.versions import STAGE_VERSIONS
 
 # What `snakemake` without a target, and a look at one scene, makes.
@@ -68,6 +68,7 @@ def ablations():
 ABLATIONS = ablations()
 CAMERA_SETS = [scene for part in ABLATIONS for scene in part.camera_sets.values()]
 MEMBERS = [scene for part in ABLATIONS for scene in part.members.values()]
+CAPTURED = {derived: part.scene.name for part in ABLATIONS for derived in [*part.camera_sets, *part.members]}
 
 
 def one_of(*scenes):
@@ -149,18 +150,25 @@ def gpus(section):
     return lambda wildcards: int(settings(section)(wildcards)[section]["device"] == "cuda")
 
 
-def scene_memory(wildcards, attempt):
-    """Resources function: memory for training and rendering, from the size that rule `probe` found and the frames of one
-    segment; before that a fixed amount."""
-    scene = of(wildcards)
-    most = min(n for n in (scene.options["frames"]["count"], scene.options["dynamic"]["segment"], 10**9) if n)
-    path = Path("results") / wildcards.scene / "capture.json"
+def scene_size(wildcards):
+    """The size of a job's scene, from what rule `probe` found; before that, a large one. Snakemake works resources out
+    again once the inputs of a job are there, so that only the jobs beside `probe` ask for what a large one needs."""
+    name = wildcards.get("scene")
     try:
-        cameras = json.loads(path.read_text())["cameras"].values()
-        pixels = sum(c["width"] * c["height"] * min(c["frames"], most) for c in cameras)
+        path = Path("results") / CAPTURED.get(name, name) / "capture.json"
+        return size_of(SCENES[name], json.loads(path.read_text()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return memory_mb(None, attempt)
-    return memory_mb(round(pixels * scene.options["scale"] ** 2), attempt)
+        return UNKNOWN
+
+
+def memory(rule):
+    """Resources function: memory for a job of this rule, more with every retry."""
+    return lambda wildcards, attempt: memory_mb(rule, scene_size(wildcards), attempt)
+
+
+def run_time(rule):
+    """Resources function: the longest that a job of this rule may take, more with every retry where it starts anew."""
+    return lambda wildcards, attempt: minutes(rule, scene_size(wildcards), attempt)
 
 
 # Input files.

@@ -14,8 +14,8 @@ rule demo_capture:
         "../envs/frames.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory("demo_capture"),
+        runtime=run_time("demo_capture"),
     params:
         version=STAGE_VERSIONS["demo"],
     script:

@@ -20,8 +20,8 @@ rule train_dynamic:
         "../envs/train.yaml"
     threads: training_threads("dynamic")
     resources:
-        mem_mb=scene_memory,
-        runtime=480,
+        mem_mb=memory("train_dynamic"),
+        runtime=run_time("train_dynamic"),
         gpu=gpus("dynamic"),
     params:
         settings=settings("dynamic"),

@@ -27,8 +27,8 @@ for scene in scenes_at_hand():
                 "../envs/cameras.yaml"
             threads: 1
             resources:
-                mem_mb=3000,
-                runtime=120,
+                mem_mb=memory("held_out_points"),
+                runtime=run_time("held_out_points"),
             params:
                 settings=settings("colmap"),
                 version=STAGE_VERSIONS["cameras"],
@@ -61,8 +61,8 @@ rule evaluate:
         "../envs/train.yaml"
     threads: training_threads("dynamic")
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory("evaluate"),
+        runtime=run_time("evaluate"),
         gpu=gpus("dynamic"),
     params:
         settings=score_settings,

@@ -19,8 +19,8 @@ rule probe:
         "../envs/frames.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=memory("probe"),
+        runtime=run_time("probe"),
     params:
         settings=settings("frames"),
         version=STAGE_VERSIONS["frames"],
@@ -44,8 +44,8 @@ rule sync:
         "../envs/frames.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=memory("sync"),
+        runtime=run_time("sync"),
     params:
         settings=settings("frames"),
         version=STAGE_VERSIONS["sync"],
@@ -70,8 +70,8 @@ rule reference:
         "../envs/frames.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=memory("reference"),
+        runtime=run_time("reference"),
     params:
         settings=settings("frames", "colmap.reference_frames"),
         version=STAGE_VERSIONS["reference"],
@@ -99,8 +99,8 @@ rule frame_store:
         "../envs/frames.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=memory("frame_store"),
+        runtime=run_time("frame_store"),
     params:
         settings=settings("frames", "scale"),
         version=STAGE_VERSIONS["frames"],
@@ -128,8 +128,8 @@ rule contact_sheet:
         "../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory("contact_sheet"),
+        runtime=run_time("contact_sheet"),
     params:
         version=STAGE_VERSIONS["frames"],
     script:

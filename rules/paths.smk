@@ -18,8 +18,8 @@ rule render_path:
         "../envs/train.yaml"
     threads: training_threads("dynamic")
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory("render_path"),
+        runtime=run_time("render_path"),
         gpu=gpus("dynamic"),
     params:
         settings=path_settings,
@@ -45,8 +45,8 @@ rule path_video:
         "../envs/report.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory("path_video"),
+        runtime=run_time("path_video"),
     params:
         version=STAGE_VERSIONS["rendering"],
     script:
@@ -70,8 +70,8 @@ rule export_renders:
         "../envs/report.yaml"
     threads: 2
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=memory("export_renders"),
+        runtime=run_time("export_renders"),
     params:
         settings=export_settings,
         version=STAGE_VERSIONS["exports"],

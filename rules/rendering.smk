@@ -16,8 +16,8 @@ rule render:
         "../envs/train.yaml"
     threads: training_threads("dynamic")
     resources:
-        mem_mb=scene_memory,
-        runtime=120,
+        mem_mb=memory("render"),
+        runtime=run_time("render"),
         gpu=gpus("dynamic"),
     params:
         version=STAGE_VERSIONS["rendering"],
@@ -44,8 +44,8 @@ rule video:
         "../envs/report.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory("video"),
+        runtime=run_time("video"),
     params:
         settings=settings("frames"),
         version=STAGE_VERSIONS["rendering"],

@@ -22,8 +22,8 @@ rule comparison:
         "../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory("comparison"),
+        runtime=run_time("comparison"),
     params:
         settings=settings("frames", "truth"),
         version=STAGE_VERSIONS["report"],
@@ -66,8 +66,8 @@ rule report_html:
         "../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=15,
+        mem_mb=memory("report_html"),
+        runtime=run_time("report_html"),
     params:
         settings=all_settings,
         version=STAGE_VERSIONS["report"],
@@ -89,8 +89,8 @@ rule provenance:
         "../envs/report.yaml"
     threads: 2
     resources:
-        mem_mb=500,
-        runtime=60,
+        mem_mb=memory("provenance"),
+        runtime=run_time("provenance"),
     params:
         settings=all_settings,
         version=STAGE_VERSIONS["report"],

@@ -18,8 +18,8 @@ rule static_set:
         "../envs/frames.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory("static_set"),
+        runtime=run_time("static_set"),
     params:
         version=STAGE_VERSIONS["frames"],
     script:
@@ -41,8 +41,8 @@ rule static_test_set:
         "../envs/frames.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory("static_test_set"),
+        runtime=run_time("static_test_set"),
     params:
         version=STAGE_VERSIONS["frames"],
     script:
@@ -67,8 +67,8 @@ rule train_static:
         "../envs/train.yaml"
     threads: training_threads("static")
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory("train_static"),
+        runtime=run_time("train_static"),
         gpu=gpus("static"),
     params:
         settings=settings("static"),
@@ -103,8 +103,8 @@ for scene in [*scenes_at_hand(), *MEMBERS]:
                 "../envs/train.yaml"
             threads: training_threads("static")
             resources:
-                mem_mb=4000,
-                runtime=60,
+                mem_mb=memory("static_depth"),
+                runtime=run_time("static_depth"),
                 gpu=gpus("static"),
             params:
                 settings=settings("static"),
@@ -134,8 +134,8 @@ rule static_metrics:
         "../envs/train.yaml"
     threads: training_threads("static")
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory("static_metrics"),
+        runtime=run_time("static_metrics"),
         gpu=gpus("static"),
     params:
         settings=score_settings,

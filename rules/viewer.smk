@@ -16,8 +16,8 @@ rule viewer:
         "../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=60,
+        mem_mb=memory("viewer"),
+        runtime=run_time("viewer"),
     params:
         settings=settings("frames"),
         version=STAGE_VERSIONS["viewer"],

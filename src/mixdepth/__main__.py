@@ -2,7 +2,17 @@
 
 import sys
 
-from mixdepth.cli import main
+
+def main():
+    """Run one command; the doctor by any Python, with nothing installed, so before anything else is imported."""
+    if sys.argv[1:2] == ["doctor"]:
+        from mixdepth import doctor
+
+        return doctor.main(sys.argv[2:])
+    from mixdepth.cli import main
+
+    return main()
+
 
 if __name__ == "__main__":
     sys.exit(main())

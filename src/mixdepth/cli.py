@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import mixdepth
+from mixdepth import doctor
 from mixdepth.commands import (
     MODELS,
     PROGRAM,
@@ -61,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if args.run is verify:  # of a folder that may be nobody's scene here
             return verify(args)
+        if args.run is doctor.answer:
+            return doctor.answer(args)
         scene = _configured(args) if args.config else _prepared(args)
         job = Job(scene, args.results / scene.name, args.force)
         if not (args.run is prepare and args.force):
@@ -234,6 +237,11 @@ def _parser() -> argparse.ArgumentParser:
         help="compare its record with this other one instead, reading no results",
     )
     added.add_argument("--json", action="store_true", help="every difference, for programs")
+    text = "what this machine lacks, and what scenes will cost"
+    more = "Before anything is installed, any Python answers it: PYTHONPATH=src python3 -m mixdepth doctor"
+    added = commands.add_parser("doctor", help=text, description=f"{text}. {more}", parents=[_scene_options()])
+    added.set_defaults(run=doctor.answer)
+    doctor.add_options(added)
     return parser
 
 

@@ -1,0 +1,154 @@
+"""What there is of a machine: cores, memory, GPUs, limits. Standard library only, Python 3.6 too (for the doctor).
+
+Everything that Linux says in files is looked up below ``root``, so that tests can say otherwise.
+"""
+
+import fcntl
+import os
+import resource
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+LONGEST_SECONDS = 30  # that another program may take to answer
+
+
+def cores(root=Path("/")):
+    """Cores that this process may use: those it is bound to, within its cgroup's quota."""
+    try:
+        found = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        found = os.cpu_count() or 1
+    for folder in _cgroups(root, "cpu"):
+        old = [_word(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period")]
+        for words in (_words(folder / "cpu.max"), old):
+            if len(words) == 2 and all(map(_is_number, words)) and int(words[1]):
+                found = min(found, max(1, round(int(words[0]) / int(words[1]))))
+    return found
+
+
+def memory(root=Path("/")):
+    """Bytes of memory: (in all, free now, what limits it or "").
+
+    A cgroup's limit (version 1 or 2; of a container, or of a job on a cluster) or that of the process's address space
+    counts where it is lower than what the machine has. None where nothing tells.
+    """
+    total, free, limit = _installed(root)
+    for folder in _cgroups(root, "memory"):
+        for name in ("memory.max", "memory.high", "memory.limit_in_bytes"):
+            value = _word(folder / name)
+            if _is_number(value) and (total is None or int(value) < total):
+                total, limit = int(value), f"the limit of its cgroup, {folder / name}"
+                free = total if free is None else min(free, total)
+    space = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if space != resource.RLIM_INFINITY and (total is None or space < total):
+        total, free, limit = space, min(space, space if free is None else free), "the limit `ulimit -v`"
+    return total, free, limit
+
+
+def gpus(root=Path("/")):
+    """The names of NVIDIA's GPUs, by their driver."""
+    found = []
+    for path in sorted((root / "proc/driver/nvidia/gpus").glob("*/information")):
+        lines = _text(path).splitlines()
+        found += [line.split(":", 1)[1].strip() for line in lines if line.startswith("Model:")]
+    if found:
+        return found
+    program = shutil.which("nvidia-smi")
+    listed = run(program, "-L") if program else None
+    return [line.split("(")[0].strip() for line in (listed or "").splitlines() if line.startswith("GPU ")]
+
+
+def open_files():
+    """How many files a process may have open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def nearest_folder(path):
+    """``path`` itself or what is there of it."""
+    path = Path(path).absolute()
+    while not path.is_dir():
+        path = path.parent
+    return path
+
+
+def used(folder):
+    """Bytes of the files in a folder; none where it is not there."""
+    total = 0
+    for place, _, names in os.walk(str(folder)):
+        for name in names:
+            try:
+                total += Path(place, name).lstat().st_size
+            except OSError:  # removed meanwhile
+                continue
+    return total
+
+
+def lock_error(folder):
+    """Why files in ``folder`` cannot be written or locked; None where they can."""
+    try:
+        with tempfile.NamedTemporaryFile(prefix=".doctor-", dir=str(folder)) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def run(*command):
+    """What a program prints; None where it cannot be started, fails or does not end."""
+    try:
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LONGEST_SECONDS, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return None if done.returncode else done.stdout.decode("utf-8", "replace")
+
+
+def _installed(root):
+    """Memory of the machine as the kernel says: bytes in all, bytes free, and "" for no limit."""
+    lines = (line.split() for line in _text(root / "proc/meminfo").splitlines())
+    values = {words[0]: 1024 * int(words[1]) for words in lines if len(words) > 1 and _is_number(words[1])}
+    if "MemTotal:" in values:
+        return values["MemTotal:"], values.get("MemAvailable:", values["MemTotal:"]), ""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), None, ""
+    except (ValueError, OSError):
+        return None, None, ""
+
+
+def _cgroups(root, controller):
+    """The folders of this process's cgroup and of those around it, of version 2 and of version 1."""
+    folders = []
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        number, names, path = [*line.split(":", 2), "", ""][:3]
+        if number == "0" and not names:
+            top = root / "sys/fs/cgroup"
+        elif controller in names.split(","):
+            top = root / "sys/fs/cgroup" / controller
+        else:
+            continue
+        inner = top / path.lstrip("/")
+        # In a container the path is that of the host, and the container's own limit lies at the top.
+        folders += [folder for folder in [inner, *inner.parents] if folder == top or top in folder.parents]
+    return folders
+
+
+def _text(path):
+    try:
+        return Path(path).read_text()
+    except (OSError, ValueError):
+        return ""
+
+
+def _words(path):
+    return _text(path).split()
+
+
+def _word(path):
+    return (_words(path) or [""])[0]
+
+
+def _is_number(text):
+    return bool(text) and text.isdigit()
