@@ -27,9 +27,7 @@ def check_dates(inputs: Iterable[Path], results: Path) -> None:
     late = _late(inputs)
     if late:
         files = " ".join(shlex.quote(str(path)) for path in sorted(late)[:20])
-        raise UserError(
-            f"{_told(late)}. If the camera's clock was wrong: touch {files}"
-        )
+        raise UserError(f"{_told(late)}. If the camera's clock was wrong: touch {files}")
     if late := _late([results]):
         command = f"find {shlex.quote(str(results))} -newermt now -exec touch -d now {{}} +"
         raise UserError(f"{_told(late)}: it was made while the clock was ahead. Once the clock is right: {command}")
