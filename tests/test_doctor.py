@@ -309,6 +309,14 @@ def test_a_configured_scene_is_measured_before_anything_has_run(
     assert "cam01.mp4" in capsys.readouterr().out
 
 
+def test_the_demo_has_its_cost_before_the_workflow_has_made_its_capture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert doctor.main(["demo", "--config", str(REPOSITORY / "config/config.yaml")]) == 0
+    assert "5 cameras x 24 frames of 320x240, 12 photos" in capsys.readouterr().out
+
+
 def test_a_wrong_configuration_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     path = files(tmp_path, **{"c.yaml": "scenes: {x: {data: d, scle: 1}}"}) / "c.yaml"
     assert doctor.main(["--config", str(path), "x"]) == 1

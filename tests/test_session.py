@@ -1,5 +1,6 @@
 """A training that is killed, stopped or damaged ends with the same bytes as one that is left alone."""
 
+import errno
 import json
 import os
 import random
@@ -168,3 +169,12 @@ def test_scalars_and_pictures_are_recorded(tmp_path):
     assert [event.step for event in found.Scalars("loss")] == [0, 20, 40, 49]
     assert len(found.Images("preview")) == 3
     assert json.loads(json.dumps(found.Tags()["scalars"])) == ["loss"]
+
+
+def test_a_file_system_without_locks_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("mixdepth.train.session.fcntl.flock", unsupported)
+    with pytest.raises(UserError, match="no file can be locked there .No locks available"):
+        Session(tmp_path, "x", {}).run(None, 1)

@@ -18,6 +18,7 @@ from mixdepth.resources import Size, cost, jobs, photo_scale, scene_cost, size_o
 
 TELL = "name its --config FILE, or tell a size: doctor --cameras 20 --frames 300 --size 1352x1014 --photos 40"
 TELEPHONE = (4000, 3000)  # pixels of a photo of which nothing is known
+DEMO = Path("data/demo")
 SPARE = 1.1  # times the memory and disk that a scene is predicted to need should be there
 SCALES = (0.75, 0.5, 0.35, 0.25, 0.15, 0.1)  # that are tried where a scene does not fit
 
@@ -106,6 +107,8 @@ def _planned(configured, name, results):
             return Scene(name, size_of(scene, json.loads((results / name / "capture.json").read_text())))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             from mixdepth.frames.probe import probe_capture
+        if scene.data == DEMO and not DEMO.exists():
+            return Scene(name, size_of(scene, _demo_capture()))
         videos = {camera: Path(scene.cameras[camera]) for camera in scene.used_cameras}
         photos = {stem: Path(path) for stem, path in scene.photos.items()}
         capture = probe_capture(videos, photos, scene.options["frames"], scene.cameras)
@@ -114,6 +117,15 @@ def _planned(configured, name, results):
         return Scene(name, None, problem=str(error))
     except ImportError as error:
         return Scene(name, None, problem=f"its files cannot be looked into, as {error.name} is not installed")
+
+
+def _demo_capture():
+    """What capture.json will hold of the demo, whose videos and photos the workflow makes itself."""
+    from mixdepth.demo.rig import HEIGHT, PHOTO_CAMERAS, VIDEO_CAMERAS, WIDTH
+    from mixdepth.demo.scene import FRAMES
+
+    image = {"width": WIDTH, "height": HEIGHT, "frames": FRAMES}
+    return {"cameras": dict.fromkeys(VIDEO_CAMERAS, image), "photos": dict.fromkeys(PHOTO_CAMERAS, image)}
 
 
 def judge(scene, asked, cores, memory, free, gpus):

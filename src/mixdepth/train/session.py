@@ -125,10 +125,15 @@ class Session:
     def _lock(self, lock: Any) -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             lock.seek(0)
             raise UserError(
                 f"{self.folder}: process {lock.read().strip() or 'unknown'} trains here already; wait for it, or end it"
+            ) from None
+        except OSError as error:
+            raise UserError(
+                f"{self.folder}: no file can be locked there ({error.strerror}), so that two trainings could spoil each"
+                " other; put results/ on a file system with locks (a link will do)"
             ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))

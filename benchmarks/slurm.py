@@ -1,0 +1,55 @@
+"""What a SLURM job costs beyond its work: the tiny chain of the tests, one job at a time, with and without SLURM.
+
+    .venv/bin/python benchmarks/slurm.py    # root, Debian's SLURM, an empty /etc/slurm
+
+The difference of the two times, per job: submitting, waiting in the queue, starting Snakemake twice in the job (for the
+job and for its step), and noticing its end.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from slurm import cluster, unavailable  # noqa: E402
+from test_incremental import TARGETS, write_tiny_capture  # noqa: E402
+
+
+def timed(folder: Path, *options: str) -> tuple[float, str]:
+    """Seconds and messages of one run of the chain in ``folder``."""
+    place = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    command = [sys.executable, "-m", "snakemake", *place, *options, "--configfile", str(folder / "config.yaml")]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / ".cache"), "NO_COLOR": "1"}
+    start = time.monotonic()
+    done = subprocess.run([*command, "--", *TARGETS], cwd=folder, env=environment, text=True, capture_output=True)
+    if done.returncode:
+        sys.exit(done.stdout + done.stderr)
+    return time.monotonic() - start, done.stdout + done.stderr
+
+
+def main() -> None:
+    if why := unavailable():
+        sys.exit(f"no cluster here: {why}")
+    state = Path(f"/run/mixdepth-slurm-{os.getpid()}")
+    with tempfile.TemporaryDirectory() as name:
+        local, told = timed(write_tiny_capture(Path(name) / "local"), "--cores", "1")
+        rules = int(re.findall(r"^total +(\d+)", told, re.M)[0])
+        print(f"without SLURM: {local:.0f} s for {rules} rules, --cores 1", flush=True)
+        profile = ["--workflow-profile", str(ROOT / "profiles/slurm"), "--jobs", "1"]
+        quick = ["--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1"]
+        with cluster(state):
+            there, told = timed(write_tiny_capture(Path(name) / "cluster"), *profile, *quick)
+        shutil.rmtree(state)
+    jobs = told.count("has been submitted with SLURM jobid")
+    print(f"with SLURM: {there:.0f} s in {jobs} jobs, --jobs 1: {(there - local) / jobs:.1f} s more per job")
+
+
+if __name__ == "__main__":
+    main()
