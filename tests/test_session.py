@@ -176,5 +176,5 @@ def test_a_file_system_without_locks_is_told_as_such(tmp_path: Path, monkeypatch
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("mixdepth.train.session.fcntl.flock", unsupported)
-    with pytest.raises(UserError, match="no file can be locked there .No locks available"):
+    with pytest.raises(UserError, match=r"no file can be locked there .No locks available"):
         Session(tmp_path, "x", {}).run(None, 1)
