@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/slurm.py    # root, Debian's SLURM, an empty /etc/slurm
 
-The difference of the two times, per job: submitting, waiting in the queue, starting Snakemake twice in the job (for the
-job and for its step), and noticing its end.
+The difference of the two times, per job: waiting in the queue, starting Snakemake twice in the job (for the job and for
+its step), and noticing its end.
 """
 
 import os
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +35,17 @@ def timed(folder: Path, *options: str) -> tuple[float, str]:
     return time.monotonic() - start, done.stdout + done.stderr
 
 
+def in_slurm() -> tuple[int, float, float]:
+    """Jobs that SLURM has had, their seconds in its queue, and those from their start to their end."""
+    text = subprocess.run(["scontrol", "show", "jobs", "--oneliner"], text=True, capture_output=True, check=True).stdout
+    moments = [
+        [datetime.fromisoformat(moment) for moment in re.findall(r" (?:Submit|Start|End)Time=(\S+)", line)]
+        for line in text.splitlines()
+    ]
+    spans = [(start - submitted, end - start) for submitted, start, end in moments]
+    return len(spans), *(sum(span.total_seconds() for span in kind) for kind in zip(*spans, strict=True))
+
+
 def main() -> None:
     if why := unavailable():
         sys.exit(f"no cluster here: {why}")
@@ -43,12 +55,13 @@ def main() -> None:
         rules = int(re.findall(r"^total +(\d+)", told, re.M)[0])
         print(f"without SLURM: {local:.0f} s for {rules} rules, --cores 1", flush=True)
         profile = ["--workflow-profile", str(ROOT / "profiles/slurm"), "--jobs", "1"]
-        quick = ["--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1"]
         with cluster(state):
-            there, told = timed(write_tiny_capture(Path(name) / "cluster"), *profile, *quick)
+            there, _ = timed(write_tiny_capture(Path(name) / "cluster"), *profile)
+            jobs, queued, running = in_slurm()
         shutil.rmtree(state)
-    jobs = told.count("has been submitted with SLURM jobid")
     print(f"with SLURM: {there:.0f} s in {jobs} jobs, --jobs 1: {(there - local) / jobs:.1f} s more per job")
+    parts = {"in the queue": queued, "starting Snakemake": running - local, "being noticed": there - queued - running}
+    print(", ".join(f"{seconds / jobs:.1f} s {name}" for name, seconds in parts.items()))
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=sched_interval=1,bf_interval=2,batch_sched_delay=0
 AccountingStorageType=accounting_storage/none
+MinJobAge=3600
 ReturnToService=2
 MpiDefault=none
 KillWait=10
