@@ -21,15 +21,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(unavailable()), reason=s
 
 MODEL, STEPS = "results/x/static/model.safetensors", 3000
 
-# Tests wait less than a cluster's controller would like.
-QUICK = [
-    "--latency-wait",
-    "10",
-    "--slurm-init-seconds-before-status-checks",
-    "1",
-    "--seconds-between-status-checks",
-    "1",
-]
+# Snakemake, which asks every second whether a job has ended: the executor waits ten seconds longer each time.
+IMPATIENT = """
+import asyncio
+from snakemake.cli import main
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+
+RemoteExecutor.sleep = lambda executor: asyncio.sleep(1)
+main()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +42,11 @@ def slurm() -> Iterator[Path]:
 
 
 def command(folder: Path, *arguments: str) -> list[str]:
-    profile = ["--workflow-profile", str(REPOSITORY / "profiles/slurm"), *QUICK, "--slurm-keep-successful-logs"]
+    profile = ["--workflow-profile", str(REPOSITORY / "profiles/slurm"), "--latency-wait", "10"]
+    profile += ["--slurm-init-seconds-before-status-checks", "1", "--slurm-keep-successful-logs"]
     place = ["--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(folder)]
     files = ["--configfile", str(folder / "config.yaml"), *arguments]
-    return [sys.executable, "-m", "snakemake", *place, *profile, *files]
+    return [sys.executable, "-c", IMPATIENT, *place, *profile, *files]
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -217,4 +218,4 @@ def until(true: Callable[[], object], seconds: float = 300.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.05)
+        time.sleep(0.2)
