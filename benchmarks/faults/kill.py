@@ -78,13 +78,13 @@ def kill(folder: Path, run: subprocess.Popen[str], victim: str, dice: random.Ran
 
 def go_on(folder: Path, targets: list[str] = TARGETS) -> tuple[int, str, str]:
     """The next run: its status, what it said, and the command that it asked for and got before."""
-    status = (run := start(folder, targets=targets)).wait()
-    said = (folder / "told.txt").read_text()
-    if status == 0 or "--unlock" not in said:
-        return run.returncode, said, "none"
-    start(folder, "--unlock", targets=targets).wait()
+    command = "none"
     status = start(folder, targets=targets).wait()
-    return status, (folder / "told.txt").read_text(), "`--unlock`"
+    if status and "--unlock" in (folder / "told.txt").read_text():
+        command = "`--unlock`"
+        start(folder, "--unlock", targets=targets).wait()
+        status = start(folder, targets=targets).wait()
+    return status, (folder / "told.txt").read_text(), command
 
 
 def survive(place: Path, seed: int, victim: str, expected: dict[str, str]) -> bool:
@@ -96,7 +96,7 @@ def survive(place: Path, seed: int, victim: str, expected: dict[str, str]) -> bo
         folder = write_place_capture(place / f"kill{seed}")
         run = start(folder)
         rules = kill(folder, run, victim, dice)
-        run.wait() if rules else None
+        run.wait()
     orphans = len(processes(folder))
     status, said, command = go_on(folder)
     found = outputs(folder)
