@@ -21,15 +21,13 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from slurm import cluster, unavailable  # noqa: E402
 from test_incremental import TARGETS, write_tiny_capture  # noqa: E402
+from test_workflow import snakemake  # noqa: E402
 
 
 def timed(folder: Path, *options: str) -> tuple[float, str]:
     """Seconds and messages of one run of the chain in ``folder``."""
-    place = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
-    command = [sys.executable, "-m", "snakemake", *place, *options, "--configfile", str(folder / "config.yaml")]
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / ".cache"), "NO_COLOR": "1"}
     start = time.monotonic()
-    done = subprocess.run([*command, "--", *TARGETS], cwd=folder, env=environment, text=True, capture_output=True)
+    done = snakemake(folder, *options, "--configfile", str(folder / "config.yaml"), "--", *TARGETS)
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
     return time.monotonic() - start, done.stdout + done.stderr

@@ -7,7 +7,7 @@ rule structure_from_motion:
         photos=photo_files(lambda scene: scene.photos),
         lenses=known_lenses,
     output:
-        expand("results/{{scene}}/sfm/{file}", file=COLMAP_FILES),
+        expand("results/{{scene}}/sfm/{file}", file=MODEL_FILES),
         report="results/{scene}/sfm/report.json",
     log:
         "results/{scene}/logs/structure_from_motion.log",
@@ -69,7 +69,7 @@ rule triangulate:
         images=photo_files(lambda scene: scene.train_photos),
         ladder=ladder,
     output:
-        expand("results/{{scene}}/sparse/{file}", file=COLMAP_FILES),
+        expand("results/{{scene}}/sparse/{file}", file=MODEL_FILES),
         report="results/{scene}/cameras_report.json",
     log:
         "results/{scene}/logs/triangulate.log",
@@ -131,7 +131,7 @@ for scene in [*scenes_at_hand(), *CAMERA_SETS]:
             cameras="results/{scene}/cameras.json",
             photos="results/{scene}/photos.json",
             lenses="results/{scene}/lenses.json",
-            model=expand("results/{{scene}}/sparse/{file}", file=COLMAP_FILES),
+            model=expand("results/{{scene}}/sparse/{file}", file=MODEL_FILES),
             report="results/{scene}/cameras_report.json",
             references=references(lambda scene: scene.train_cameras),
             given=given_bounds,
@@ -193,7 +193,7 @@ rule export:
         photos="results/{scene}/photos.json",
         lenses="results/{scene}/lenses.json",
         bounds="results/{scene}/bounds.json",
-        model=expand("results/{{scene}}/sparse/{file}", file=COLMAP_FILES),
+        model=expand("results/{{scene}}/sparse/{file}", file=MODEL_FILES),
     output:
         poses_bounds="results/{scene}/export/poses_bounds.npy",
         transforms="results/{scene}/export/transforms.json",

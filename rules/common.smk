@@ -6,6 +6,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from mixdepth.cameras import MODEL_FILES
 from mixdepth.capture import IMAGE_SUFFIXES
 from mixdepth.config import VARIANTS, load_config
 from mixdepth.dates import check_dates
@@ -18,7 +19,6 @@ from mixdepth.versions import STAGE_VERSIONS
 SCENE_TARGETS = ("video.mp4", "comparison.png", "report.html", "contact_sheet.jpg", "provenance.json")
 UNRECORDED = ("provenance.json", "report.html")  # the second shows the first
 
-COLMAP_FILES = ("cameras.bin", "frames.bin", "images.bin", "points3D.bin", "rigs.bin")
 STORE_FILES = ("rgb.npy", "median.npy", "std.npy")
 ABLATION_FIGURES = ("cameras", "time", "frames")
 
@@ -227,7 +227,7 @@ def given_poses(wildcards):
     scene = of(wildcards)
     source, path = scene.options["poses"]["source"], scene.poses_path
     if source == "colmap":
-        return [f"results/{scene.name}/sfm/{file}" for file in COLMAP_FILES]
+        return [f"results/{scene.name}/sfm/{file}" for file in MODEL_FILES]
     if source == "panoptic":
         return [str(path / file) for file in ("train_meta.json", "test_meta.json")]
     if source == "model":
@@ -414,10 +414,10 @@ def recorded(wildcards):
     scene = filmed(wildcards)
     given = scene.options["poses"]["source"] != "colmap"
     names = ["capture.json", "sync.json", *(f"reference/{camera}" for camera in scene.used_cameras)]
-    names += [] if given else [f"sfm/{file}" for file in (*COLMAP_FILES, "report.json")]
+    names += [] if given else [f"sfm/{file}" for file in (*MODEL_FILES, "report.json")]
     names += ["cameras.json", "photos.json", "lenses.json", "world.json"]
     names += ["held_out_report.json"] * bool(verified_held_out(wildcards))
-    names += [*(f"sparse/{file}" for file in COLMAP_FILES), "cameras_report.json"]
+    names += [*(f"sparse/{file}" for file in MODEL_FILES), "cameras_report.json"]
     files = [f"results/{scene.name}/{name}" for name in names] + sparse_depth_files(scene)
     files += [f"results/{scene.name}/{name}" for name in ("bounds.json", "poses_bounds.npy", "space.json")]
     files += [*held_out_depth_files(scene), *store_files(scene.name, scene.used_cameras)]

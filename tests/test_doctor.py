@@ -20,7 +20,7 @@ from mixdepth.config import load_config
 from mixdepth.memory import SETTINGS
 from mixdepth.resources import Size, scene_cost, size_of
 
-SOURCES = ("__init__", "__main__", "checks", "doctor", "machine", "resources")
+SOURCES = ("__init__", "__main__", "checks", "doctor", "machine", "resources", "sizes")
 LARGE = Size(width=1352, height=1014, colmap=False)
 CAPTURE = {
     "cameras": {f"cam{n:02d}": {"width": 640, "height": 480, "frames": 50} for n in range(3)},

@@ -13,6 +13,7 @@ from test_workflow import snakemake
 
 from mixdepth.resources import (
     BYTES,
+    COMPUTE,
     MEMORY,
     RESUMES,
     SECONDS,
@@ -61,6 +62,13 @@ def test_every_rule_has_costs_and_nothing_else_has() -> None:
     assert set(MEMORY) == set(SECONDS) == rules()
     assert set(BYTES) <= set(MEMORY)
     assert set(jobs(DEMO)) | set(jobs(LARGE)) <= set(MEMORY)
+
+
+def test_what_runs_in_the_threads_of_the_options_is_known() -> None:
+    text = "".join(path.read_text() for path in (REPOSITORY / "rules").glob("*.smk"))
+    found = re.findall(r'threads: training_threads\(.*\n +resources:\n +mem_mb=memory\("(\w+)"\)', text)
+    assert len(found) == text.count("threads: training_threads(")
+    assert set(found) == set(COMPUTE)
 
 
 @pytest.mark.parametrize("rule", sorted(MEMORY))

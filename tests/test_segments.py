@@ -21,8 +21,9 @@ from mixdepth.fields.static import StaticField
 from mixdepth.fields.storage import join_models, load_model, save_model
 from mixdepth.io import read_json
 from mixdepth.rendering.stage import _blend, render_depths, shares
+from mixdepth.sizes import OVERLAP
 from mixdepth.train import stage
-from mixdepth.train.segments import OVERLAP, segments
+from mixdepth.train.segments import segments
 
 
 @pytest.mark.parametrize(("frames", "longest"), [(301, 300), (600, 300), (5000, 300), (40, 17), (5, 3), (4, 2)])

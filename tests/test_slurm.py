@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 from conftest import REPOSITORY
 from slurm import cluster, unavailable
 from test_incremental import MODELS, TARGETS, digests, tiny_config, write_config, write_tiny_capture
-from test_workflow import snakemake
+from test_workflow import snakemake, surroundings, workflow
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(unavailable()), reason=str(unavailable()))]
 
@@ -44,19 +43,13 @@ def slurm() -> Iterator[Path]:
 def command(folder: Path, *arguments: str) -> list[str]:
     profile = ["--workflow-profile", str(REPOSITORY / "profiles/slurm"), "--latency-wait", "10"]
     profile += ["--slurm-init-seconds-before-status-checks", "1", "--slurm-keep-successful-logs"]
-    place = ["--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(folder)]
-    files = ["--configfile", str(folder / "config.yaml"), *arguments]
-    return [sys.executable, "-c", IMPATIENT, *place, *profile, *files]
-
-
-def environment(folder: Path) -> dict[str, str]:
-    return {**os.environ, "XDG_CACHE_HOME": str(folder / ".cache"), "NO_COLOR": "1"}
+    return [*workflow(folder, "-c", IMPATIENT), *profile, "--configfile", str(folder / "config.yaml"), *arguments]
 
 
 def test_the_whole_chain_runs_as_jobs_of_the_cluster_with_the_same_bytes(slurm: Path, tmp_path: Path) -> None:
     there, here = (write_tiny_capture(tmp_path / name) for name in ("cluster", "local"))
     told = subprocess.run(
-        command(there, "--", *TARGETS), cwd=there, env=environment(there), text=True, capture_output=True, timeout=900
+        command(there, "--", *TARGETS), cwd=there, env=surroundings(there), text=True, capture_output=True, timeout=900
     )
     assert told.returncode == 0, told.stdout + told.stderr
     assert (told.stdout + told.stderr).count("has been submitted with SLURM jobid") > 10
@@ -91,7 +84,7 @@ def started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen]:
         process = subprocess.Popen(
             command(folder, *arguments),
             cwd=folder,
-            env=environment(folder),
+            env=surroundings(folder),
             stdout=told,
             stderr=told,
             # A shell's background jobs, and pytest under some, ignore it.
@@ -159,13 +152,13 @@ def test_a_controller_that_is_interrupted_and_then_killed_goes_on_with_the_same_
         process.kill()
     (orphan,) = jobs("%i")  # a killed one leaves them
     refused = subprocess.run(
-        command(there, "--", MODEL), cwd=there, env=environment(there), text=True, capture_output=True, timeout=120
+        command(there, "--", MODEL), cwd=there, env=surroundings(there), text=True, capture_output=True, timeout=120
     )
     assert refused.returncode != 0
     assert "--unlock" in refused.stdout + refused.stderr
     subprocess.run(["scancel", orphan], check=True)
     until(lambda: not jobs("%i"))
-    subprocess.run(command(there, "--unlock"), cwd=there, env=environment(there), check=True, capture_output=True)
+    subprocess.run(command(there, "--unlock"), cwd=there, env=surroundings(there), check=True, capture_output=True)
     with started(there, "--", MODEL) as process:
         finishes(process, there)
     assert (there / MODEL).read_bytes() == training[1]

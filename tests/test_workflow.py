@@ -26,21 +26,22 @@ class Job:
     output: set[str]
 
 
+def workflow(folder: Path, *start: str) -> list[str]:
+    """The command that runs this repository's workflow with ``folder`` as the place of its data and results; ``start``
+    where it is not `-m snakemake` that Python runs."""
+    place = ["--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(folder)]
+    return [sys.executable, *(start or ("-m", "snakemake")), *place]
+
+
+def surroundings(folder: Path) -> dict[str, str]:
+    """The environment of that command."""
+    return {**os.environ, "XDG_CACHE_HOME": str(folder / ".cache"), "NO_COLOR": "1"}
+
+
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run this repository's workflow with ``folder`` as the place of its data and results."""
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(REPOSITORY / "Snakefile"),
-        "--directory",
-        str(folder),
-    ]
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / ".cache"), "NO_COLOR": "1"}
-    return subprocess.run(
-        [*command, "--cores", "2", *arguments], cwd=folder, env=environment, text=True, capture_output=True
-    )
+    command = [*workflow(folder), "--cores", "2", *arguments]
+    return subprocess.run(command, cwd=folder, env=surroundings(folder), text=True, capture_output=True)
 
 
 def plan(folder: Path, *targets: str) -> list[Job]:

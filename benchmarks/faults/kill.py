@@ -23,12 +23,13 @@ sys.path.insert(0, str(REPOSITORY / "tests"))
 
 from place import write_place_capture  # noqa: E402
 from test_incremental import TARGETS, outputs  # noqa: E402
+from test_workflow import surroundings, workflow  # noqa: E402
 
 # What is killed: a pattern of its command line, how many such processes a whole run has (one of them is chosen), and
 # within how many seconds of its start. Stages are the scripts that Snakemake starts; COLMAP runs within two of them.
 VICTIMS = {
     "trainer": (r"\.snakemake/scripts/\S*train_(static|dynamic)\.py", 5, 3.0),
-    "Snakemake": (r"-m snakemake .*--directory", 1, 60.0),
+    "Snakemake": ("", 1, 60.0),  # known by its number
     "ffmpeg": (r"^\S*/ffmpeg\S* ", 1, 0.05),
     "COLMAP": (r"\.snakemake/scripts/\S*(structure_from_motion|triangulate)\.py", 2, 3.0),
 }
@@ -36,12 +37,10 @@ VICTIMS = {
 
 def start(folder: Path, *arguments: str, targets: list[str] = TARGETS) -> subprocess.Popen[str]:
     """Start the workflow in ``folder``; what it says goes to told.txt."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
-    command += ["--directory", str(folder), "--configfile", str(folder / "config.yaml"), "--cores", "2"]
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / ".cache"), "NO_COLOR": "1"}
+    command = [*workflow(folder), "--configfile", str(folder / "config.yaml"), "--cores", "2", *arguments]
     with (folder / "told.txt").open("w") as told:
         return subprocess.Popen(
-            [*command, *arguments, "--", *targets], cwd=folder, env=environment, stdout=told, stderr=told, text=True
+            [*command, "--", *targets], cwd=folder, env=surroundings(folder), stdout=told, stderr=told, text=True
         )
 
 

@@ -60,10 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     defaults = argparse.Namespace(config=None, scene=None, results=Path("results"), force=False)
     args = _parser().parse_args(arguments, defaults)
     try:
-        if args.run is verify:  # of a folder that may be nobody's scene here
-            return verify(args)
-        if args.run is doctor.answer:
-            return doctor.answer(args)
+        if args.run in (verify, doctor.answer):  # of folders that may be nobody's scene here
+            return args.run(args)
         scene = _configured(args) if args.config else _prepared(args)
         job = Job(scene, args.results / scene.name, args.force)
         if not (args.run is prepare and args.force):

@@ -24,8 +24,7 @@ def check_dates(inputs: Iterable[Path], results: Path) -> None:
     Raises:
         UserError: a file is dated more than 15 minutes ahead; how to give it today's date.
     """
-    late = _late(inputs)
-    if late:
+    if late := _late(inputs):
         files = " ".join(shlex.quote(str(path)) for path in sorted(late)[:20])
         raise UserError(f"{_told(late)}. If the camera's clock was wrong: touch {files}")
     if late := _late([results]):

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from mixdepth import machine
 from mixdepth.checks import PYTHON, ROOT, Finding, checks, has_module, size_text
-from mixdepth.resources import Size, cost, jobs, photo_scale, scene_cost, size_of
+from mixdepth.resources import Size, cost, jobs, scene_cost, size_of
+from mixdepth.sizes import photo_scale
 
 TELL = "name its --config FILE, or tell a size: doctor --cameras 20 --frames 300 --size 1352x1014 --photos 40"
 TELEPHONE = (4000, 3000)  # pixels of a photo of which nothing is known
@@ -57,8 +58,7 @@ def _described(names, given):
     """The scene that the options describe."""
     size = Size(**given)
     if size.photos:
-        video, photo = ({"width": w, "height": h} for w, h in ((size.width, size.height), TELEPHONE))
-        share = photo_scale(video, photo, size.scale)
+        share = photo_scale(max(size.width, size.height), max(TELEPHONE), size.scale)
         size = size._replace(photo_width=TELEPHONE[0], photo_height=TELEPHONE[1], photo_scale=share)
         size = size._replace(variants=4, static=True)
     size = size._replace(held_out=min(1, size.cameras), variants=size.variants if size.cameras else 0)

@@ -13,6 +13,8 @@ segments, and all of what runs on a GPU: no GPU was at hand, so its times are th
 
 from typing import NamedTuple
 
+from mixdepth.sizes import photo_scale, segment_count
+
 HEADROOM = 1.5  # of the predicted memory is asked for
 SNAKEMAKE_MB = 400  # the Snakemakes that are in every job of a cluster beside the rule, two or three of 130 MB
 MOST_GROWTH = 4  # times as much memory as for the first try
@@ -21,7 +23,7 @@ SLOWER = 4  # times as long as predicted may a job take before a cluster ends it
 STEP_MINUTES = 10
 GPU_FACTOR = 5  # a guess
 RESUMES = ("train_static", "train_dynamic")  # go on after a time limit, so that a retry needs no longer one
-TRAINING_THREADS = (
+COMPUTE = (  # in the threads, or on the GPU, that the options name
     "train_static",
     "static_depth",
     "static_metrics",
@@ -30,9 +32,7 @@ TRAINING_THREADS = (
     "evaluate",
     "render_path",
 )
-ON_GPU = TRAINING_THREADS
 PATH_FRAMES = 120  # of a camera path at least; slow motion has several times as many as the capture
-OVERLAP = 8  # frames that neighbouring segments share (mixdepth/train/segments.py)
 
 
 class Size(NamedTuple):
@@ -99,7 +99,7 @@ def size_of(scene, capture):
         photos=len(photos),
         photo_width=photo["width"],
         photo_height=photo["height"],
-        photo_scale=options["photo_scale"] or photo_scale(largest, photo, options["scale"]),
+        photo_scale=options["photo_scale"] or photo_scale(_side(cameras), _side(photos), options["scale"]),
         colmap=options["poses"]["source"] == "colmap",
         variants=len(scene.variants),
         static=not cameras or bool({"distilled", "inherited"} & set(scene.variants)),
@@ -120,19 +120,8 @@ def _pixels(image):
     return image["width"] * image["height"]
 
 
-def photo_scale(video, photo, scale):
-    """The scale of photos where none is configured, as mixdepth/cameras/stage.py chooses it."""
-    longest = max(photo["width"], photo["height"])
-    limit = 2 * scale * max(video["width"], video["height"]) or 1600
-    return min(1.0, limit / longest) if longest else 1.0
-
-
-def segments(size):
-    """How many there are, as mixdepth/train/segments.py cuts them."""
-    if not size.segment or size.frames <= size.segment:
-        return 1
-    overlap = min(OVERLAP, size.segment // 2)
-    return -(-(size.frames - overlap) // (size.segment - overlap))
+def _side(images):
+    return max((max(image["width"], image["height"]) for image in images), default=0)
 
 
 def drivers(size):
@@ -141,7 +130,7 @@ def drivers(size):
     filmed = size.width * size.height / 1e6
     photo = size.photo_width * size.photo_height / 1e6
     images = size.cameras + size.photos
-    count = segments(size)
+    count = segment_count(size.frames, size.segment or None)
     return {
         "job": 1,
         "frame": frame,
@@ -166,7 +155,6 @@ def drivers(size):
         "before": count * size.cameras * frame,  # what is rendered before the first step
         # Cells of the planes, relative to the default grids.
         "static_grid": (size.static_resolution / 256) ** 2,
-        "grid": (size.resolution / 192) ** 2,
         "grids": count * (size.resolution / 192) ** 2,
         "held_out": size.held_out,
         "held_out_video": size.held_out * size.frames * frame,
@@ -282,7 +270,7 @@ def cost(rule, size):
     memory, seconds, written = (
         sum(factor * values[name] for name, factor in table.get(rule, {}).items()) for table in (MEMORY, SECONDS, BYTES)
     )
-    return Cost(memory, seconds / GPU_FACTOR if size.cuda and rule in ON_GPU else seconds, written)
+    return Cost(memory, seconds / GPU_FACTOR if size.cuda and rule in COMPUTE else seconds, written)
 
 
 def jobs(size):
@@ -326,7 +314,7 @@ def scene_cost(size, cores):
     memory = seconds = written = 0.0
     for rule, count in jobs(size).items():
         one = cost(rule, size)
-        threads = size.threads if rule in TRAINING_THREADS else 1
+        threads = size.threads if rule in COMPUTE else 1
         together = min(count, max(1, cores // threads))
         memory = max(memory, one.memory_mb * together)
         seconds += one.seconds * -(-count // together)

@@ -14,6 +14,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 # Before pycolmap: it sees to it that Pillow is imported first.
+from mixdepth.cameras import MODEL_FILES
+
 from mixdepth.cameras.features import Features  # isort: skip
 import numpy as np
 import pycolmap
@@ -34,8 +36,6 @@ GUIDED_ERROR = 4.0  # detection pixels from the epipolar line for guided matchin
 
 Pairs = dict[tuple[str, str], np.ndarray]  # sorted names of two images -> [M, 2] uint32 indices of matched key points
 Geometries = dict[tuple[str, str], pycolmap.TwoViewGeometry]
-
-MODEL_FILES = ("cameras.bin", "frames.bin", "images.bin", "points3D.bin", "rigs.bin")
 
 pycolmap.logging.minloglevel = int(pycolmap.logging.ERROR)
 

@@ -26,11 +26,11 @@ from mixdepth.errors import UserError
 from mixdepth.frames.images import image_size, read_image
 from mixdepth.io import read_json, seal, write_json, write_npz
 from mixdepth.shapes import BOUNDS, VERIFICATION, WORLD
+from mixdepth.sizes import photo_scale
 
 if TYPE_CHECKING:
     from mixdepth.config import Scene
 
-PHOTO_SIDE = 1600  # pixels: longer side of photos of a scene without video, unless `photo_scale` says otherwise
 GROUPS = ("cameras", "photos")
 NOTHING = SparseDepth(np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros(0, int))
 Size = tuple[int, int]  # (width, height), pixels
@@ -287,13 +287,9 @@ def _sizes(entries: Mapping[str, Mapping]) -> dict[str, Size]:
 
 
 def _photo_scale(scene: "Scene", sizes: Mapping[str, Mapping[str, Size]]) -> float:
-    """The configured scale of photos, else one that keeps what they teach and not the memory of a large camera: at
-    most twice the videos' longer side, ``PHOTO_SIDE`` pixels where there is no video."""
-    if scene.options["photo_scale"] is not None or not sizes["photos"]:
-        return scene.options["photo_scale"] or 1.0
-    videos = [side for size in sizes["cameras"].values() for side in size]
-    limit = 2 * scene.options["scale"] * max(videos) if videos else PHOTO_SIDE
-    return min(1.0, limit / max(side for size in sizes["photos"].values() for side in size))
+    """The configured scale of photos, else that of :func:`mixdepth.sizes.photo_scale`."""
+    sides = {group: max((side for size in sizes[group].values() for side in size), default=0) for group in GROUPS}
+    return scene.options["photo_scale"] or photo_scale(sides["cameras"], sides["photos"], scene.options["scale"])
 
 
 def _scaled(lens: Lens, c2w: np.ndarray, scale: float) -> Camera:

@@ -2,19 +2,19 @@
 
 import math
 
-OVERLAP = 8  # frames that neighbouring segments share, to be blended when rendered
+from mixdepth.sizes import segment_count, segment_overlap
 
 
 def segments(frames: int, longest: int | None) -> list[tuple[int, int]]:
     """First frame and last frame (not included) of the segments of a capture of ``frames`` frames.
 
-    They have the same length, at most ``longest``, and neighbours share about OVERLAP frames (at most half of them).
+    They have the same length, at most ``longest``, and neighbours share about as many frames as
+    :func:`mixdepth.sizes.segment_overlap` says.
     With ``longest`` None, or no shorter than the capture, there is one.
     """
-    if longest is None or frames <= longest:
+    count = segment_count(frames, longest)
+    if longest is None or count == 1:
         return [(0, frames)]
-    overlap = min(OVERLAP, longest // 2)
-    count = math.ceil((frames - overlap) / (longest - overlap))
-    length = math.ceil((frames + (count - 1) * overlap) / count)
+    length = math.ceil((frames + (count - 1) * segment_overlap(longest)) / count)
     starts = [(frames - length) * index // (count - 1) for index in range(count)]
     return [(start, start + length) for start in starts]
