@@ -1,7 +1,7 @@
 """On a GPU: Triton kernels against plain PyTorch, and training against the CPU's.
 
-Without one, ``TRITON_INTERPRET=1`` runs the kernels in Triton's interpreter on CPU, where triton is installed; tests/
-test_triton.py does. Triton's kernels stay off by default until all of this has passed on a GPU.
+Without one, ``TRITON_INTERPRET=1`` runs the kernels in Triton's interpreter on CPU, where triton is installed
+(tests/test_triton.py does). Triton's kernels stay off by default until all of this has passed on a GPU.
 """
 
 import os
@@ -44,16 +44,20 @@ def test_grid_look_ups_and_their_gradients_are_those_of_grid_sample(gpu, points:
     grids = [(rand(3, 11, 11, channels) - 0.5), (rand(3, 11, channels, seed=1) - 0.5)]
     u = (rand(points, 3, seed=2) * 2.4 - 1.2).to(DEVICE)  # some beyond the border
     found = []
-    for apply in (gpu.Grid.apply, reference.grid_features):
-        planes, lines = (g.to(DEVICE).requires_grad_() for g in grids)
-        out = apply(planes, lines, u, is_sum) if apply == gpu.Grid.apply else apply(planes, lines, u)
-        out = out.sum(-1) if is_sum and out.dim() == 2 else out
+    for function in (gpu.Grid, reference.Grid, None):
+        planes, lines = (g.to(DEVICE, copy=True).requires_grad_() for g in grids)
+        if function:
+            out = function.apply(planes, lines, u, is_sum)
+        else:
+            out = reference.grid_features(planes, lines, u)
+            out = out.sum(-1) if is_sum else out
         weight = rand(*out.shape, seed=3).to(DEVICE)
         weight[: points // 2] = 0
         (out * weight).sum().backward()
         found.append((out.detach(), planes.grad, lines.grad))
-    for one, two in zip(*found, strict=True):
-        close(one, two)
+    for fused, plain, expected in zip(*found, strict=True):
+        close(fused, expected)
+        close(plain, expected)
 
 
 def test_gradients_of_grids_that_are_kept_are_added_to(gpu):
