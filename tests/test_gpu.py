@@ -1,6 +1,7 @@
 """On a GPU: Triton kernels against plain PyTorch, and training against the CPU's.
 
-Without one, ``TRITON_INTERPRET=1`` runs the kernels in Triton's interpreter on CPU, where triton is installed.
+Without one, ``TRITON_INTERPRET=1`` runs the kernels in Triton's interpreter on CPU, where triton is installed
+(tests/test_triton.py does). Triton's kernels stay off by default until all of this has passed on a GPU.
 """
 
 import os
@@ -10,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from test_kernels import FRAMES, RAYS, close, packing, rand
+from packed import FRAMES, RAYS, close, packing, rand
 from test_training import CAMERAS, DYNAMIC, QUIET, SPACE, STATIC, blinking
 
 from mixdepth import kernels
@@ -36,23 +37,39 @@ def gpu() -> ModuleType:
     return gpu
 
 
-@pytest.mark.parametrize("points", [0, 1, 500])
+@pytest.mark.parametrize("points", [0, 1, 200])
 @pytest.mark.parametrize("channels", [3, 8, 20])
 @pytest.mark.parametrize("is_sum", [False, True])
 def test_grid_look_ups_and_their_gradients_are_those_of_grid_sample(gpu, points: int, channels: int, is_sum: bool):
     grids = [(rand(3, 11, 11, channels) - 0.5), (rand(3, 11, channels, seed=1) - 0.5)]
     u = (rand(points, 3, seed=2) * 2.4 - 1.2).to(DEVICE)  # some beyond the border
     found = []
-    for apply in (gpu.Grid.apply, reference.grid_features):
-        planes, lines = (g.to(DEVICE).requires_grad_() for g in grids)
-        out = apply(planes, lines, u, is_sum) if apply == gpu.Grid.apply else apply(planes, lines, u)
-        out = out.sum(-1) if is_sum and out.dim() == 2 else out
+    for function in (gpu.Grid, reference.Grid, None):
+        planes, lines = (g.to(DEVICE, copy=True).requires_grad_() for g in grids)
+        if function:
+            out = function.apply(planes, lines, u, is_sum)
+        else:
+            out = reference.grid_features(planes, lines, u)
+            out = out.sum(-1) if is_sum else out
         weight = rand(*out.shape, seed=3).to(DEVICE)
         weight[: points // 2] = 0
         (out * weight).sum().backward()
         found.append((out.detach(), planes.grad, lines.grad))
-    for one, two in zip(*found, strict=True):
-        close(one, two)
+    for fused, plain, expected in zip(*found, strict=True):
+        close(fused, expected)
+        close(plain, expected)
+
+
+def test_gradients_of_grids_that_are_kept_are_added_to(gpu):
+    grids = rand(3, 11, 11, 24).to(DEVICE).requires_grad_(), rand(3, 11, 24, seed=1).to(DEVICE).requires_grad_()
+    u = (rand(50, 3, seed=2) * 2 - 1).to(DEVICE)
+    gpu.Grid.apply(*grids, u, True).sum().backward()
+    kept = [grid.grad for grid in grids]
+    gpu.Grid.apply(*grids, u, False).sum().backward()
+    once = torch.autograd.grad(reference.grid_features(*grids, u).sum(), grids)
+    for grid, gradient, expected in zip(grids, kept, once, strict=True):
+        assert grid.grad is gradient
+        close(gradient, 2 * expected)
 
 
 @pytest.mark.parametrize("with_depth", [False, True])
@@ -82,6 +99,20 @@ def test_mixed_compositing_and_its_gradient_are_those_of_plain_torch(gpu, with_d
         found.append((*(part.detach() for part in out[: 4 if with_depth else 3]), tau_d.grad))
     for one, two in zip(*found, strict=True):
         close(one, two)
+
+
+@pytest.mark.parametrize("rays", [0, 3])
+def test_rays_without_samples_show_what_is_behind_them(gpu, rays: int):
+    nothing, far = torch.zeros(0, device=DEVICE), torch.arange(float(rays), device=DEVICE)
+    whole = torch.zeros(0, dtype=torch.int64, device=DEVICE)
+    tau_d = torch.zeros(0, 2, device=DEVICE, requires_grad=True)
+    offsets, dark = torch.zeros(rays + 1, dtype=torch.int64, device=DEVICE), torch.zeros(0, 3, device=DEVICE)
+    weight, rgb, left, depth = gpu.Mixed.apply(tau_d, nothing, dark, whole, offsets, nothing, nothing, far)
+    (rgb.sum() + left.sum()).backward()
+    assert weight.shape == tau_d.grad.shape == (0, 2)
+    assert torch.equal(rgb, torch.zeros_like(rgb))
+    assert torch.equal(left, torch.ones_like(left))
+    assert torch.equal(depth, far[:, None].expand(rays, 2))
 
 
 def test_what_is_hidden_gets_no_gradient_of_rounding(gpu):

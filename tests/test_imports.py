@@ -1,6 +1,8 @@
 """What may import what: training and rendering run on a bare GPU node, and nothing can read a pickle."""
 
 import ast
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +57,24 @@ def test_training_and_rendering_need_only_torch_numpy_safetensors_and_tqdm(modul
     code = f"import sys; sys.modules.update(dict.fromkeys({ABSENT!r})); import {module}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("error", ["ModuleNotFoundError", "ImportError"])
+def test_what_tests_a_gpu_is_collected_whole_where_numba_is_missing_or_refuses_numpy(
+    tmp_path: Path, error: str
+) -> None:
+    (tmp_path / "numba.py").write_text(f"raise {error}('not with this numpy')")
+    programs = [REPOSITORY / "tests" / name for name in ("test_gpu.py", "test_kernels.py")]
+    argv = ["-q", "--collect-only", "-p", "no:cacheprovider", *map(str, programs)]
+    absent = (*ABSENT, "tensorboard")
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent!r})); import pytest; sys.exit(pytest.main({argv!r}))"
+    paths = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    tests = {node.name for path in programs for node in ast.parse(path.read_text()).body if hasattr(node, "name")}
+    assert {name for name in tests if name.startswith("test_")} == set(re.findall(r"::(\w+)", done.stdout))
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(REPOSITORY / "src")))

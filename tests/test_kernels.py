@@ -1,37 +1,36 @@
-"""The compiled loops against plain PyTorch: values and gradients."""
+"""The compiled loops, and plain PyTorch's own gradients, against autograd of plain PyTorch: values and gradients."""
+
+from collections.abc import Iterator
 
 import pytest
 import torch
+from packed import FRAMES, RAYS, close, packing, rand
 
 from mixdepth import kernels
 from mixdepth.cameras.space import Space
 from mixdepth.kernels import reference
 from mixdepth.rendering.rays import SpaceMap
 
-pytest.importorskip("numba")
-RAYS, FRAMES = 40, 5
+compiled = pytest.mark.skipif(kernels.cpu is None, reason="numba is missing, or refuses the installed numpy")
 
 
-def rand(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+@pytest.fixture(params=[pytest.param("compiled", marks=compiled), "plain"])
+def way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What runs instead of autograd: compiled loops, or the plain PyTorch that a GPU runs."""
+    if request.param == "compiled":
+        yield
+    else:
+        with kernels.uncompiled():
+            yield
 
 
-def packing(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Offsets and rows of rays of 0 to 12 samples."""
-    counts = torch.randint(0, 13, (RAYS,), generator=torch.Generator().manual_seed(seed))
-    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
-    return offsets, torch.repeat_interleave(torch.arange(RAYS), counts)
-
-
-def close(one: torch.Tensor, two: torch.Tensor, tolerance: float = 2e-5) -> None:
-    torch.testing.assert_close(one, two, rtol=tolerance, atol=tolerance)
-
-
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("points", [0, 1, 500])
 @pytest.mark.parametrize("channels", [3, 8, 20])
 @pytest.mark.parametrize("is_sum", [False, True])
-def test_grid_look_ups_and_their_gradients_are_those_of_grid_sample(channels: int, is_sum: bool):
+def test_grid_look_ups_and_their_gradients_are_those_of_grid_sample(points: int, channels: int, is_sum: bool):
     grids = [(rand(3, 11, 11, channels) - 0.5), (rand(3, 11, channels, seed=1) - 0.5)]
-    u = rand(500, 3, seed=2) * 2.4 - 1.2  # some beyond the border
+    u = rand(points, 3, seed=2) * 2.4 - 1.2  # some beyond the border
     found = []
     for function in (kernels.grid_sum if is_sum else kernels.grid_features, reference.grid_features):
         planes, lines = (g.clone().requires_grad_() for g in grids)
@@ -43,26 +42,54 @@ def test_grid_look_ups_and_their_gradients_are_those_of_grid_sample(channels: in
         close(one, two)
 
 
+@pytest.mark.parametrize("is_sum", [False, True])
+def test_plain_gradients_of_grids_are_exact_also_on_nodes_and_borders(is_sum: bool):
+    nodes = torch.tensor([-1, -0.75, 0, 0.25, 1])  # of 9 cells along an axis
+    u = torch.cat([2.4 * rand(200, 3, seed=2) - 1.2, torch.cartesian_prod(nodes, nodes, nodes)]).double()
+    u[:3] = 3 * torch.eye(3)  # far beyond
+    found = []
+    for function in (kernels.grid_sum if is_sum else kernels.grid_features, reference.grid_features):
+        planes = rand(3, 9, 9, 5).double().requires_grad_()
+        lines = rand(3, 9, 5, seed=1).double().requires_grad_()
+        out = function(planes, lines, u)
+        out = out.sum(-1) if is_sum and out.dim() == 2 else out
+        (out * rand(*out.shape, seed=3)).sum().backward()
+        found.append((out.detach(), planes.grad, lines.grad))
+    for one, two in zip(*found, strict=True):
+        close(one, two, 1e-13)
+
+
+@pytest.mark.usefixtures("way")
 def test_the_gradient_of_total_variation_is_added_in_place():
     grids = [rand(3, 7, 7, 4).requires_grad_(), rand(3, 7, 4, seed=1).requires_grad_()]
     expected = torch.autograd.grad(0.3 * reference.roughness(*grids), grids)
-    for grid in grids:
-        grid.grad = torch.ones_like(grid)
-    kernels.add_roughness(*grids, 0.3)
-    for grid, gradient in zip(grids, expected, strict=True):
-        close(grid.grad, 1 + gradient)
+    kept = [torch.zeros_like(grid) for grid in grids]
+    for grid, gradient in zip(grids, kept, strict=True):
+        grid.grad = gradient
+    for _ in range(2):
+        kernels.add_roughness(*grids, 0.3)
+    for grid, gradient, once in zip(grids, kept, expected, strict=True):
+        assert grid.grad is gradient
+        assert (gradient - 2 * once).norm() < 1e-6 * once.norm()
 
 
-def test_gradients_that_are_kept_are_added_to():
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("is_sum", [False, True])
+def test_gradients_that_are_kept_are_added_to(is_sum: bool):
     planes, lines = rand(3, 7, 7, 4).requires_grad_(), rand(3, 7, 4, seed=1).requires_grad_()
     u = rand(50, 3, seed=2) * 2 - 1
-    for _ in range(2):
-        kernels.grid_sum(planes, lines, u).sum().backward()
+    function = kernels.grid_sum if is_sum else kernels.grid_features
+    function(planes, lines, u).sum().backward()
+    kept = planes.grad, lines.grad
+    function(planes, lines, u).sum().backward()
+    assert planes.grad is kept[0]
+    assert lines.grad is kept[1]
     once = torch.autograd.grad(reference.grid_features(planes, lines, u).sum(), (planes, lines))
     close(planes.grad, 2 * once[0])
     close(lines.grad, 2 * once[1])
 
 
+@compiled
 def test_composite_and_its_gradient_are_those_of_plain_torch():
     offsets, rows = packing()
     found = []
@@ -79,6 +106,7 @@ def test_composite_and_its_gradient_are_those_of_plain_torch():
     assert (found[0][0] == 0).any(), "no ray was followed to its end"
 
 
+@compiled
 def test_mixed_compositing_and_its_gradient_are_those_of_plain_torch():
     offsets, rows = packing()
     count = len(rows)
@@ -117,6 +145,7 @@ def test_rays_of_many_lengths_need_no_dense_block():
     close(left[17], torch.exp(-alone.sum(0)).float(), 1e-6)
 
 
+@compiled
 def test_rays_without_samples_show_what_is_behind_them():
     offsets, rows, nothing = torch.zeros(4, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), torch.zeros(0)
     far = torch.tensor([1.0, 2, 3])
@@ -131,6 +160,7 @@ def test_rays_without_samples_show_what_is_behind_them():
     assert reference.composite(nothing, offsets, rows, kernels.STOP).shape == (0,)
 
 
+@compiled
 @pytest.mark.parametrize("kind", ["forward", "bounded", "unbounded"])
 def test_marching_keeps_the_samples_that_plain_torch_keeps(kind: str):
     frame = torch.eye(4)
@@ -161,6 +191,7 @@ def test_marching_keeps_the_samples_that_plain_torch_keeps(kind: str):
         close(one, two, 1e-4)
 
 
+@compiled
 def test_static_samples_and_those_of_rays_are_merged_by_depth():
     starts = torch.tensor([0, 3, 3, 5])
     cached = (starts, torch.tensor([1.0, 2, 3, 1, 5]), torch.arange(5.0), rand(5, 3))
@@ -174,6 +205,7 @@ def test_static_samples_and_those_of_rays_are_merged_by_depth():
         assert torch.equal(one, two)
 
 
+@compiled
 def test_threads_change_no_bit():
     offsets, rows = packing()
     u, planes, lines = rand(3000, 3) * 2 - 1, rand(3, 9, 9, 16, seed=1), rand(3, 9, 16, seed=2)

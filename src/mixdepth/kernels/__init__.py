@@ -2,8 +2,9 @@
 
 On CPU they run as loops compiled by numba (:mod:`mixdepth.kernels.cpu`), elsewhere, and where numba is missing, as
 plain PyTorch (:mod:`mixdepth.kernels.reference`). Both are tested against each other. On a GPU some can run as Triton
-kernels instead (:mod:`mixdepth.kernels.gpu`, off by default). Samples are *packed*: one flat list of the M samples of R
-rays; those of ray r are ``offsets[r]:offsets[r + 1]``, and ``rows`` [M] is the ray of each.
+kernels instead (:mod:`mixdepth.kernels.gpu`, off by default until tests/test_gpu.py has passed on one). Samples are
+*packed*: one flat list of the M samples of R rays; those of ray r are ``offsets[r]:offsets[r + 1]``, and ``rows`` [M]
+is the ray of each.
 """
 
 import contextlib
@@ -21,11 +22,12 @@ from mixdepth.kernels import reference
 
 try:
     from mixdepth.kernels import cpu
-except ImportError:  # a GPU node with PyTorch alone
+except ImportError:  # a GPU node with PyTorch alone, or with a numba that refuses its numpy
     cpu = None
 
 STOP = 1e-4  # light below which a ray is not followed any further
-use_triton = os.environ.get("MIXDEPTH_TRITON") == "1"  # needs a GPU, and triton, which comes with PyTorch for CUDA
+# Off by default until tests/test_gpu.py has passed on a GPU. It needs triton, which comes with PyTorch for CUDA.
+use_triton = os.environ.get("MIXDEPTH_TRITON") == "1"
 BLOCK = 8  # channels of a grid that one task of the backward pass takes at least
 _compile = True
 _pool = ThreadPoolExecutor(max(os.cpu_count() or 1, 1), thread_name_prefix="mixdepth")
@@ -88,11 +90,9 @@ def _flat(tensor: Tensor) -> np.ndarray:
     return tensor.detach().view(-1).numpy()
 
 
-class _Grid(torch.autograd.Function):
+class _Grid(reference.Grid):
     @staticmethod
-    def forward(ctx, planes: Tensor, lines: Tensor, u: Tensor, is_sum: bool) -> Tensor:
-        ctx.save_for_backward(planes, lines, u)
-        ctx.is_sum = is_sum
+    def look_up(planes: Tensor, lines: Tensor, u: Tensor, is_sum: bool) -> Tensor:
         cells, channels, points = planes.shape[1], planes.shape[3], u.numpy()
         out = u.new_empty(len(u)) if is_sum else u.new_empty(len(u), 3 * channels)
         kernel = cpu.sum_forward if is_sum else cpu.features_forward
@@ -102,14 +102,12 @@ class _Grid(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
-        planes, lines, u = ctx.saved_tensors
+    def add_gradients(
+        planes: Tensor, lines: Tensor, u: Tensor, is_sum: bool, grad: Tensor, d_planes: Tensor, d_lines: Tensor
+    ) -> None:
         cells, channels = planes.shape[1], planes.shape[3]
-        # Parameters whose gradients are kept get theirs in place: a fresh one per step would cost more than its sums.
-        kept = all(grid.is_leaf and grid.grad is not None for grid in (planes, lines))
-        d_planes, d_lines = (g.grad if kept else torch.zeros_like(g) for g in (planes, lines))
         arrays = _flat(planes), _flat(lines), u.numpy(), cells, channels
-        tail = _flat(grad.contiguous()), ctx.is_sum, _flat(d_planes), _flat(d_lines)
+        tail = _flat(grad), is_sum, _flat(d_planes), _flat(d_lines)
         blocks = max(channels // BLOCK, 1)
         edges = [channels * block // blocks for block in range(blocks + 1)]
         _all(
@@ -119,7 +117,12 @@ class _Grid(torch.autograd.Function):
                 for a, b in itertools.pairwise(edges)
             ]
         )
-        return (None, None, None, None) if kept else (d_planes, d_lines, None, None)
+
+
+def _grid(planes: Tensor) -> type[reference.Grid]:
+    if compiled(planes):
+        return _Grid
+    return _gpu().Grid if fused(planes) else reference.Grid
 
 
 def grid_features(planes: Tensor, lines: Tensor, u: Tensor) -> Tensor:
@@ -133,30 +136,19 @@ def grid_features(planes: Tensor, lines: Tensor, u: Tensor) -> Tensor:
     Returns:
         [N, 3 * C].
     """
-    if compiled(planes):
-        return _Grid.apply(planes, lines, u.contiguous(), False)
-    if fused(planes):
-        return _gpu().Grid.apply(planes, lines, u, False)
-    return reference.grid_features(planes, lines, u)
+    return _grid(planes).apply(planes, lines, u, False)
 
 
 def grid_sum(planes: Tensor, lines: Tensor, u: Tensor) -> Tensor:
     """The sum [N] of :func:`grid_features` over its features."""
-    if compiled(planes):
-        return _Grid.apply(planes, lines, u.contiguous(), True)
-    if fused(planes):
-        return _gpu().Grid.apply(planes, lines, u, True)
-    return reference.grid_features(planes, lines, u).sum(-1)
+    return _grid(planes).apply(planes, lines, u, True)
 
 
 def add_roughness(planes: Tensor, lines: Tensor, weight: float) -> None:
     """Add the gradient of ``weight`` times :func:`mixdepth.kernels.reference.roughness` to that of the parameters."""
     if not compiled(planes):
-        with torch.enable_grad():
-            parameters = [grid for grid in (planes, lines) if grid.requires_grad]
-            gradients = torch.autograd.grad(weight * reference.roughness(planes, lines), parameters)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad.add_(gradient)
+        for grid in (planes, lines):
+            reference.add_roughness(grid, grid.grad, weight)
         return
     for values, gradient in ((planes, planes.grad), (lines[:, :, None], lines.grad[:, :, None])):
         scale = np.float32(2 * weight / values[:, 1:].numel())

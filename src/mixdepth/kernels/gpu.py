@@ -1,9 +1,9 @@
 """Grid look-ups and the compositing of both branches on CUDA, in Triton: one launch where plain PyTorch needs dozens.
 
-They are off unless ``MIXDEPTH_TRITON=1`` is in the environment (:data:`mixdepth.kernels.use_triton`), because no GPU
-was at hand: they have been compared with plain PyTorch in Triton's interpreter on CPU only (tests/test_gpu.py with
-``TRITON_INTERPRET=1``). ``benchmarks/gpu/run.py`` compares values and times on a GPU. What they compute is described
-in :mod:`mixdepth.kernels`.
+They are off unless ``MIXDEPTH_TRITON=1`` is in the environment (:data:`mixdepth.kernels.use_triton`), until
+tests/test_gpu.py has passed on a GPU: none was at hand. Continuous integration compares them with plain PyTorch in
+Triton's interpreter on CPU, and compiles them for an H100 (tests/test_triton.py). ``benchmarks/gpu/run.py`` compares
+values and times on a GPU. What they compute is described in :mod:`mixdepth.kernels`.
 """
 
 import torch
@@ -11,7 +11,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mixdepth.kernels import reference
+
 POINTS = 16  # that one program looks up; with more, the backward pass needs too many registers
+SIZES = ["points", "cells", "frames"]  # that change as training goes on: to specialise would be to compile again
 
 
 @triton.jit
@@ -42,7 +45,7 @@ def _look_up(
     return p, q, a, b, c, upper * (1 - a) + lower * a, along
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _grid_forward(
     planes, lines, u, out, points, cells,
     channels: tl.constexpr, PADDED: tl.constexpr, POINTS: tl.constexpr, IS_SUM: tl.constexpr,
@@ -62,7 +65,7 @@ def _grid_forward(
         tl.store(out + i, tl.sum(total, 1), inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _grid_backward(
     planes, lines, u, grad, d_planes, d_lines, points, cells,
     channels: tl.constexpr, PADDED: tl.constexpr, POINTS: tl.constexpr, IS_SUM: tl.constexpr,
@@ -71,6 +74,7 @@ def _grid_backward(
     k = tl.arange(0, PADDED)
     inside = i < points
     mask = inside[:, None] & (k < channels)[None]
+    # Nobody reads here what others add to, so sums need no order: "relaxed", else each has a fence and empties L1.
     for orientation in tl.static_range(3):
         some = mask
         if IS_SUM:
@@ -81,32 +85,28 @@ def _grid_backward(
         p, q, a, b, c, plane, line = _look_up(planes, lines, u, i, k, inside, mask, cells, orientation, channels)
         below = p + cells * channels
         upper, lower = g * line * (1 - a), g * line * a
-        tl.atomic_add(d_planes + p, upper * (1 - b), some)
-        tl.atomic_add(d_planes + p + channels, upper * b, some)
-        tl.atomic_add(d_planes + below, lower * (1 - b), some)
-        tl.atomic_add(d_planes + below + channels, lower * b, some)
-        tl.atomic_add(d_lines + q, g * plane * (1 - c), some)
-        tl.atomic_add(d_lines + q + channels, g * plane * c, some)
+        tl.atomic_add(d_planes + p, upper * (1 - b), some, sem="relaxed")
+        tl.atomic_add(d_planes + p + channels, upper * b, some, sem="relaxed")
+        tl.atomic_add(d_planes + below, lower * (1 - b), some, sem="relaxed")
+        tl.atomic_add(d_planes + below + channels, lower * b, some, sem="relaxed")
+        tl.atomic_add(d_lines + q, g * plane * (1 - c), some, sem="relaxed")
+        tl.atomic_add(d_lines + q + channels, g * plane * c, some, sem="relaxed")
 
 
-class Grid(torch.autograd.Function):
-    """``Grid.apply(planes, lines, u, is_sum)`` is :func:`mixdepth.kernels.grid_features`, or ``grid_sum``."""
+class Grid(reference.Grid):
+    """The same in one launch for the values, and one for the gradients."""
 
     @staticmethod
-    def forward(ctx, planes: Tensor, lines: Tensor, u: Tensor, is_sum: bool) -> Tensor:
-        u = u.contiguous()
-        ctx.save_for_backward(planes, lines, u)
-        ctx.is_sum = is_sum
+    def look_up(planes: Tensor, lines: Tensor, u: Tensor, is_sum: bool) -> Tensor:
         out = u.new_empty(len(u)) if is_sum else u.new_empty(len(u), 3 * planes.shape[3])
         _launch(_grid_forward, planes, (planes, lines, u, out), is_sum)
         return out
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
-        planes, lines, u = ctx.saved_tensors
-        d_planes, d_lines = torch.zeros_like(planes), torch.zeros_like(lines)
-        _launch(_grid_backward, planes, (planes, lines, u, grad.contiguous(), d_planes, d_lines), ctx.is_sum)
-        return d_planes, d_lines, None, None
+    def add_gradients(
+        planes: Tensor, lines: Tensor, u: Tensor, is_sum: bool, grad: Tensor, d_planes: Tensor, d_lines: Tensor
+    ) -> None:
+        _launch(_grid_backward, planes, (planes, lines, u, grad, d_planes, d_lines), is_sum)
 
 
 def _launch(kernel, planes: Tensor, tensors: tuple[Tensor, ...], is_sum: bool) -> None:
@@ -124,7 +124,7 @@ def _opacity(tau):
     return tl.where(tau < 0.01, tau * (1 - tau * (0.5 - tau / 6)), 1 - tl.exp(-tau))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _mixed_forward(
     tau_s, rgb_s, index, tau_d, offsets, z, dz, far, weight_d, rgb, left, depth, frames,
     FRAMES: tl.constexpr, DEPTH: tl.constexpr,
@@ -175,7 +175,7 @@ def _mix(tau_s, rgb_s, index, tau_d, g_weight, i, f, frames, light, red, green, 
     return at, own, weight, still + gain * (td / tau), weight * gain * (ts / tau) / tau
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _mixed_backward(
     tau_s, rgb_s, index, tau_d, offsets, g_weight, g_rgb, g_left, d_tau, frames, FRAMES: tl.constexpr
 ):  # fmt: skip

@@ -13,6 +13,12 @@ OPAQUE = 50.0  # optical thickness that lets 2e-22 of the light pass: larger one
 
 def grid_features(planes: Tensor, lines: Tensor, u: Tensor) -> Tensor:
     """See :func:`mixdepth.kernels.grid_features`."""
+    p, q = _factors(planes, lines, u)
+    return (p * q).flatten(0, 1).t()
+
+
+def _factors(planes: Tensor, lines: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    """Values [3, C, N] of planes and of lines at points."""
     # grid_sample's last coordinate is (x, y) = (column, row): rows are the first axis of a plane.
     axes = u.unbind(1)
     plane_at = torch.stack([torch.stack([axes[b], axes[a]], dim=-1) for a, b in PLANES])[:, :, None]  # [3, N, 1, 2]
@@ -20,7 +26,69 @@ def grid_features(planes: Tensor, lines: Tensor, u: Tensor) -> Tensor:
     line_at = torch.stack([torch.zeros_like(along), along], dim=-1)[:, :, None]
     p = F.grid_sample(planes.permute(0, 3, 1, 2), plane_at, align_corners=True, padding_mode="border")
     q = F.grid_sample(lines.permute(0, 2, 1)[..., None], line_at, align_corners=True, padding_mode="border")
-    return (p * q)[..., 0].flatten(0, 1).t()
+    return p[..., 0], q[..., 0]
+
+
+class Grid(torch.autograd.Function):
+    """``Grid.apply(planes, lines, u, is_sum)``: :func:`mixdepth.kernels.grid_features`, or ``grid_sum``.
+
+    Subclasses replace the two loops over points, :meth:`look_up` and :meth:`add_gradients`.
+    """
+
+    @classmethod
+    def forward(cls, ctx, planes: Tensor, lines: Tensor, u: Tensor, is_sum: bool) -> Tensor:
+        u = u.contiguous()
+        ctx.save_for_backward(planes, lines, u)
+        ctx.is_sum, ctx.add_gradients = is_sum, cls.add_gradients
+        return cls.look_up(planes, lines, u, is_sum)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        planes, lines, u = ctx.saved_tensors
+        # Parameters whose gradients are kept get theirs in place: a fresh one per step would cost more than its sums.
+        kept = all(grid.is_leaf and grid.grad is not None for grid in (planes, lines))
+        sums = [grid.grad if kept else torch.zeros_like(grid) for grid in (planes, lines)]
+        ctx.add_gradients(planes, lines, u, ctx.is_sum, grad.contiguous(), *sums)
+        return None if kept else sums[0], None if kept else sums[1], None, None
+
+    @staticmethod
+    def look_up(planes: Tensor, lines: Tensor, u: Tensor, is_sum: bool) -> Tensor:
+        """The sum [N] of the features of points, or all [N, 3 * C]."""
+        features = grid_features(planes, lines, u)
+        return features.sum(-1) if is_sum else features
+
+    @staticmethod
+    def add_gradients(
+        planes: Tensor, lines: Tensor, u: Tensor, is_sum: bool, grad: Tensor, d_planes: Tensor, d_lines: Tensor
+    ) -> None:
+        """Add the gradients to ``d_planes`` and ``d_lines``; ``grad`` is that of what :meth:`look_up` returns.
+
+        A point's channels are written side by side; in the gradient that grid_sample makes they are apart, so that on a
+        GPU each would cost a memory sector of its own.
+        """
+        cells, channels = planes.shape[1], planes.shape[3]
+        p, q = _factors(planes, lines, u)
+        grad = grad if is_sum else grad.view(-1, 3, channels).permute(1, 2, 0)
+        dp, dq = ((grad * other).transpose(1, 2).reshape(-1, channels) for other in (q, p))  # [3 * N, C]
+        x = ((u.t() + 1) * (0.5 * (cells - 1))).clamp(0, cells - 1)
+        cell = x.long().clamp_max(cells - 2)
+
+        def along(axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+            """Cells [3, N] and shares [3 * N, 1] of the way to the next, along each orientation's axis."""
+            first = torch.stack([cell[axis] for axis in axes])
+            return first, (torch.stack([x[axis] for axis in axes]) - first).view(-1, 1)
+
+        (row, a), (column, b), (place, c) = (along(axes) for axes in (*zip(*PLANES, strict=True), LINES))
+        orientation = torch.arange(3, device=u.device)[:, None]
+        corner = ((orientation * cells + row) * cells + column).view(-1)
+        end = (orientation * cells + place).view(-1)
+        flat_planes, flat_lines = d_planes.view(-1, channels), d_lines.view(-1, channels)
+        for down, share in ((0, 1 - a), (cells, a)):
+            part = dp * share
+            flat_planes.index_add_(0, corner + down, part * (1 - b))
+            flat_planes.index_add_(0, corner + down + 1, part * b)
+        flat_lines.index_add_(0, end, dq * (1 - c))
+        flat_lines.index_add_(0, end + 1, dq * c)
 
 
 def roughness(planes: Tensor, lines: Tensor) -> Tensor:
@@ -30,6 +98,15 @@ def roughness(planes: Tensor, lines: Tensor) -> Tensor:
         + (planes[:, :, 1:] - planes[:, :, :-1]).square().mean()
         + (lines[:, 1:] - lines[:, :-1]).square().mean()
     )
+
+
+def add_roughness(values: Tensor, gradient: Tensor, weight: float) -> None:
+    """Add to ``gradient`` that of ``weight`` times the part of :func:`roughness` that is of planes, or of lines."""
+    for axis in range(1, values.dim() - 1):
+        difference = values.detach().diff(dim=axis)
+        count, scale = difference.shape[axis], 2 * weight / difference.numel()
+        gradient.narrow(axis, 1, count).add_(difference, alpha=scale)
+        gradient.narrow(axis, 0, count).sub_(difference, alpha=scale)
 
 
 def _columns(values: Tensor) -> Tensor:
