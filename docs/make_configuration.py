@@ -42,8 +42,8 @@ PRESETS_HEAD = """## Presets
 A scene may name one as `preset`. It is a file of `config/presets/` with settings of `static` and `dynamic`, which take
 the place of the defaults; what the scene sets itself wins, key by key (above: all of `T`, but 6,000 dynamic steps). To
 add your own, write a file there. It may say only what differs from another one that it `extends`, as `S`, `M` and `L`
-do: schema < extended preset < preset < scene. `cpu` is the defaults, `tiny` is for the demo and tests; `T`, `S`, `M` and
-`L` are for GPUs, after the published sizes of MixVoxels ([T.yaml](../config/presets/T.yaml) says where they differ).
+do: schema < extended preset < preset < scene. `cpu` is the defaults, `tiny` is for the demo and tests; `T`, `S`, `M`
+and `L` are for GPUs, after the published sizes of MixVoxels ([T.yaml](../config/presets/T.yaml) says what differs).
 
 What each comes to, with what it extends; what it leaves to the defaults is –.
 

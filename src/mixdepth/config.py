@@ -1,9 +1,9 @@
 """The configuration: checked against the schema, defaults filled in, and the scenes it describes.
 
 The schema (workflow/schemas/config.schema.yaml) is the only place with defaults; a preset (config/presets), over one
-that it extends, may lie over them and below a scene's own settings. What a scene's files say (which cameras and photos there
-are) is looked up when the scene is first asked for, so a configuration that also names a capture that is not on this
-machine does no harm.
+that it extends, may lie over them and below a scene's own settings. What a scene's files say (which cameras and photos
+there are) is looked up when the scene is first asked for, so a configuration that also names a capture that is not on
+this machine does no harm.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
