@@ -40,6 +40,11 @@ localrules:
     provenance,
 
 
+onstart:
+    if mistake := unplaced_trainings(workflow, SCENES, CAPTURED):
+        raise WorkflowError(mistake)
+
+
 rule all:
     default_target: True
     input:

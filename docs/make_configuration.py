@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from mixdepth.config import preset_settings
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.yaml"
 PRESETS = REPOSITORY / "config" / "presets"
@@ -39,8 +41,11 @@ PRESETS_HEAD = """## Presets
 
 A scene may name one as `preset`. It is a file of `config/presets/` with settings of `static` and `dynamic`, which take
 the place of the defaults; what the scene sets itself wins, key by key (above: all of `T`, but 6,000 dynamic steps). To
-add your own, write a file there. `cpu` is the defaults, `tiny` is for the demo and tests; `T`, `S`, `M` and `L` are the
-published sizes of MixVoxels, for GPUs. What a preset leaves out (–) has its default.
+add your own, write a file there. It may say only what differs from another one that it `extends`, as `S`, `M` and `L`
+do: schema < extended preset < preset < scene. `cpu` is the defaults, `tiny` is for the demo and tests; `T`, `S`, `M`
+and `L` are for GPUs, after the published sizes of MixVoxels ([T.yaml](../config/presets/T.yaml) says what differs).
+
+What each comes to, with what it extends; what it leaves to the defaults is –.
 
 """
 
@@ -115,8 +120,14 @@ def page(schema: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any]]) ->
 
 
 def read_presets() -> dict[str, Any]:
-    """The project's presets by name."""
-    return {name: yaml.safe_load((PRESETS / f"{name}.yaml").read_text()) for name in OWN_PRESETS}
+    """The project's presets by name, each over what it extends."""
+    rules = yaml.safe_load(SCHEMA.read_text())
+    found = {}
+    for name in OWN_PRESETS:
+        extends = yaml.safe_load((PRESETS / f"{name}.yaml").read_text()).get("extends")
+        own = {} if extends is None else {"extends": extends}
+        found[name] = own | preset_settings(name, "OWN_PRESETS", PRESETS, rules)
+    return found
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from mixdepth.dates import check_dates
 from mixdepth.errors import UserError
 from mixdepth.exports.kinds import check_kind
 from mixdepth.resources import UNKNOWN, memory_mb, minutes, size_of
+from mixdepth.start import unplaced_trainings
 from mixdepth.versions import STAGE_VERSIONS
 
 # What `snakemake` without a target, and a look at one scene, makes.

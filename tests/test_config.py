@@ -167,7 +167,8 @@ def test_no_preset_is_cpu(tmp_path: Path) -> None:
     [
         ("static: {stpes: 7}", ["static.stpes: unknown key", 'did you mean "steps"']),
         ("dynamic: {rays: many}", ["dynamic.rays", 'the text "many"', "a whole number, at least 16"]),
-        ("scale: 0.5", ["scale: unknown key", "dynamic, static"]),
+        ("scale: 0.5", ["scale: unknown key", "dynamic, extends, static"]),
+        ("extends: [T]", ["extends: found a list of 1", "expected text"]),
         ("[static]", ["all of it: found a list of 1", "expected a section"]),
         ("static: [", ["not a YAML file", "line 1"]),
         ("static: {1: 2}", ["static.1", "in quotes"]),
@@ -177,6 +178,40 @@ def test_a_mistake_in_a_preset_names_its_file(tmp_path: Path, text: str, parts: 
     with pytest.raises(UserError) as error:
         with_preset(tmp_path, text)
     assert str(error.value).startswith(str(tmp_path / "presets" / "own.yaml"))
+    assert all(part in str(error.value) for part in parts), str(error.value)
+
+
+def test_a_preset_lies_over_those_that_it_extends_in_their_order(tmp_path: Path) -> None:
+    folder = tmp_path / "presets"
+    folder.mkdir()
+    (folder / "low.yaml").write_text("static: {steps: 1, width: 5}\ndynamic: {static: {steps: 2}, rays: 40}")
+    (folder / "mid.yaml").write_text("extends: low\ndynamic: {static: {steps: 3, width: 6}}")
+    options = with_preset(tmp_path, "extends: mid\nstatic: {width: 7}", dynamic={"static": {"width": 8}})
+    plain = scene(tmp_path).options
+    assert options["static"] == {**plain["static"], "steps": 1, "width": 7}
+    own_static = {**plain["dynamic"]["static"], "steps": 3, "width": 8}
+    assert options["dynamic"] == {**plain["dynamic"], "rays": 40, "static": own_static}
+    assert {key for key in options if options[key] != plain[key]} == {"preset", "static", "dynamic"}
+
+
+@pytest.mark.parametrize(
+    ("low", "parts"),
+    [
+        (
+            "extends: own",
+            ['low.yaml: extends: found "own"', "own > low > own", "another one of low, own", "leave `extends` out"],
+        ),
+        ("extends: low", ['low.yaml: extends: found "low"', "own > low > low"]),
+        ("extends: lo", ['low.yaml: extends: there is no preset "lo"; did you mean "low"', "low, own", "write"]),
+        ("static: {stpes: 7}", ["static.stpes: unknown key"]),
+    ],
+)
+def test_a_mistake_in_an_extended_preset_names_its_file(tmp_path: Path, low: str, parts: list[str]) -> None:
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets" / "low.yaml").write_text(low)
+    with pytest.raises(UserError) as error:
+        with_preset(tmp_path, "extends: low")
+    assert str(error.value).startswith(str(tmp_path / "presets" / "low.yaml"))
     assert all(part in str(error.value) for part in parts), str(error.value)
 
 
@@ -208,6 +243,20 @@ def test_every_preset_is_valid_and_says_why(path: Path, tmp_path: Path) -> None:
     explained = {line.split(":")[0].strip() for line in lines if "#" in line}
     keys = {line.split(":")[0].strip() for line in lines if not line.startswith("#")}
     assert keys - explained - {"static", "dynamic"} == set()
+
+
+def test_the_key_that_asks_for_a_gpu_is_that_of_the_scene_or_its_preset(tmp_path: Path) -> None:
+    def keys(**options: object) -> list[str]:
+        scenes = load_config({"scenes": {"x": {"data": str(tmp_path), **options}}}, SCHEMA)
+        return [scenes.cuda_key("x", variant) for variant in (None, "none", "colmap")]
+
+    capture(tmp_path)
+    dynamic = "scenes.x.dynamic.device (from the preset S)"
+    assert keys() == keys(static={"device": "auto"}) == ["", "", ""]
+    assert keys(preset="S") == ["scenes.x.static.device (from the preset S)", dynamic, dynamic]
+    assert keys(preset="S", static={"device": "cuda"}, dynamic={"device": "cpu"}) == ["scenes.x.static.device", "", ""]
+    other = {"none": {"device": "cpu"}, "colmap": {"device": "cuda"}}
+    assert keys(dynamic={"device": "cuda"}, variant_options=other) == ["", "", "scenes.x.variant_options.colmap.device"]
 
 
 # Who trains, who is held out, what is compared

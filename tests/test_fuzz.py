@@ -243,4 +243,4 @@ def test_an_error_can_always_be_printed_and_read() -> None:
 
 def test_a_long_name_that_is_not_known_does_not_hang() -> None:
     with pytest.raises(UserError, match="no scene"):
-        Scenes({"x" * 90: {}})["y" * 1_000_000]
+        Scenes({"x" * 90: {}}, {})["y" * 1_000_000]

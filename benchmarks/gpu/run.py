@@ -69,13 +69,13 @@ STATIC = StaticOptions(
     steps=5000, resolution=640, start_resolution=256, density_components=8, colour_components=24, width=128,
     view_dependence=True, tone=True, samples=280, start_samples=112, batch_samples=131072, grid_rate=0.08,
     network_rate=0.01, total_variation=0.05, depth_loss="urf", depth_weight=0.05, depth_sigma=0.01,
-    guided_samples=0, threads=2, seed=0, device="cuda",
+    guided_samples=0, threads=2, seed=0, device="cuda", amp=True,
 )  # fmt: skip
 DYNAMIC = DynamicOptions(
     steps=5000, resolution=320, start_resolution=128, components=24, codes=256, width=512, samples=280,
     start_samples=112, rays=8192, frames_per_step=16, windows=16, grid_rate=0.08, network_rate=0.03,
     total_variation=0.01, moving_threshold=MOVING, hull_vote=0.7, sparsity=1e-4, surface_weight=0.05,
-    threads=2, seed=0, device="cuda",
+    threads=2, seed=0, device="cuda", amp=True,
 )  # fmt: skip
 SMALL_STATIC = replace(
     STATIC, steps=80, resolution=48, start_resolution=24, colour_components=16, width=64, samples=48, start_samples=32,

@@ -32,6 +32,7 @@ from mixdepth.errors import Interrupted, UserError, listed, nearest
 from mixdepth.exports.kinds import KINDS
 from mixdepth.io import disk_errors, read_json
 from mixdepth.memory import memory_errors
+from mixdepth.start import without_gpu
 
 # Options that `prepare` does not depend on.
 LATER = (
@@ -90,7 +91,12 @@ def _configured(args: argparse.Namespace) -> Scene:
     from mixdepth.schema import read_yaml
 
     scenes = load_config(read_yaml(args.config), SCHEMA)
-    return scenes[_one_of(list(scenes), args.scene, str(args.config))]
+    scene = scenes[_one_of(list(scenes), args.scene, str(args.config))]
+    if args.run is prepare and (
+        mistake := without_gpu(scenes.cuda_key(scene.name, v) for v in (None, *scene.variants))
+    ):
+        print(f"mixdepth: warning: to be trained on another machine: {mistake}", file=sys.stderr)
+    return scene
 
 
 def _prepared(args: argparse.Namespace) -> Scene:

@@ -1,11 +1,12 @@
 """The configuration: checked against the schema, defaults filled in, and the scenes it describes.
 
-The schema (workflow/schemas/config.schema.yaml) is the only place with defaults; a preset (config/presets) may lie over
-them and below a scene's own settings. What a scene's files say (which cameras and photos there are) is looked up when
-the scene is first asked for, so a configuration that also names a capture that is not on this machine does no harm.
+The schema (workflow/schemas/config.schema.yaml) is the only place with defaults; a preset (config/presets), over one
+that it extends, may lie over them and below a scene's own settings. What a scene's files say (which cameras and photos
+there are) is looked up when the scene is first asked for, so a configuration that also names a capture that is not on
+this machine does no harm.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,10 +121,11 @@ class Scenes(Mapping[str, Scene]):
     Those that an ablation derives are found by name too, but are not counted among the configured ones.
     """
 
-    def __init__(self, options: dict[str, dict[str, Any]]):
+    def __init__(self, options: dict[str, dict[str, Any]], given: Mapping[str, Mapping[str, Any]]):
         # Apart: what else is made of a scene does not depend on its ablation.
         self._ablations = {name: own.get("ablation") for name, own in options.items()}
         self._options = {name: {k: v for k, v in own.items() if k != "ablation"} for name, own in options.items()}
+        self._given = given  # the options without presets and defaults
         self._resolved: dict[str, Scene] = {}
         self._planned: dict[str, Ablation | None] = {}
 
@@ -156,6 +158,18 @@ class Scenes(Mapping[str, Scene]):
                 raise UserError(f"scenes.{name}: its files cannot be looked up: {error}") from None
         return self._resolved[name]
 
+    def cuda_key(self, name: str, variant: str | None) -> str:
+        """The key that says `cuda` for the training of a configured scene's variant (None: of the static model), with
+        the preset that it comes from; "" where another device is configured."""
+        section = "dynamic" if variant else "static"
+        if self[name].settings(section, variant=variant)[section]["device"] != "cuda":
+            return ""
+        given = self._given[name]
+        if "device" in given.get("variant_options", {}).get(variant, {}):
+            return f"scenes.{name}.variant_options.{variant}.device"
+        preset = "" if "device" in given.get(section, {}) else f" (from the preset {given['preset']})"
+        return f"scenes.{name}.{section}.device{preset}"
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._options)
 
@@ -164,7 +178,7 @@ class Scenes(Mapping[str, Scene]):
 
 
 def load_config(raw: Mapping[str, Any], schema: Path, presets: Path | None = None) -> Scenes:
-    """Check a configuration and fill in its presets and defaults: schema < preset < scene.
+    """Check a configuration and fill in its presets and defaults: schema < extended preset < preset < scene.
 
     Args:
         raw: what Snakemake read from config/config.yaml and --configfile.
@@ -183,13 +197,25 @@ def load_config(raw: Mapping[str, Any], schema: Path, presets: Path | None = Non
     scenes = {}
     for name, options in raw["scenes"].items():
         preset = options.get("preset")
-        below = {} if preset is None else _preset(preset, f"scenes.{name}.preset", presets, rules)
+        below = {} if preset is None else preset_settings(preset, f"scenes.{name}.preset", presets, rules)
         scenes[name] = merged(below, options)
-    return Scenes(filled({"scenes": scenes}, rules, rules)["scenes"])
+    return Scenes(filled({"scenes": scenes}, rules, rules)["scenes"], raw["scenes"])
 
 
-def _preset(name: str, key: str, folder: Path, rules: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of the preset that ``key`` of the configuration names."""
+def preset_settings(
+    name: str, key: str, folder: Path, rules: Mapping[str, Any], above: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The settings of a preset, over those of the one that it extends.
+
+    Args:
+        key: what names it, for messages.
+        folder: of the presets.
+        rules: the schema.
+        above: the presets that extend this one, the first one first.
+
+    Raises:
+        UserError: it does not exist, is not valid, or extends itself, by way of others or not; or one below it does.
+    """
     known = [path.stem for path in folder.glob("*.yaml")]
     path = folder / f"{name}.yaml"
     if name not in known:
@@ -197,9 +223,17 @@ def _preset(name: str, key: str, folder: Path, rules: Mapping[str, Any]) -> dict
             f'{key}: there is no preset "{name}"{nearest(name, known)}; there are {listed(known)}. To add one, write'
             f" {path} after the model of the files there"
         )
+    if name in above:
+        raise UserError(
+            f'{key}: found "{name}", which would extend itself ({" > ".join([*above, name])}); name another one of'
+            f" {listed(known)}, or leave `extends` out"
+        )
     settings = read_yaml(path)
     check(settings, {"$ref": "#/$defs/preset", "$defs": rules["$defs"]}, str(path))
-    return settings
+    extended = settings.pop("extends", None)
+    if extended is None:
+        return settings
+    return merged(preset_settings(extended, f"{path}: extends", folder, rules, (*above, name)), settings)
 
 
 # Scenes

@@ -32,10 +32,17 @@ def training_device(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        why = "PyTorch finds no GPU" if torch.version.cuda else "the installed PyTorch is built without CUDA"
-        raise UserError(f"device: cuda is configured, but {why}; set it to auto or cpu, or see https://pytorch.org")
+    if name == "cuda" and (missing := missing_gpu()):
+        raise UserError(missing)
     return claimed_gpu() if name == "cuda" else torch.device(name)
+
+
+def missing_gpu() -> str:
+    """Why nothing can be trained here with ``device: cuda``, and what to do; "" where it can."""
+    if torch.cuda.is_available():
+        return ""
+    why = "PyTorch finds no GPU" if torch.version.cuda else "the installed PyTorch is built without CUDA"
+    return f"device: cuda is configured, but {why}; set it to auto or cpu, or see https://pytorch.org"
 
 
 @cache
