@@ -96,12 +96,7 @@ def room(device: torch.device) -> int:
 
 
 def keeper(size: int, device: torch.device) -> torch.device | None:
-    """Where ``size`` bytes that ``device`` needs rows of are kept: there, in main memory, or nowhere (None).
-
-    On CPU nowhere, as memory maps are read as they are.
-    """
-    if device.type == "cpu":
-        return None
+    """Where ``size`` bytes that a GPU needs rows of are kept: there, in main memory, or nowhere (None)."""
     if size <= room(device):
         return device
     return torch.device("cpu") if size <= SHARE * (machine.memory()[1] or 0) else None
@@ -118,7 +113,7 @@ def take(values: Tensor, index: Tensor) -> Tensor:
 
 
 def uploaded(rows: np.ndarray, device: torch.device) -> Iterator[tuple[slice, Tensor]]:
-    """``rows`` [T, ...] piece by piece: which rows, and a copy of them on ``device``.
+    """``rows`` [T, ...] uint8 piece by piece: which rows, and a copy of them on ``device``.
 
     On CPU one row at a time, which fits its caches. To a GPU by way of two pinned buffers, so that the next rows are
     read while these are copied and used.
@@ -128,8 +123,8 @@ def uploaded(rows: np.ndarray, device: torch.device) -> Iterator[tuple[slice, Te
             yield slice(index, index + 1), torch.from_numpy(np.array(rows[index : index + 1]))
         return
     count, cuda = max(1, UPLOAD // rows[0].nbytes), device.type == "cuda"
-    kind = torch.from_numpy(np.empty(0, rows.dtype)).dtype
-    buffers = [torch.empty((min(count, len(rows)), *rows.shape[1:]), dtype=kind, pin_memory=cuda) for _ in range(2)]
+    size = min(count, len(rows)), *rows.shape[1:]
+    buffers = [torch.empty(size, dtype=torch.uint8, pin_memory=cuda) for _ in range(2)]
     copied = [torch.cuda.Event() for _ in buffers] if cuda else []
     for number, first in enumerate(range(0, len(rows), count)):
         part, turn = slice(first, min(first + count, len(rows))), number % 2

@@ -107,7 +107,9 @@ class MovingPixels:
         self.camera = torch.cat([torch.full_like(p[:, 0], index) for index, p in enumerate(places)])
         self.row, self.column = torch.cat(places).unbind(1)
         self.depth = torch.cat([depth[mask] for depth, mask in zip(self.depths, self.masks, strict=True)])
-        self.kept = self._keep() if device.type != "cpu" and len(self) else None
+        on_cpu = device.type == "cpu"  # where memory maps are read as they are
+        home = None if on_cpu or not len(self) else _home(len(self) * len(videos[0].rgb) * 3, device)
+        self.kept = None if home is None else _moving_colours(videos, self.masks, home)
 
     def __len__(self) -> int:
         return len(self.camera)
@@ -128,23 +130,27 @@ class MovingPixels:
             out[rays] = self.videos[index].rgb[steps[rays], y[rays], x[rays]]
         return torch.from_numpy(out).to(pixel.device).float() / 255
 
-    def _keep(self) -> Tensor | None:
-        """Colours [P, T, 3] uint8 over time, on the device or in main memory; None where neither has room."""
-        device, total = self.camera.device, len(self.videos[0].rgb)
-        size = len(self) * total * 3
-        home = keeper(size, device)
-        where = "on the GPU" if home == device else "in main memory, as they do not fit the GPU"
-        if home is None:
-            where = "nowhere: neither the GPU nor main memory has room, so each step reads the frame stores, slowly"
-        print(f"colours of what moves, {size / 1e9:.1f} GB: kept {where}", file=sys.stderr)
-        if home is None:
-            return None
-        places = [mask.view(-1).nonzero().squeeze(1) for mask in self.masks]
-        colours = torch.empty(len(self), total, 3, dtype=torch.uint8, device=home)
-        for video, place, part in zip(self.videos, places, colours.split([len(p) for p in places]), strict=True):
-            for which, frames in uploaded(video.rgb, device):
-                part[:, which] = frames.flatten(1, 2).index_select(1, place).transpose(0, 1)
-        return colours
+
+def _home(size: int, device: torch.device) -> torch.device | None:
+    """Where ``size`` bytes of colours are kept for a device that is not the CPU; says so."""
+    home = keeper(size, device)
+    where = "on the GPU" if home == device else "in main memory, as they do not fit the GPU"
+    if home is None:
+        where = "nowhere: neither the GPU nor main memory has room, so each step reads the frame stores, slowly"
+    print(f"colours of what moves, {size / 1e9:.1f} GB: kept {where}", file=sys.stderr)
+    return home
+
+
+def _moving_colours(videos: Sequence[Video], masks: Sequence[Tensor], home: torch.device) -> Tensor:
+    """Colours [P, T, 3] uint8 of the pixels in ``masks`` (per camera [H, W] bool), gathered on the masks' device and
+    kept on ``home``."""
+    places = [mask.view(-1).nonzero().squeeze(1) for mask in masks]
+    counts = [len(place) for place in places]
+    colours = torch.empty(sum(counts), len(videos[0].rgb), 3, dtype=torch.uint8, device=home)
+    for video, place, part in zip(videos, places, colours.split(counts), strict=True):
+        for which, frames in uploaded(video.rgb, place.device):
+            part[:, which] = frames.flatten(1, 2).index_select(1, place).transpose(0, 1)
+    return colours
 
 
 def _seen(video: Video, image: np.ndarray, otherwise: float) -> np.ndarray:
