@@ -43,7 +43,7 @@ def on_surface(
         [(other, there(pixel), there(seen)) for other, pixel, seen in _places(videos, index, mask, depth)]
         for index, mask in enumerate(moving)
     ]
-    medians = [there(video.median).view(-1, 3).short() for video in videos]
+    medians = [there(video.median).reshape(-1, 3).short() for video in videos]
     changed, agreed = ([torch.zeros_like(place, dtype=torch.int32) for place in own] for _ in range(2))
     total = len(videos[0].rgb)
     for frame in range(0, total, max(1, total // FRAMES)):
