@@ -75,6 +75,7 @@ def _inner(value: Any) -> Any:
 @contextmanager
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
     """The device, as long as the context lasts."""
+    import_module("torch._dynamo")  # modes load it, and it must not meet what is set below
     generator, tensor = torch.Generator, torch.tensor  # these two know their devices, and ask no mode
     monkeypatch.setattr(torch, "Generator", lambda device="cpu": generator())
     monkeypatch.setattr(torch, "tensor", lambda values, device="cpu", **rest: tensor(values, **rest).to(device))

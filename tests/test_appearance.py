@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from elsewhere import elsewhere
 from test_rendering import look_at
 from test_training import DYNAMIC, QUIET, STATIC, plane_depth
 
 from mixdepth.cameras.space import choose_space
 from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.rays import SpaceMap
-from mixdepth.train.appearance import on_surface
+from mixdepth.train.appearance import AGREEMENT, CHANGE, NEIGHBOURS, SAME_SURFACE, on_surface
 from mixdepth.train.data import ImageSet
 from mixdepth.train.dynamic import Video, train_dynamic_field
 from mixdepth.train.static import train_static_field
@@ -54,6 +56,45 @@ def test_a_change_on_a_surface_is_told_from_one_in_front_of_it():
         assert low <= np.concatenate(found).mean() <= high
     nowhere = on_surface(videos, moving, [np.zeros(video.median.shape[:2]) for video in videos])
     assert not np.concatenate(nowhere).any(), "without a surface nothing is on it"
+
+
+def changes_alike(videos: list[Video], index: int, row: int, column: int, depth: list[np.ndarray]) -> bool:
+    """What :func:`on_surface` says of one pixel, written out."""
+    camera, changed, agreed = videos[index].camera, 0, 0
+    point = camera.unproject(np.array([[column + 0.5, row + 0.5]]), depth[index][row, column][None])
+    away = [np.linalg.norm(video.camera.centre - camera.centre) for video in videos]
+    for other in [k for k in np.argsort(away)[::-1] if k != index][:NEIGHBOURS]:
+        (x, y), z = (part[0] for part in videos[other].camera.project(point))
+        if not (z > 0 and 0 <= x < 72 and 0 <= y < 48):
+            continue
+        if abs(depth[other][int(y), int(x)] / z - 1) > SAME_SURFACE:
+            continue
+        mine = videos[index].rgb[:, row, column].astype(int) - videos[index].median[row, column]
+        theirs = videos[other].rgb[:, int(y), int(x)].astype(int) - videos[other].median[int(y), int(x)]
+        for one, two in zip(mine, theirs, strict=True):
+            if max(abs(one).max(), abs(two).max()) > CHANGE:
+                changed += 1
+                agreed += abs(one - two).max() <= max(CHANGE, abs(one).max() // 3)
+    return changed > 0 and agreed >= AGREEMENT * changed
+
+
+def test_changes_are_compared_as_written_out_and_the_same_elsewhere(monkeypatch):
+    generator = np.random.default_rng(0)
+    videos = [wall(camera, kind) for camera, kind in zip(CAMERAS, ["shadow"] * 3 + ["mover", "shadow"], strict=True)]
+    for video in videos:
+        video.rgb[:] = np.clip(video.rgb + generator.integers(-12, 13, video.rgb.shape), 0, 255)
+    depth = [plane_depth(video.camera) for video in videos]
+    depth[2][:, 30:] = 3.5
+    moving = [video.moving(0.02) for video in videos]
+    found = on_surface(videos, moving, depth)
+    for index, (mask, some) in enumerate(zip(moving, found, strict=True)):
+        places = np.argwhere(mask)
+        asked = range(index, len(places), 17)
+        assert some[list(asked)].tolist() == [changes_alike(videos, index, *places[k], depth) for k in asked]
+    assert 0.1 < torch.cat(found).float().mean() < 0.9
+    with elsewhere(monkeypatch) as there:
+        again = on_surface(videos, moving, depth, there)
+        assert all(torch.equal(one.cpu(), two) for one, two in zip(again, found, strict=True))
 
 
 @pytest.mark.slow

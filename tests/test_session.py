@@ -29,7 +29,7 @@ def train(folder: Path | None, output: Path, pause: float = 0.0) -> None:
     """A static and a dynamic field, a checkpoint at every step; ``pause`` seconds between steps."""
     static_step = StaticTrainer.step
 
-    def slow(trainer: StaticTrainer, step: int) -> dict[str, float]:
+    def slow(trainer: StaticTrainer, step: int) -> dict[str, torch.Tensor]:
         time.sleep(pause)
         return static_step(trainer, step)
 
@@ -104,14 +104,14 @@ def test_of_damaged_checkpoints_the_one_before_is_used(tmp_path, undisturbed, ca
 
 
 class Counter:
-    """A trainer that counts; at step 7 its loss is NaN where ``fails``."""
+    """A trainer that counts; at step 7 its loss is NaN where ``fails``. It knows after which steps losses were read."""
 
     def __init__(self, fails: bool = False):
-        self.value, self.fails = torch.zeros(1), fails
+        self.value, self.fails, self.read = torch.zeros(1), fails, []
 
-    def step(self, step: int) -> dict[str, float]:
+    def step(self, step: int) -> dict[str, "Loss"]:
         self.value += 1
-        return {"loss": float("nan") if self.fails and step == 7 else 0.0}
+        return {"loss": Loss(self, float("nan") if self.fails and step == 7 else 0.0)}
 
     def state(self) -> tuple[dict, dict]:
         return {"value": self.value}, {}
@@ -121,6 +121,17 @@ class Counter:
 
     def preview(self):
         return torch.zeros(2, 2, 3, dtype=torch.uint8).numpy()
+
+
+class Loss:
+    """A figure that is still on a device."""
+
+    def __init__(self, counter: Counter, value: float):
+        self.counter, self.value = counter, value
+
+    def __float__(self) -> float:
+        self.counter.read.append(int(self.counter.value) - 1)
+        return self.value
 
 
 def test_a_checkpoint_of_other_settings_is_not_used(tmp_path, capfd):
@@ -134,14 +145,41 @@ def test_a_checkpoint_of_other_settings_is_not_used(tmp_path, capfd):
     assert "rate changed, so training starts anew" in capfd.readouterr().err
 
 
-def test_nan_is_told_at_its_step():
+def test_figures_are_read_together_as_that_waits_for_the_device():
+    counter = Counter()
+    Session(None, "test", {}).run(counter, 50)
+    assert counter.read == [0] + 20 * [20] + 20 * [40] + 9 * [49], "those of all steps"
+
+
+def test_nan_is_told_with_its_step_soon():
+    counter = Counter(fails=True)
     with pytest.raises(Diverged, match=r"loss is nan at step 7.*Lower grid_rate"):
-        Session(None, "test", {}).run(Counter(fails=True), 10)
+        Session(None, "test", {}).run(counter, 100)
+    assert counter.value <= 7 + 20
+
+
+def test_nan_is_in_no_checkpoint(tmp_path):
+    with pytest.raises(Diverged, match="loss is nan at step 7"):
+        Session(tmp_path, "test", {}, minutes=0).run(Counter(fails=True), 100)
+    assert [int(path.stem.split("-")[1]) for path in checkpoints(tmp_path)] == [6, 7], "steps 0 to 6"
+
+
+def test_what_breaks_because_of_nan_is_told_as_that():
+    class Breaks(Counter):
+        def step(self, step: int) -> dict[str, Loss]:
+            if step == 9:
+                raise RuntimeError("out of memory")
+            return super().step(step)
+
+    with pytest.raises(Diverged, match="loss is nan at step 7"):
+        Session(None, "test", {}).run(Breaks(fails=True), 100)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        Session(None, "test", {}).run(Breaks(), 100)
 
 
 def test_two_trainers_do_not_share_a_folder(tmp_path):
     class Nested(Counter):
-        def step(self, step: int) -> dict[str, float]:
+        def step(self, step: int) -> dict[str, Loss]:
             with pytest.raises(UserError, match=f"process {os.getpid()} trains here already"):
                 Session(tmp_path, "second", {}).run(Counter(), 3)
             return super().step(step)

@@ -26,7 +26,7 @@ from mixdepth.train.data import ImageSet, SparseRays
 from mixdepth.train.dynamic import DynamicTrainer, Video, train_dynamic_field
 from mixdepth.train.options import DynamicOptions, StaticOptions
 from mixdepth.train.session import Session
-from mixdepth.train.static import adam, train_static_field
+from mixdepth.train.static import adam, running_psnr, train_static_field
 from mixdepth.train.tone import fit_tone
 
 CAMERAS = [look_at([x, 0, 0], [0, 0, 4], width=24, height=16, focal=24.0) for x in (-0.6, 0.0, 0.6)]
@@ -112,6 +112,14 @@ def test_depths_without_confidence_teach_nothing():
     )
     without = train_static_field(ImageSet(grey(), CAMERAS), None, SPACE, replace(STATIC, steps=5), QUIET)
     assert torch.equal(with_wrong.density_grid.planes, without.density_grid.planes)
+
+
+def test_the_running_psnr_is_that_of_numbers():
+    average, expected = torch.zeros((), dtype=torch.float64), 0.0
+    for step, error in enumerate(torch.rand(50, generator=torch.Generator().manual_seed(0))):
+        average = running_psnr(average, error, step)
+        expected += (-10 * torch.log10(error).item() - expected) * (0.05 if step else 1.0)
+        assert average.item() == expected
 
 
 def test_resized_grids_go_on_learning_with_their_moments():

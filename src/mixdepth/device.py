@@ -1,7 +1,8 @@
 """Where training and rendering compute, and what of the data is kept there.
 
 Modules, rays and samples are on one device. Images may be too large for it: :func:`place` leaves those in main memory,
-and :func:`take` reads the rows of a step from wherever they are.
+and :func:`take` reads the rows of a step from wherever they are. Videos are too large for any: :func:`uploaded` passes
+over them.
 """
 
 import fcntl
@@ -9,15 +10,19 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from mixdepth import machine
 from mixdepth.errors import UserError
 
-SHARE = 0.5  # of a GPU's free memory may be filled with data
+SHARE = 0.5  # of the free memory, a GPU's or the machine's, may be filled with data
+UPLOAD = 1 << 27  # bytes copied to a device at once
 AT_ONCE = 32  # times as many rays fill a GPU as fit the caches of a CPU
 WAIT = 1.0  # seconds between two looks for a free GPU
 
@@ -87,8 +92,21 @@ def chunk(rays: int, device: torch.device) -> int:
 
 
 def room(device: torch.device) -> int:
-    """Bytes of data that may be kept on ``device``; none on CPU, which reads memory maps as they are."""
-    return int(SHARE * torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else 0
+    """Bytes of data that may be kept on ``device``; none on CPU, which reads memory maps as they are.
+
+    What PyTorch holds and does not use is free as well: it gives that back before an allocation fails.
+    """
+    if device.type != "cuda":
+        return 0
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(SHARE * (torch.cuda.mem_get_info(device)[0] + unused))
+
+
+def keeper(size: int, device: torch.device) -> torch.device | None:
+    """Where ``size`` bytes that a GPU needs rows of are kept: there, in main memory, or nowhere (None)."""
+    if size <= room(device):
+        return device
+    return torch.device("cpu") if size <= SHARE * (machine.memory()[1] or 0) else None
 
 
 def place(values: Tensor, device: torch.device) -> Tensor:
@@ -99,3 +117,29 @@ def place(values: Tensor, device: torch.device) -> Tensor:
 def take(values: Tensor, index: Tensor) -> Tensor:
     """``values[index]`` on the device of ``index``, wherever ``values`` are."""
     return values[index.to(values.device)].to(index.device)
+
+
+def uploaded(rows: np.ndarray, device: torch.device) -> Iterator[tuple[slice, Tensor]]:
+    """``rows`` [T, ...] uint8 piece by piece: which rows, and a copy of them on ``device``.
+
+    On CPU one row at a time, which fits its caches. To a GPU by way of two pinned buffers, so that the next rows are
+    read while these are copied and used.
+    """
+    if device.type == "cpu":
+        for index in range(len(rows)):
+            yield slice(index, index + 1), torch.from_numpy(np.array(rows[index : index + 1]))
+        return
+    count, cuda = max(1, UPLOAD // rows[0].nbytes), device.type == "cuda"
+    size = min(count, len(rows)), *rows.shape[1:]
+    buffers = [torch.empty(size, dtype=torch.uint8, pin_memory=cuda) for _ in range(2)]
+    copied = [torch.cuda.Event() for _ in buffers] if cuda else []
+    for number, first in enumerate(range(0, len(rows), count)):
+        part, turn = slice(first, min(first + count, len(rows))), number % 2
+        buffer = buffers[turn][: part.stop - first]
+        if cuda:
+            copied[turn].synchronize()  # what the buffer held before has left it
+        np.copyto(buffer.numpy(), rows[part])
+        there = buffer.to(device, non_blocking=cuda)
+        if cuda:
+            copied[turn].record()
+        yield part, there

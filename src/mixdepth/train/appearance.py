@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 if TYPE_CHECKING:
     from mixdepth.train.dynamic import Video
@@ -12,38 +14,50 @@ if TYPE_CHECKING:
 FRAMES = 16  # about so many, evenly spread, are compared
 NEIGHBOURS = 2  # other cameras that are asked, the farthest apart
 SAME_SURFACE = 0.03  # relative difference of depth up to which two cameras see the same point
-CHANGE = 12.0  # of 255: a change of a channel from here on counts as one
+CHANGE = 12  # of 255: a change of a channel from here on counts as one
 AGREEMENT = 0.85  # share of the changes that another camera must see as well
 
 
 def on_surface(
-    videos: Sequence["Video"], moving: Sequence[np.ndarray], depth: Sequence[np.ndarray]
-) -> list[np.ndarray]:
-    """Per camera [n] bool for its moving pixels: whether they change on their static surface.
+    videos: Sequence["Video"],
+    moving: Sequence[np.ndarray],
+    depth: Sequence[np.ndarray],
+    device: torch.device | str = "cpu",
+) -> list[Tensor]:
+    """Per camera [n] bool for its moving pixels, on ``device``: whether they change on their static surface.
 
     A change on a surface is seen at the same moments, and alike, by every camera that sees the surface there. Something
     in front of it hides different places of it from different cameras. Deviations from each camera's own median are
-    compared, so that tones do not matter.
+    compared, so that tones do not matter: whole numbers, which are the same on every device.
 
     Args:
         moving: per camera [H, W] bool.
         depth: per camera [H, W] z-depth of the static surface; 0 where there is none.
     """
-    others = [_places(videos, index, mask, depth) for index, mask in enumerate(moving)]
-    changed = [np.zeros(mask.sum(), np.int32) for mask in moving]
-    agreed = [np.zeros(mask.sum(), np.int32) for mask in moving]
+
+    def there(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(device)
+
+    own = [there(np.flatnonzero(mask)) for mask in moving]
+    others = [
+        [(other, there(pixel), there(seen)) for other, pixel, seen in _places(videos, index, mask, depth)]
+        for index, mask in enumerate(moving)
+    ]
+    medians = [there(video.median).reshape(-1, 3).short() for video in videos]
+    changed, agreed = ([torch.zeros_like(place, dtype=torch.int32) for place in own] for _ in range(2))
     total = len(videos[0].rgb)
     for frame in range(0, total, max(1, total // FRAMES)):
-        change = [video.rgb[frame].astype(np.int16) - video.median for video in videos]
-        for index, mask in enumerate(moving):
-            mine = change[index][mask]
-            size = np.abs(mine).max(-1)
+        frames = [there(np.array(video.rgb[frame])).view(-1, 3) for video in videos]
+        change = [seen.short() - median for seen, median in zip(frames, medians, strict=True)]
+        for index, place in enumerate(own):
+            mine = change[index].index_select(0, place)
+            size = mine.abs().amax(-1)
             for other, pixel, seen in others[index]:
-                theirs = change[other].reshape(-1, 3)[pixel]
-                asked = seen & (np.maximum(size, np.abs(theirs).max(-1)) > CHANGE)
+                theirs = change[other].index_select(0, pixel)
+                asked = seen & (torch.maximum(size, theirs.abs().amax(-1)) > CHANGE)
                 changed[index] += asked
-                agreed[index] += asked & (np.abs(mine - theirs).max(-1) <= np.maximum(CHANGE, size // 3))
-    return [(some > 0) & (same >= AGREEMENT * some) for some, same in zip(changed, agreed, strict=True)]
+                agreed[index] += asked & ((mine - theirs).abs().amax(-1) <= (size // 3).clamp_min(CHANGE))
+    return [(some > 0) & (same >= AGREEMENT * some.double()) for some, same in zip(changed, agreed, strict=True)]
 
 
 def _places(

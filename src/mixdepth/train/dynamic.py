@@ -4,8 +4,9 @@ Only rays that move are rendered: what does not move is the static branch's, and
 branch shows at the pixels that move is worked out once.
 """
 
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mixdepth.cameras.camera import Camera
-from mixdepth.device import room, training_device
+from mixdepth.device import keeper, take, training_device, uploaded
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.region import carve
 from mixdepth.fields.static import StaticField
@@ -27,13 +28,12 @@ from mixdepth.rendering.trace import sample_rays
 from mixdepth.train.appearance import on_surface
 from mixdepth.train.options import DynamicOptions
 from mixdepth.train.session import Session, pack, unpack
-from mixdepth.train.static import TV_EVERY, adam, growth, set_rates, smooth
+from mixdepth.train.static import TV_EVERY, adam, growth, running_psnr, set_rates, smooth
 
 REGION_EVERY = 50
 CULL_FROM = 0.1  # share of the steps before which the region is not culled by weight
 HULL_RESOLUTION = 96
 MEDIAN_TOLERANCE = 12  # of 255: a frame that differs less from the median shows the same thing
-READ_FRAMES = 32  # at once, where what moves is kept on a GPU
 
 
 @dataclass
@@ -45,35 +45,43 @@ class Video:
     median: np.ndarray  # [H, W, 3] uint8 temporal median
     motion: np.ndarray  # [H, W] float32 blurred temporal standard deviation, colours in 0..1
     valid: np.ndarray | None = None  # [H, W] bool: pixels that show anything; None where all do
+    masks: dict[float, np.ndarray] = field(init=False, repr=False, compare=False, default_factory=dict)  # by threshold
 
     def moving(self, threshold: float) -> np.ndarray:
         """[H, W] bool: where the deviation exceeds the threshold, and the noise of this camera."""
-        return moving_pixels(self.motion, threshold, self.valid)
+        if threshold not in self.masks:
+            self.masks[threshold] = moving_pixels(self.motion, threshold, self.valid)
+        return self.masks[threshold]
 
-    def part(self, first: int, last: int) -> "Video":
+    def part(self, first: int, last: int, device: torch.device | str = "cpu") -> "Video":
         """The frames ``first`` to ``last`` (not included) alone, with the median of the whole capture.
 
         Their motion is the deviation from that median: what stands still in them but is not in the static branch has to
         be shown as well.
         """
-        rgb = self.rgb[first:last]
-        squares = np.zeros(self.median.shape, np.float32)
-        for frame in rgb:
-            squares += (frame.astype(np.float32) - self.median) ** 2
-        return replace(self, rgb=rgb, motion=motion_map(np.sqrt(squares / len(rgb)).mean(-1) / 255))
+        rgb, device = self.rgb[first:last], torch.device(device)
+        median = torch.from_numpy(self.median).to(device).float()
+        squares = torch.zeros_like(median)
+        for _, frames in uploaded(rgb, device):
+            for frame in frames:  # one by one: a sum of floats depends on its order
+                squares += frame.float().sub_(median).square_()
+        deviation = np.sqrt(squares.cpu().numpy() / len(rgb))
+        return replace(self, rgb=rgb, motion=motion_map(deviation.mean(-1) / 255))
 
-    def median_weight(self, threshold: float, agreement: float) -> np.ndarray:
+    def median_weight(self, threshold: float, agreement: float, device: torch.device | str = "cpu") -> np.ndarray:
         """[H, W] float: 0 where a pixel moves and fewer than the share ``agreement`` of its frames show the median.
 
         Such a median may show a mover that lingers; taken as static it would leave a ghost.
         """
-        moving = self.moving(threshold)
-        median = self.median[moving].astype(np.int16)
-        count = np.zeros(len(median), dtype=np.int64)
-        for frame in self.rgb:
-            count += np.abs(frame[moving] - median).max(axis=-1) <= MEDIAN_TOLERANCE
+        moving, device = self.moving(threshold), torch.device(device)
+        place = torch.from_numpy(np.flatnonzero(moving)).to(device)
+        median = torch.from_numpy(self.median[moving]).to(device).short()
+        count = torch.zeros_like(place)
+        for _, frames in uploaded(self.rgb, device):
+            seen = frames.flatten(1, 2).index_select(1, place).short()
+            count += ((seen - median).abs().amax(-1) <= MEDIAN_TOLERANCE).sum(0)
         weight = np.ones(moving.shape)
-        weight[moving] = count >= agreement * len(self.rgb)
+        weight[moving] = count.cpu().numpy() >= agreement * len(self.rgb)
         return weight
 
 
@@ -81,7 +89,8 @@ class MovingPixels:
     """The pixels of all training cameras that move, P in all, in the order of cameras, rows and columns.
 
     Pixels that show nothing (``Video.valid``) do not move; there the static depth is zero, so that their camera has no
-    say in the hull. Their colours are read from the frame stores as they are drawn, or kept on a GPU that has room.
+    say in the hull. On CPU their colours are read from the frame stores as they are drawn; elsewhere they are kept, on
+    the device or else in main memory, where there is room.
     """
 
     def __init__(
@@ -89,17 +98,18 @@ class MovingPixels:
     ):
         self.videos, device = videos, torch.device(device)
         self.cameras = CameraBatch([v.camera for v in videos], device)
-        self.masks = [torch.from_numpy(v.moving(threshold)).to(device) for v in videos]
+        moving = [v.moving(threshold) for v in videos]
+        self.masks = [torch.from_numpy(mask).to(device) for mask in moving]
         surfaces = [_seen(v, view.depth, 0) for v, view in zip(videos, views, strict=True)]
         self.depths = [torch.from_numpy(depth).to(device) for depth in surfaces]
-        shaded = on_surface(videos, [mask.cpu().numpy() for mask in self.masks], surfaces)
-        self.shaded = torch.from_numpy(np.concatenate(shaded)).to(device)
+        self.shaded = torch.cat(on_surface(videos, moving, surfaces, device))
         places = [mask.nonzero() for mask in self.masks]
         self.camera = torch.cat([torch.full_like(p[:, 0], index) for index, p in enumerate(places)])
         self.row, self.column = torch.cat(places).unbind(1)
         self.depth = torch.cat([depth[mask] for depth, mask in zip(self.depths, self.masks, strict=True)])
-        size = len(self) * len(videos[0].rgb) * 3
-        self.kept = _moving_colours(videos, self.masks) if 0 < size <= room(device) else None
+        on_cpu = device.type == "cpu"  # where memory maps are read as they are
+        home = None if on_cpu or not len(self) else _home(len(self) * len(videos[0].rgb) * 3, device)
+        self.kept = None if home is None else _moving_colours(videos, self.masks, home)
 
     def __len__(self) -> int:
         return len(self.camera)
@@ -111,7 +121,7 @@ class MovingPixels:
     def colours(self, pixel: Tensor, frames: Tensor) -> Tensor:
         """Colours [R, F, 3] in 0..1 of ``pixel`` [R] at ``frames`` [R, F]."""
         if self.kept is not None:
-            return self.kept[pixel[:, None], frames].float() / 255
+            return take(self.kept.flatten(0, 1), pixel[:, None] * self.kept.shape[1] + frames).float() / 255
         out = np.empty((*frames.shape, 3), dtype=np.uint8)
         which, steps = self.camera[pixel].cpu().numpy(), frames.cpu().numpy()
         x, y = self.column[pixel].cpu().numpy()[:, None], self.row[pixel].cpu().numpy()[:, None]
@@ -121,15 +131,25 @@ class MovingPixels:
         return torch.from_numpy(out).to(pixel.device).float() / 255
 
 
-def _moving_colours(videos: Sequence[Video], masks: Sequence[Tensor]) -> Tensor:
-    """Colours [P, T, 3] uint8 of the pixels in ``masks`` (per camera [H, W] bool), on the masks' device."""
+def _home(size: int, device: torch.device) -> torch.device | None:
+    """Where ``size`` bytes of colours are kept for a device that is not the CPU; says so."""
+    home = keeper(size, device)
+    where = "on the GPU" if home == device else "in main memory, as they do not fit the GPU"
+    if home is None:
+        where = "nowhere: neither the GPU nor main memory has room, so each step reads the frame stores, slowly"
+    print(f"colours of what moves, {size / 1e9:.1f} GB: kept {where}", file=sys.stderr)
+    return home
+
+
+def _moving_colours(videos: Sequence[Video], masks: Sequence[Tensor], home: torch.device) -> Tensor:
+    """Colours [P, T, 3] uint8 of the pixels in ``masks`` (per camera [H, W] bool), gathered on the masks' device and
+    kept on ``home``."""
     places = [mask.view(-1).nonzero().squeeze(1) for mask in masks]
-    counts, total = [len(place) for place in places], len(videos[0].rgb)
-    colours = torch.empty(sum(counts), total, 3, dtype=torch.uint8, device=masks[0].device)
+    counts = [len(place) for place in places]
+    colours = torch.empty(sum(counts), len(videos[0].rgb), 3, dtype=torch.uint8, device=home)
     for video, place, part in zip(videos, places, colours.split(counts), strict=True):
-        for first in range(0, total, READ_FRAMES):
-            frames = torch.from_numpy(np.array(video.rgb[first : first + READ_FRAMES])).to(colours.device)
-            part[:, first : first + READ_FRAMES] = frames.flatten(1, 2)[:, place].transpose(0, 1)
+        for which, frames in uploaded(video.rgb, place.device):
+            part[:, which] = frames.flatten(1, 2).index_select(1, place).transpose(0, 1)
     return colours
 
 
@@ -152,6 +172,10 @@ class DynamicTrainer:
         w2c = torch.from_numpy(np.stack([v.camera.w2c for v in videos])).float().to(device)
         intrinsics, vote = pixels.cameras.intrinsics.float(), options.hull_vote
         frames = len(videos[0].rgb)
+        self.length = min(options.frames_per_step, frames)
+        windows = min(options.windows, -(-frames // self.length))
+        self.rays = [len(part) for part in torch.arange(options.rays).tensor_split(windows)]  # of each window
+        self.window = torch.arange(windows).repeat_interleave(torch.tensor(self.rays)).to(device)  # of each ray
         region = carve(space, w2c, intrinsics, pixels.masks, pixels.depths, HULL_RESOLUTION, vote, frames)
         self.field = DynamicField(
             region, options.start_resolution, options.components, options.codes, options.width, generator
@@ -165,10 +189,10 @@ class DynamicTrainer:
             uv = pixels.uv(everything)
             self.cache = cache_static(static, space, pixels.cameras, pixels.camera, uv, options.samples)
         self.optimiser = adam(self.field, options.grid_rate, options.network_rate)
-        self.psnr = 0.0
+        self.psnr = torch.zeros((), dtype=torch.float64, device=device)
 
-    def step(self, step: int) -> dict[str, float]:
-        """One optimiser step; what to show of it."""
+    def step(self, step: int) -> dict[str, Tensor]:
+        """One optimiser step; what to show of it, on the device."""
         options, field = self.options, self.field
         resize_grids(field, self.optimiser, growth(step, options.steps, options.start_resolution, options.resolution))
         set_rates(self.optimiser, step / options.steps)
@@ -180,17 +204,17 @@ class DynamicTrainer:
         self.optimiser.step()
         if step % REGION_EVERY == REGION_EVERY - 1 and step > CULL_FROM * options.steps:
             field.region.update()
-        self.psnr += (-10 * torch.log10(error).item() - self.psnr) * (0.05 if step else 1.0)
-        return {"loss": loss.item(), "psnr_moving": self.psnr}
+        self.psnr = running_psnr(self.psnr, error, step)
+        return {"loss": loss.detach(), "psnr_moving": self.psnr}
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that the next step depends on."""
-        rest = {"psnr": self.psnr, "resolution": self.field.density_grid.resolution}
+        rest = {"psnr": self.psnr.item(), "resolution": self.field.density_grid.resolution}
         return pack(self.field, self.optimiser, self.generator), rest
 
     def load_state(self, tensors: dict[str, Tensor], rest: dict[str, Any]) -> None:
         """Go on from a state."""
-        self.psnr = rest["psnr"]
+        self.psnr = torch.full_like(self.psnr, rest["psnr"])
         resize_grids(self.field, self.optimiser, rest["resolution"])
         unpack(tensors, self.field, self.optimiser, self.generator)
 
@@ -203,11 +227,9 @@ class DynamicTrainer:
     def _loss(self, samples: int) -> tuple[Tensor, Tensor]:
         """Loss of one step on rays that move, and its mean squared colour error."""
         options, pixels, field, region = self.options, self.pixels, self.field, self.field.region
-        frames = self._windows()
-        rays = [len(part) for part in torch.arange(options.rays).tensor_split(len(frames))]
+        frames, rays, window = self._windows(), self.rays, self.window
         pixel = torch.randint(len(pixels), (options.rays,), generator=self.generator, device=self.space.device)
         camera = pixels.camera[pixel]
-        window = torch.arange(len(frames)).repeat_interleave(torch.tensor(rays)).to(pixel.device)
         own_frames = frames[window]  # [R, F]
         traced = sample_rays(
             self.space,
@@ -237,11 +259,9 @@ class DynamicTrainer:
     def _windows(self) -> Tensor:
         """Frames [G, F] of one step: a run of neighbouring frames, which share most of what is evaluated, from each
         equal part of the capture. Runs go round from the last frame to the first: all frames are drawn alike."""
-        total, options = self.field.frames, self.options
-        length = min(options.frames_per_step, total)
-        count = min(options.windows, -(-total // length))
-        start = (stratified(1, count, self.generator, self.space.device)[0] * total).long()
-        return (start[:, None] + torch.arange(length, device=start.device)) % total
+        total = self.field.frames
+        start = (stratified(1, len(self.rays), self.generator, self.space.device)[0] * total).long()
+        return (start[:, None] + torch.arange(self.length, device=start.device)) % total
 
 
 def train_dynamic_field(

@@ -27,15 +27,15 @@ from mixdepth.fields.storage import KEY
 from mixdepth.progress import Progress
 
 KEPT = 2  # checkpoints: the newest may be damaged
-RECORD_EVERY = 20  # steps between two entries of TensorBoard
+RECORD_EVERY = 20  # steps between two entries of TensorBoard, and between two looks at the figures
 PREVIEWS = 4  # pictures per training
 
 
 class Trainer(Protocol):
     """What a session trains."""
 
-    def step(self, step: int) -> dict[str, float]:
-        """Do one step; figures to show, ``loss`` among them."""
+    def step(self, step: int) -> Mapping[str, Tensor | float]:
+        """Do one step; figures to show, ``loss`` among them, where they are: to read one waits for its device."""
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that the next step depends on: tensors, and what goes into JSON."""
@@ -71,7 +71,7 @@ class Session:
 
         Raises:
             Interrupted: SIGTERM or SIGINT came; a checkpoint has been written. SIGUSR1 writes one and goes on.
-            Diverged: a figure is not finite.
+            Diverged: a figure is not finite; told within RECORD_EVERY steps, and before a checkpoint has it.
             UserError: another process trains in this folder.
         """
         if self.folder is None:
@@ -91,18 +91,27 @@ class Session:
     def _train(self, trainer: Trainer, start: int, steps: int, recorder: Any) -> None:
         progress = Progress(self.label, steps, done=start)
         saved = time.monotonic()
+        unread: list[tuple[int, Mapping[str, Tensor | float]]] = []
+        figures: dict[str, float] = {}
         for step in range(start, steps):
-            figures = trainer.step(step)
-            self._check(step, figures)
+            try:
+                unread.append((step, trainer.step(step)))
+            except RuntimeError:
+                self._read(unread)  # a loss that is not a number may be why
+                raise
+            asked, self.signal = self.signal, None
+            due = time.monotonic() - saved > 60 * self.minutes
+            record = step % RECORD_EVERY == 0 or step == steps - 1
+            save = self.folder is not None and (asked or due or step == steps - 1)
+            if record or save:
+                figures = self._read(unread)
             progress.update(**figures)
-            if recorder is not None and (step % RECORD_EVERY == 0 or step == steps - 1):
+            if recorder is not None and record:
                 for name, value in figures.items():
                     recorder.add_scalar(name, value, step)
             if recorder is not None and (step + 1) % math.ceil(steps / PREVIEWS) == 0:
                 recorder.add_image("preview", trainer.preview(), step, dataformats="HWC")
-            asked, self.signal = self.signal, None
-            due = time.monotonic() - saved > 60 * self.minutes
-            if self.folder is not None and (asked or due or step == steps - 1):
+            if save:
                 written = self._save(trainer, step + 1)
                 saved = time.monotonic()
                 if asked in (signal.SIGTERM, signal.SIGINT) and step < steps - 1:
@@ -113,14 +122,24 @@ class Session:
         if recorder is not None:
             recorder.close()
 
-    def _check(self, step: int, figures: Mapping[str, float]) -> None:
-        for name, value in figures.items():
-            if not math.isfinite(value):
-                raise Diverged(
-                    f"{self.label}: {name} is {value} at step {step}, so that nothing more can be learnt. Lower"
-                    " grid_rate and network_rate, or depth_weight where there is depth"
-                    + (f"; the scalars up to here are in {self.folder}/tensorboard" if self.folder else "")
-                )
+    def _read(self, unread: list[tuple[int, Mapping[str, Tensor | float]]]) -> dict[str, float]:
+        """Figures of the last of the ``unread`` steps, which are none after this.
+
+        Raises:
+            Diverged: a figure of one of them is not finite.
+        """
+        figures = {}
+        for step, values in unread:
+            figures = {name: float(value) for name, value in values.items()}
+            for name, value in figures.items():
+                if not math.isfinite(value):
+                    raise Diverged(
+                        f"{self.label}: {name} is {value} at step {step}, so that nothing more can be learnt. Lower"
+                        " grid_rate and network_rate, or depth_weight where there is depth"
+                        + (f"; the scalars up to here are in {self.folder}/tensorboard" if self.folder else "")
+                    )
+        unread.clear()
+        return figures
 
     def _lock(self, lock: Any) -> None:
         try:

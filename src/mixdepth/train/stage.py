@@ -170,6 +170,7 @@ def train_dynamic(scene: "Scene", variant: str, folder: Path, output: Path) -> N
     section = scene.options["dynamic"]
     options = from_mapping(DynamicOptions, section)
     space = SpaceMap(Space.load(folder / "space.json"), training_device(options.device))
+    torch.set_num_threads(options.threads)
     label, run = f"{variant} {scene.name}", folder / "runs" / variant
     depth = [_depth_map(folder, name) for name in names] if variant in ("distilled", "inherited") else None
     sparse = camera_sparse(folder, names) if variant != "none" else None
@@ -189,7 +190,8 @@ def train_dynamic(scene: "Scene", variant: str, folder: Path, output: Path) -> N
     learnt = _identity(branch, folder, *inputs, *(f"frames/{name}/median.npy" for name in names))
     static = inherited
     if branch.steps > 0:
-        weight = [v.median_weight(options.moving_threshold, section["median_agreement"]) for v in videos]
+        threshold, agreement = options.moving_threshold, section["median_agreement"]
+        weight = [v.median_weight(threshold, agreement, space.device) for v in videos]
         data = ImageSet([v.median for v in videos], [v.camera for v in videos], weight, depth, masks)
         session = Session(run / "static", f"{label}, static", learnt)
         static = train_static_field(data, sparse, space, branch, session, inherited)
@@ -203,7 +205,7 @@ def train_dynamic(scene: "Scene", variant: str, folder: Path, output: Path) -> N
         if saved_header(parts[-1]) != mine:  # else finished before an interrupt
             place, part, own = run / "dynamic", videos, f"{label}, dynamic"
             if len(runs) > 1:
-                place, part = place / str(index), [video.part(first, last) for video in videos]
+                place, part = place / str(index), [v.part(first, last, space.device) for v in videos]
                 own = f"{own}, frames {first} to {last - 1}"
             dynamic = train_dynamic_field(part, static, space, options, Session(place, own, mine))
             save_model(parts[-1], mine, **{dynamic_name(index): dynamic})
@@ -262,7 +264,6 @@ def _inherit(folder: Path, space: SpaceMap, videos: list[Video], options: Dynami
     """The static model itself, with the tones of the video cameras fitted where nothing moves."""
     header, static, _ = load_model(folder / "static/model.safetensors")
     static.to(space.device)
-    torch.set_num_threads(options.threads)
     views = render_views(static, space, [v.camera for v in videos], header["samples"], f"{label}, static views")
     static.tone = Tone(len(videos)).to(space.device)
     with torch.no_grad():

@@ -72,6 +72,12 @@ def adam(module: torch.nn.Module, grid_rate: float, network_rate: float) -> torc
     )
 
 
+def running_psnr(average: Tensor, error: Tensor, step: int) -> Tensor:
+    """The running mean of the PSNR of steps, float64, on their device: ``average`` before this step, whose mean squared
+    error is ``error``."""
+    return average + (-10 * torch.log10(error).double() - average) * (0.05 if step else 1.0)
+
+
 class StaticTrainer:
     """A static field that learns from images, with sparse depths and with depth maps where there are any.
 
@@ -101,10 +107,10 @@ class StaticTrainer:
         self.field.amp = options.amp
         self.generator = torch.Generator(device).manual_seed(options.seed + 1)
         self.optimiser = adam(self.field, options.grid_rate, options.network_rate)
-        self.rays, self.psnr = 512, 0.0
+        self.rays, self.psnr = 512, torch.zeros((), dtype=torch.float64, device=device)
 
-    def step(self, step: int) -> dict[str, float]:
-        """One optimiser step; what to show of it."""
+    def step(self, step: int) -> dict[str, Tensor]:
+        """One optimiser step; what to show of it, on the device."""
         options, field = self.options, self.field
         resize_grids(field, self.optimiser, growth(step, options.steps, options.start_resolution, options.resolution))
         set_rates(self.optimiser, step / options.steps)
@@ -123,17 +129,17 @@ class StaticTrainer:
         # Rays per step follow the culling, so that about the same number of samples reaches the fields; each has one.
         wanted = max(self.rays * options.batch_samples / max(used, 1), 256)
         self.rays = int(min(wanted, 1.25 * self.rays, options.batch_samples))
-        self.psnr += (-10 * torch.log10(error).item() - self.psnr) * (0.05 if step else 1.0)
-        return {"loss": loss.item(), "psnr": self.psnr}
+        self.psnr = running_psnr(self.psnr, error, step)
+        return {"loss": loss.detach(), "psnr": self.psnr}
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that the next step depends on."""
-        rest = {"rays": self.rays, "psnr": self.psnr, "resolution": self.field.density_grid.resolution}
+        rest = {"rays": self.rays, "psnr": self.psnr.item(), "resolution": self.field.density_grid.resolution}
         return pack(self.field, self.optimiser, self.generator), rest
 
     def load_state(self, tensors: dict[str, Tensor], rest: dict[str, Any]) -> None:
         """Go on from a state."""
-        self.rays, self.psnr = rest["rays"], rest["psnr"]
+        self.rays, self.psnr = rest["rays"], torch.full_like(self.psnr, rest["psnr"])
         resize_grids(self.field, self.optimiser, rest["resolution"])
         unpack(tensors, self.field, self.optimiser, self.generator)
 
@@ -178,7 +184,7 @@ def _step_loss(
     if options.guided_samples > 0 and (sparse is not None or data.depth is not None):
         prior = torch.full((len(uv),), torch.nan, device=uv.device)
         if data.depth is not None:
-            prior[:drawn] = torch.where(data.confidence[index] > 0, data.depth[index], torch.nan)
+            prior[:drawn] = torch.where(take(data.confidence, index) > 0, take(data.depth, index), torch.nan)
         if sparse is not None and len(sparse):
             prior[drawn:] = sparse.z[pick]
         offset = 2 * stratified(len(uv), options.guided_samples, generator, uv.device) - 1
