@@ -283,8 +283,8 @@ def test_densities_add_and_colours_mix_by_their_share():
     directions = traced.directions.repeat_interleave(24, dim=0)
     s, c = static.sigma(traced.u).view(3, 24), static.colour(traced.u, directions).view(3, 24, 3)
     for index, frame in enumerate(frames[0]):
-        d = dynamic.sigma(traced.u, frame.view(1, 1), [72]).view(3, 24)
-        e = dynamic.colour(traced.u, frame.view(1, 1), [72]).view(3, 24, 3)
+        d = dynamic.sigma(dynamic.density_features(traced.u), frame.view(1, 1), [72]).view(3, 24)
+        e = dynamic.colour(dynamic.colour_features(traced.u), frame.view(1, 1), [72]).view(3, 24, 3)
         tau = (s + d) * traced.delta.view(3, 24)
         weights = torch.exp(tau - tau.cumsum(1)) * (1 - torch.exp(-tau))
         rgb = (weights[..., None] * (s[..., None] * c + d[..., None] * e) / (s + d)[..., None]).sum(1)

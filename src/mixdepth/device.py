@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from mixdepth.errors import UserError
 
 SHARE = 0.5  # of the free memory, a GPU's or the machine's, may be filled with data
 UPLOAD = 1 << 27  # bytes copied to a device at once
-AT_ONCE = 32  # times as many rays fill a GPU as fit the caches of a CPU
+ON_CPU, ON_GPU = 1 << 18, 1 << 23  # samples along rays that are rendered at once: caches are filled, or a GPU
 WAIT = 1.0  # seconds between two looks for a free GPU
 
 
@@ -86,9 +86,50 @@ def mixed_precision(device: torch.device, wanted: bool) -> torch.autocast:
     return torch.autocast("cuda", torch.bfloat16, enabled=wanted and device.type == "cuda")
 
 
-def chunk(rays: int, device: torch.device) -> int:
-    """How many rays to render at once where ``rays`` suit a CPU."""
-    return rays if device.type == "cpu" else AT_ONCE * rays
+def in_chunks(work: Callable[[slice], None], rays: int, samples: int, device: torch.device) -> None:
+    """``work(part)`` for one part of ``rays`` after the other, each of about as many samples as suit ``device``.
+
+    Where a GPU's memory does not take a part, it is halved, as are all after it; so ``work`` adds to what it has done
+    with its last statement only.
+
+    Args:
+        samples: per ray, kept or not.
+
+    Raises:
+        torch.OutOfMemoryError: not even one ray finds room.
+    """
+    size = max(1, (ON_CPU if device.type == "cpu" else ON_GPU) // samples)
+    first = 0
+    while first < rays:
+        part = slice(first, min(first + size, rays))
+        try:
+            work(part)
+        except torch.OutOfMemoryError:
+            if part.stop - first == 1:
+                raise
+            short = True
+        else:
+            first, short = part.stop, False
+        if short:  # no longer in the handler, whose exception holds on to the tensors of `work`
+            size = (part.stop - first) // 2
+            torch.cuda.empty_cache()
+            print(f"the GPU's memory is short: from here on {size} rays at once", file=sys.stderr)
+
+
+class Landing:
+    """Where values from a device arrive in main memory: a GPU's in a pinned buffer per type, which is used again."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[torch.dtype, Tensor] = {}
+
+    def __call__(self, values: Tensor) -> np.ndarray:
+        """``values`` as an array, good until the next of the same type."""
+        if values.device.type != "cuda":
+            return values.cpu().numpy()
+        buffer = self.buffers.get(values.dtype)
+        if buffer is None or len(buffer) < values.numel():
+            buffer = self.buffers[values.dtype] = torch.empty(values.numel(), dtype=values.dtype, pin_memory=True)
+        return buffer[: values.numel()].view(values.shape).copy_(values).numpy()
 
 
 def room(device: torch.device) -> int:

@@ -1,5 +1,9 @@
 """The dynamic branch: every point has a temporal code whose inner product with a learnt embedding of each frame gives
-its density and colour at all wanted frames at once (MixVoxels, Wang et al. 2023, section 3.3)."""
+its density and colour at all wanted frames at once (MixVoxels, Wang et al. 2023, section 3.3).
+
+A code is the last, linear layer of a network, so the frames' embeddings are multiplied into that layer first: there are
+far fewer frames than points, and no code is ever written down.
+"""
 
 from collections.abc import Sequence
 
@@ -66,23 +70,42 @@ class DynamicField(nn.Module):
         self.colour_code = nn.Sequential(nn.Linear(features, width), nn.ReLU(), nn.Linear(width, 3 * codes))
         self.density_frames = nn.Parameter(cosine_codes(region.frames, codes))
         self.colour_frames = nn.Parameter(cosine_codes(region.frames, codes))
-        self.amp = False  # whether colours may be computed in bfloat16
+        self.amp = False  # whether the colours' features may be computed in bfloat16
 
     @property
     def frames(self) -> int:
         """T, number of frames."""
         return len(self.density_frames)
 
-    def sigma(self, v: Tensor, frames: Tensor, counts: Sequence[int]) -> Tensor:
-        """Densities [N, F] of points [N, 3] of the box: rows of the last layer only."""
-        code = self.density_code(self.density_grid(v)).split(list(counts))
-        parts = [c @ e.t() for c, e in zip(code, embedded(self.density_frames, frames), strict=True)]
-        return density(torch.cat(parts) / self.codes**0.5)
+    def density_features(self, v: Tensor) -> Tensor:
+        """What the densities of points [N, 3] of the box are linear in, the same at every frame: [N, features]."""
+        return self.density_grid(v)
 
-    def colour(self, v: Tensor, frames: Tensor, counts: Sequence[int]) -> Tensor:
-        """Colours [N, F, 3] in 0..1 of points [N, 3] of the box."""
+    def colour_features(self, v: Tensor) -> Tensor:
+        """The same for colours: [N, width]."""
+        first, relu, _ = self.colour_code
         features = self.colour_grid(v)
         with mixed_precision(v.device, self.amp):
-            code = self.colour_code(features).view(-1, 3, self.codes).split(list(counts))
-            parts = [c @ e.t() for c, e in zip(code, embedded(self.colour_frames, frames), strict=True)]
-        return torch.sigmoid(torch.cat(parts).transpose(1, 2).float() / self.codes**0.5)
+            return relu(first(features)).float()
+
+    def sigma(self, features: Tensor, frames: Tensor, counts: Sequence[int]) -> Tensor:
+        """Densities [N, F] of points by their :meth:`density_features`."""
+        layer = self.density_code
+        embedding = embedded(self.density_frames, frames) / self.codes**0.5
+        return density(_products(features, embedding @ layer.weight, embedding @ layer.bias, counts))
+
+    def colour(self, features: Tensor, frames: Tensor, counts: Sequence[int]) -> Tensor:
+        """Colours [N, F, 3] in 0..1 of points by their :meth:`colour_features`."""
+        layer = self.colour_code[-1]
+        embedding = embedded(self.colour_frames, frames) / self.codes**0.5
+        weight = torch.einsum("gfk,ckw->gfcw", embedding, layer.weight.view(3, self.codes, -1)).flatten(1, 2)
+        bias = torch.einsum("gfk,ck->gfc", embedding, layer.bias.view(3, self.codes)).flatten(1)
+        return torch.sigmoid(_products(features, weight, bias, counts)).unflatten(1, (-1, 3))
+
+
+def _products(features: Tensor, weight: Tensor, bias: Tensor, counts: Sequence[int]) -> Tensor:
+    """A linear layer per group: ``features`` [N, K], of which ``counts`` [G] belong to each group, by its ``weight``
+    [G, O, K] and ``bias`` [G, O]; [N, O]."""
+    parts = zip(features.split(list(counts)), weight, bias, strict=True)
+    parts = [torch.addmm(b, x, w.t()) for x, w, b in parts]
+    return torch.cat(parts) if len(parts) > 1 else parts[0]

@@ -1,19 +1,18 @@
 """Rendering of the mixed model: static and dynamic branch composited with ``add`` (densities add)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from mixdepth import kernels
-from mixdepth.device import chunk
+from mixdepth.device import in_chunks
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.static import StaticField
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
 from mixdepth.rendering.trace import DYNAMIC, STATIC, VISIBLE, RaySamples, sample_rays
-
-CHUNK = 4096  # rays at once, where the static branch is kept per pixel
 
 
 @dataclass
@@ -29,8 +28,41 @@ class Layers:
     z: Tensor  # [D] its z-depth
     delta: Tensor  # [D] its length, normalised units
     v: Tensor  # [D, 3] its place in the region's box
+    density: Tensor  # [D, features] DynamicField.density_features there
+    colours: Callable[[Tensor], Tensor]  # from some of 0 .. D - 1 [L] to DynamicField.colour_features there [L, width]
     depths: tuple[Tensor, Tensor, Tensor] | None  # z [M], dz [M] and far [R] of all samples, to render depth
     sets: Tensor | None = None  # [D] parts of the capture that the cell of each has: frames outside them do not see it
+
+    def during(self, parts: Tensor) -> "Layers":
+        """With those dynamic samples only that are seen in any of the ``parts`` [1] of the capture (a set, int32)."""
+        here = (self.sets & parts).nonzero().squeeze(1)
+        place = torch.full((len(self.ray) + 1,), -1, device=here.device)  # its last is that of -1: none
+        place[here] = torch.arange(len(here), device=here.device)
+        own = {name: getattr(self, name)[here] for name in ("ray", "z", "delta", "v", "density", "sets")}
+        return replace(self, index=place[self.index], colours=lambda some: self.colours(here[some]), **own)
+
+
+class Once:
+    """A function of the numbers 0 .. N - 1, whose values are worked out when they are first asked for, and kept.
+
+    Args:
+        function: from some of them [L], in any order, to their values [L, ...]; no gradient goes through it.
+        count: N.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor], count: int):
+        self.function, self.count = function, count
+        self.values: Tensor | None = None
+
+    def __call__(self, some: Tensor) -> Tensor:
+        if self.values is None:
+            self.known = torch.zeros(self.count, dtype=torch.bool, device=some.device)
+        new = some[~self.known[some]]
+        found = self.function(new)
+        if self.values is None:
+            self.values = found.new_empty(self.count, *found.shape[1:])
+        self.values[new], self.known[new] = found, True
+        return self.values[some]
 
 
 @dataclass
@@ -40,6 +72,7 @@ class MixedShade:
     rgb: Tensor  # [R, F, 3] before tone
     depth: Tensor | None  # [R, F] median z-depth, where the layers have depths
     weight: Tensor  # [D, F] the dynamic branch's share of the weights
+    lit: Tensor  # [L] the dynamic samples that have more than VISIBLE of them at any frame
 
 
 def shade_mixed(
@@ -50,12 +83,8 @@ def shade_mixed(
     Args:
         frames: [G, F], for the first ``rays[0]`` rays, the next ``rays[1]``, ...
     """
-    edges = torch.cumsum(torch.tensor([0, *rays], device=layers.ray.device), 0)
-
-    def counts(ray: Tensor) -> list[int]:
-        return torch.diff(torch.searchsorted(ray, edges)).tolist()
-
-    tau = field.sigma(layers.v, frames, counts(layers.ray)) * layers.delta[:, None]
+    counts = _counts(layers.ray, rays)
+    tau = field.sigma(layers.density, frames, counts) * layers.delta[:, None]
     if layers.sets is not None:  # one group of frames, no gradient
         tau *= layers.sets[:, None] & field.region.bits(frames[0, :, None]) != 0
     weight, rgb, left, depth = kernels.composite_mixed(
@@ -63,13 +92,20 @@ def shade_mixed(
     )
     # Colours of the dynamic branch where any of the frames shows it.
     lit = (weight.detach().amax(1) > VISIBLE).nonzero().squeeze(1)
-    ray = layers.ray[lit]
     shown = weight[lit]
     if layers.sets is not None:
         shown *= shown > VISIBLE
-    colour = shown[..., None] * field.colour(layers.v[lit], frames, counts(ray))
-    rgb = rgb.index_add(0, ray, colour) + left[..., None] * torch.sigmoid(static.background)
-    return MixedShade(rgb, depth, weight)
+    colour = shown[..., None] * field.colour(layers.colours(lit), frames, _counts(lit, counts))
+    rgb = rgb.index_add(0, layers.ray[lit], colour) + left[..., None] * torch.sigmoid(static.background)
+    return MixedShade(rgb, depth, weight, lit)
+
+
+def _counts(numbers: Tensor, sizes: Sequence[int]) -> list[int]:
+    """How many of ``numbers`` [N] (ascending) are below ``sizes[0]``, of the ``sizes[1]`` after it, and so on."""
+    if len(sizes) == 1:
+        return [len(numbers)]
+    edges = torch.tensor([0, *itertools.accumulate(sizes)], device=numbers.device)
+    return torch.searchsorted(numbers, edges).diff().tolist()
 
 
 @torch.no_grad()
@@ -105,9 +141,11 @@ def layers_along(static: StaticField, field: DynamicField, samples: RaySamples) 
     here = held[light[held] > VISIBLE]
     index = torch.full_like(samples.rows, -1)
     index[here] = torch.arange(len(here), device=here.device)
-    own = samples.rows[here], samples.z[here], samples.delta[here], field.region.local(samples.u[here])
-    sets = field.region.sets[field.region.cells(own[-1])]
-    return Layers(samples.offsets, samples.rows, tau, rgb, index, *own, (samples.z, samples.dz, samples.far), sets)
+    v = field.region.local(samples.u[here])
+    own = samples.rows[here], samples.z[here], samples.delta[here], v, field.density_features(v)
+    colours = Once(lambda some: field.colour_features(v[some]), len(v))
+    depths, sets = (samples.z, samples.dz, samples.far), field.region.sets[field.region.cells(v)]
+    return Layers(samples.offsets, samples.rows, tau, rgb, index, *own, colours, depths, sets)
 
 
 @dataclass
@@ -124,7 +162,9 @@ class StaticCache:
         """Layers of rays that show the pixels ``pick`` [R], with samples taken for the dynamic branch only."""
         cached = self.offsets, self.z, self.tau, self.rgb
         static = kernels.merge(pick, cached, samples.offsets, samples.rows, samples.z)
-        return Layers(*static, samples.rows, samples.z, samples.delta, field.region.local(samples.u), None)
+        v = field.region.local(samples.u)
+        own = samples.rows, samples.z, samples.delta, v, field.density_features(v)
+        return Layers(*static, *own, lambda some: field.colour_features(v[some]), None)
 
 
 @torch.no_grad()
@@ -132,15 +172,17 @@ def cache_static(
     static: StaticField, space: SpaceMap, cameras: CameraBatch, camera: Tensor, uv: Tensor, samples: int
 ) -> StaticCache:
     """The visible samples of the static branch at pixels ``uv`` [P, 2] of ``camera`` [P]."""
-    count, stop, parts = [], [], []
-    for chosen in torch.arange(len(uv), device=space.device).split(chunk(CHUNK, space.device)):
-        traced = sample_rays(space, cameras, camera[chosen], uv[chosen], samples, static.occupancy)
+    parts = []
+
+    def keep(part: slice) -> None:
+        traced = sample_rays(space, cameras, camera[part], uv[part], samples, static.occupancy)
         tau, rgb, light = static_samples(static, traced)
         seen = ((rgb > 0).any(1)).nonzero().squeeze(1)
-        count.append(torch.bincount(traced.rows[seen], minlength=len(chosen)))
-        parts.append((traced.z[seen], tau[seen], rgb[seen]))
         dark = torch.where(light > VISIBLE, torch.full_like(light, torch.inf), traced.z)
-        stop.append(torch.full_like(traced.far, torch.inf).scatter_reduce(0, traced.rows, dark, "amin"))
-    z, tau, rgb = (torch.cat(part) for part in zip(*parts, strict=True))
-    offsets = torch.cat([torch.zeros(1, dtype=torch.int64, device=z.device), torch.cat(count).cumsum(0)])
-    return StaticCache(offsets, z, tau, rgb, torch.cat(stop))
+        stop = torch.full_like(traced.far, torch.inf).scatter_reduce(0, traced.rows, dark, "amin")
+        kept = traced.only(seen)
+        parts.append((kept.offsets.diff(), kept.z, tau[seen], rgb[seen], stop))
+
+    in_chunks(keep, len(uv), samples, space.device)
+    count, z, tau, rgb, stop = (torch.cat(part) for part in zip(*parts, strict=True))
+    return StaticCache(torch.cat([count.new_zeros(1), count.cumsum(0)]), z, tau, rgb, stop)

@@ -5,16 +5,15 @@ import torch
 from torch import Tensor
 
 from mixdepth.cameras.camera import Camera
-from mixdepth.device import chunk
+from mixdepth.device import Landing, in_chunks
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.static import StaticField
 from mixdepth.progress import Progress
 from mixdepth.rendering.mixed import layers_along, shade_mixed
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
 from mixdepth.rendering.static_view import pixel_grid
-from mixdepth.rendering.trace import depth_of, sample_rays, shade_static
+from mixdepth.rendering.trace import DYNAMIC, depth_of, sample_rays, shade_static
 
-CHUNK = 2048  # rays at once
 BLOCK = 16  # frames at once
 
 
@@ -47,42 +46,43 @@ def render_video(
     Returns:
         rgb [T, H, W, 3] uint8 and z-depth [T, H, W] float32, finite, world units.
     """
-    device = space.device
+    device, landing = space.device, Landing()
     wanted = (torch.arange(dynamic.frames) if frames is None else frames).to(device)
-    batch = CameraBatch([camera], device)
-    count, pixels = len(wanted), camera.width * camera.height
+    batch, grid = CameraBatch([camera], device), pixel_grid(camera, device)
+    count, pixels = len(wanted), len(grid)
     size = (count, camera.height, camera.width)
     pictures, surfaces = out or (np.empty((*size, 3), np.uint8), np.empty(size, np.float32))
     rgb, depth = pictures.reshape(count, pixels, 3), surfaces.reshape(count, pixels)
     every = dynamic.region.bits(wanted[None])
-    first = 0
-    for uv in pixel_grid(camera, device).split(chunk(CHUNK, device)):
-        here = slice(first, first := first + len(uv))
-        zero = torch.zeros(len(uv), dtype=torch.long, device=device)
-        met = sample_rays(space, batch, zero, uv, samples, None, (dynamic.region, every.expand(len(uv))))
+
+    def show(part: slice) -> None:
+        uv = grid[part]
+        zero, region = torch.zeros(len(uv), dtype=torch.long, device=device), (dynamic.region, every.expand(len(uv)))
+        traced = sample_rays(space, batch, zero, uv, samples, static.occupancy, region)
         moves = torch.zeros(len(uv), dtype=torch.bool, device=device)
-        moves[met.rows] = True
+        moves[traced.rows[traced.held(DYNAMIC)]] = True
         still, moving = (~moves).nonzero().squeeze(1), moves.nonzero().squeeze(1)
         picture = torch.zeros(len(uv), 3, dtype=torch.uint8, device=device)
         surface = torch.zeros(len(uv), device=device)
         if len(still):
-            traced = sample_rays(space, batch, zero[: len(still)], uv[still], samples, static.occupancy)
-            shade = shade_static(static, traced)
+            shown = traced.of(still)
+            shade = shade_static(static, shown)
             picture[still] = quantised(static.tone(shade.rgb, None))
-            surface[still] = depth_of(shade.weights, traced)
-        rgb[:, here], depth[:, here] = picture.cpu().numpy(), surface.cpu().numpy()
-        if len(moving):
-            region = dynamic.region, every.expand(len(moving))
-            traced = sample_rays(space, batch, zero[: len(moving)], uv[moving], samples, static.occupancy, region)
-            layers = layers_along(static, dynamic, traced)
+            surface[still] = depth_of(shade.weights, shown)
+        if not len(moving):
+            rgb[:, part], depth[:, part] = landing(picture), landing(surface)
+        else:
+            layers = layers_along(static, dynamic, traced.of(moving))
             for start in range(0, count, BLOCK):
                 times = slice(start, start + BLOCK)
-                block = wanted[times]
-                mixed = shade_mixed(static, dynamic, layers, block[None], [len(moving)])
-                colours, depths = picture.repeat(len(block), 1, 1), surface.repeat(len(block), 1)
+                block = wanted[None, times]
+                mixed = shade_mixed(static, dynamic, layers.during(dynamic.region.bits(block)), block, [len(moving)])
+                colours, depths = picture.repeat(block.shape[1], 1, 1), surface.repeat(block.shape[1], 1)
                 colours[:, moving] = quantised(static.tone(mixed.rgb, None)).transpose(0, 1)
                 depths[:, moving] = mixed.depth.t()
-                rgb[times, here], depth[times, here] = colours.cpu().numpy(), depths.cpu().numpy()
+                rgb[times, part], depth[times, part] = landing(colours), landing(depths)
         if progress:
             progress.update(len(uv) * count)
+
+    in_chunks(show, pixels, samples, device)
     return pictures, surfaces

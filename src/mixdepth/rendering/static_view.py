@@ -7,12 +7,10 @@ import torch
 from torch import Tensor
 
 from mixdepth.cameras.camera import Camera
-from mixdepth.device import chunk
+from mixdepth.device import in_chunks
 from mixdepth.fields.static import StaticField
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
 from mixdepth.rendering.trace import depth_of, sample_rays, shade_static
-
-CHUNK = 4096  # rays at once
 
 
 @dataclass
@@ -41,16 +39,19 @@ def pixel_grid(camera: Camera, device: torch.device | str = "cpu") -> Tensor:
 @torch.no_grad()
 def render_static(field: StaticField, space: SpaceMap, camera: Camera, samples: int) -> StaticView:
     """Render the static branch as ``camera`` sees it, ``samples`` per ray, without jitter."""
-    batch = CameraBatch([camera], space.device)
+    batch, grid = CameraBatch([camera], space.device), pixel_grid(camera, space.device)
+    zero = torch.zeros(len(grid), dtype=torch.long, device=space.device)
     parts = []
-    for uv in pixel_grid(camera, space.device).split(chunk(CHUNK, space.device)):
-        zero = torch.zeros(len(uv), dtype=torch.long, device=space.device)
-        traced = sample_rays(space, batch, zero, uv, samples, field.occupancy)
+
+    def show(part: slice) -> None:
+        traced = sample_rays(space, batch, zero[part], grid[part], samples, field.occupancy)
         shade = shade_static(field, traced)
         opacity = traced.sum(shade.weights)
         depth = depth_of(shade.weights, traced)
         variance = traced.sum(shade.weights * (traced.z - depth[traced.rows]) ** 2) / opacity.clamp_min(1e-6)
         parts.append((shade.rgb, depth, opacity, variance.sqrt() / depth))
+
+    in_chunks(show, len(grid), samples, space.device)
     rgb, depth, opacity, spread = (torch.cat(p).cpu().numpy() for p in zip(*parts, strict=True))
     size = (camera.height, camera.width)
     return StaticView(rgb.reshape(*size, 3), depth.reshape(size), opacity.reshape(size), spread.reshape(size))

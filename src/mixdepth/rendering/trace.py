@@ -39,6 +39,26 @@ class RaySamples:
         """Indices of the samples that the occupancy (STATIC) or the region (DYNAMIC) has."""
         return (self.holds & by).nonzero().squeeze(1)
 
+    def only(self, kept: Tensor) -> "RaySamples":
+        """The samples with these indices [K] (ascending), of the same rays."""
+        return self._with(kept, self.directions, self.far, self.rows[kept])
+
+    def of(self, rays: Tensor) -> "RaySamples":
+        """The samples of the rays [r] (ascending) alone, which become rays 0, 1, ..."""
+        if len(rays) == len(self.far):
+            return self
+        place = torch.full_like(self.offsets[1:], -1)
+        place[rays] = torch.arange(len(rays), device=rays.device)
+        rows = place[self.rows]
+        kept = (rows >= 0).nonzero().squeeze(1)
+        return self._with(kept, self.directions[rays], self.far[rays], rows[kept])
+
+    def _with(self, kept: Tensor, directions: Tensor, far: Tensor, rows: Tensor) -> "RaySamples":
+        # Rows ascend, so where a ray starts can be looked up: unlike counting, that never waits for a GPU.
+        offsets = torch.searchsorted(rows, torch.arange(len(far) + 1, device=rows.device))
+        each = (getattr(self, name)[kept] for name in ("z", "dz", "delta", "u", "holds"))
+        return RaySamples(directions, far, offsets, rows, *each)
+
 
 def sample_rays(
     space: SpaceMap,
@@ -97,12 +117,7 @@ def visible_samples(field: StaticField, samples: RaySamples) -> RaySamples:
     """
     tau = field.sigma(samples.u) * samples.delta
     weights = kernels.composite(tau, samples.offsets, samples.rows)
-    kept = ((weights > 0) & (tau > FAINT)).nonzero().squeeze(1)
-    rows = samples.rows[kept]
-    count = torch.bincount(rows, minlength=len(samples.far))
-    offsets = torch.cat([count.new_zeros(1), count.cumsum(0)])
-    each = (getattr(samples, name)[kept] for name in ("z", "dz", "delta", "u", "holds"))
-    return RaySamples(samples.directions, samples.far, offsets, rows, *each)
+    return samples.only(((weights > 0) & (tau > FAINT)).nonzero().squeeze(1))
 
 
 @dataclass

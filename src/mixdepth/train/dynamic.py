@@ -245,7 +245,9 @@ class DynamicTrainer:
         layers = self.cache.layers(field, pixel, traced)
         shade = shade_mixed(self.static, field, layers, frames, rays)
         with torch.no_grad():
-            region.record(layers.v, own_frames[layers.ray], shade.weight)
+            # What no frame shows is below the region's threshold anyway.
+            lit = shade.lit
+            region.record(layers.v[lit], own_frames[layers.ray[lit]], shade.weight[lit])
         target = pixels.colours(pixel, own_frames)
         error = (self.static.tone(shade.rgb, camera) - target).square().mean()
         pairs = own_frames.numel()
@@ -253,7 +255,7 @@ class DynamicTrainer:
         # Light that changes looks nearly the same at any depth in front of its surface, but belongs on it.
         before = (1 - layers.z / surface).clamp_min(0) * pixels.shaded[pixel][layers.ray]
         penalty = options.sparsity + options.surface_weight * before
-        loss = error + (shade.weight * penalty[:, None]).sum() / pairs
+        loss = error + (penalty @ shade.weight).sum() / pairs
         return loss, error.detach()
 
     def _windows(self) -> Tensor:
