@@ -1,22 +1,16 @@
 """Training and rendering on another device than the CPU: on one that is pretended, as these machines have no GPU."""
 
-import os
-import runpy
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY
 from elsewhere import ELSEWHERE, elsewhere
-from test_imports import ABSENT
 from test_training import CAMERAS, DYNAMIC, QUIET, SPACE, STATIC, blinking, plane_depth
 
 from mixdepth import device, kernels, machine
-from mixdepth.config import load_config
 from mixdepth.errors import UserError
 from mixdepth.fields.storage import load_model, save_model
 from mixdepth.frames.store import motion_map
@@ -24,7 +18,6 @@ from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.static_view import StaticView, render_static
 from mixdepth.train.data import ImageSet, SparseRays
 from mixdepth.train.dynamic import DynamicTrainer, MovingPixels, train_dynamic_field
-from mixdepth.train.options import DynamicOptions, StaticOptions, from_mapping
 from mixdepth.train.session import Session
 from mixdepth.train.static import StaticTrainer, train_static_field
 
@@ -219,30 +212,3 @@ def test_without_a_gpu_cuda_is_refused_for_training_and_rendering_goes_on():
     with pytest.raises(UserError, match="device: cuda is configured, but"):
         device.training_device("cuda")
     assert device.training_device("auto") == device.rendering_device("cuda") == torch.device("cpu")
-
-
-@pytest.mark.slow
-def test_the_benchmark_for_gpus_runs_small_with_what_a_gpu_node_has(tmp_path: Path):
-    program = str(REPOSITORY / "benchmarks/gpu/run.py")
-    argv = [program, "--small", "--device", "cpu", "--folder", str(tmp_path)]
-    absent = (*ABSENT, "numba", "tensorboard")
-    code = f"import runpy, sys; sys.modules.update(dict.fromkeys({absent!r})); sys.argv = {argv!r}; "
-    code += f"runpy.run_path({program!r}, run_name='__main__')"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "OUT": str(tmp_path)}
-    )
-    assert done.returncode == 0, done.stderr
-    rows = dict(line.strip("| ").split(" | ")[:2] for line in done.stdout.splitlines())
-    assert float(rows["long: PSNR, dB"]) > 18
-    assert float(rows["long: PSNR of what moves, dB"]) > 18
-    assert {"rendering a camera's video, frames/s", "static step, ms", "dynamic step: ms of parts"} <= set(rows)
-    assert (tmp_path / "gpu.md").read_text() == done.stdout
-
-
-def test_the_benchmark_for_gpus_trains_the_preset_t():
-    """It says its settings itself, as a GPU node may have nothing that reads YAML."""
-    benchmark = runpy.run_path(str(REPOSITORY / "benchmarks/gpu/run.py"), run_name="settings")
-    config = {"scenes": {"x": {"data": ".", "preset": "T"}}}
-    options = load_config(config, REPOSITORY / "workflow/schemas/config.schema.yaml")._options["x"]
-    dynamic = replace(from_mapping(DynamicOptions, options["dynamic"]), moving_threshold=benchmark["MOVING"])
-    assert (benchmark["STATIC"], benchmark["DYNAMIC"]) == (from_mapping(StaticOptions, options["static"]), dynamic)

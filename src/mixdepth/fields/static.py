@@ -74,7 +74,7 @@ class StaticField(nn.Module):
         self.tone = Tone(cameras)
         self.background = nn.Parameter(torch.zeros(3))
         self.occupancy = Occupancy(occupancy_resolution)
-        self.amp = False  # whether the colour network may compute in bfloat16
+        self.amp = False  # whether the colour network, but for its last layer, may compute in bfloat16
 
     def sigma(self, u: Tensor) -> Tensor:
         """Density [N] of normalised points [N, 3]."""
@@ -86,5 +86,5 @@ class StaticField(nn.Module):
         if self.view_dependence:
             features = torch.cat([features, encode_directions(directions)], dim=-1)
         with mixed_precision(u.device, self.amp):
-            colour = self.head(features)
-        return torch.sigmoid(colour.float())
+            hidden = self.head[:-1](features)
+        return torch.sigmoid(self.head[-1](hidden.float()))

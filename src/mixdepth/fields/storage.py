@@ -86,7 +86,8 @@ def dynamic_name(segment: int) -> str:
 
 
 def load_model(path: Path, segment: int = 0) -> tuple[dict, StaticField, DynamicField | None]:
-    """Read a model: its header, the static branch and, for a variant, the dynamic one of one segment.
+    """Read a model: its header, the static branch and, for a variant, the dynamic one of one segment. On a GPU they
+    render as they were trained: with bfloat16 where the header's options have ``amp``.
 
     Raises:
         UserError: the file is missing, damaged or not one of ours.
@@ -102,7 +103,10 @@ def load_model(path: Path, segment: int = 0) -> tuple[dict, StaticField, Dynamic
             raise ValueError(f"its header is a {type(header).__name__}")
         # Tensors that do not fit together fail in many ways while modules are made of them.
         part = _part(tensors, dynamic_name(segment))
-        return header, _static(tensors), _dynamic(part) if part else None
+        static, dynamic = _static(tensors), _dynamic(part) if part else None
+        for field in filter(None, (static, dynamic)):
+            field.amp = bool(header.get("options", {}).get("amp", False))
+        return header, static, dynamic
 
 
 def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -164,7 +164,7 @@ class DynamicTrainer:
     def __init__(self, videos: Sequence[Video], static: StaticField, space: SpaceMap, options: DynamicOptions):
         device = training_device(options.device)
         self.static, self.space, self.options = static.to(device), space.to(device), options
-        space = self.space
+        static.amp, space = options.amp, self.space
         torch.manual_seed(options.seed)  # the networks' initial weights
         generator = torch.Generator().manual_seed(options.seed + 2)
         views = [render_static(static, space, v.camera, options.samples) for v in videos]
@@ -180,7 +180,7 @@ class DynamicTrainer:
         self.field = DynamicField(
             region, options.start_resolution, options.components, options.codes, options.width, generator
         ).to(device)
-        self.field.amp = static.amp = options.amp
+        self.field.amp = options.amp
         # The field starts with the same values on every device; the steps' draws are made where they are used.
         on_cpu = device.type == "cpu"
         self.generator = generator if on_cpu else torch.Generator(device).manual_seed(options.seed + 2)
