@@ -280,8 +280,8 @@ def test_densities_add_and_colours_mix_by_their_share():
     assert len(traced.rows) == 3 * 24
     frames = torch.tensor([[0, 3]])
     mixed = shade_mixed(static, dynamic, layers_along(static, dynamic, traced), frames, [3])
-    directions = traced.directions.repeat_interleave(24, dim=0)
-    s, c = static.sigma(traced.u).view(3, 24), static.colour(traced.u, directions).view(3, 24, 3)
+    s = static.sigma(traced.u).view(3, 24)
+    c = static.colour(traced.u, traced.directions, traced.rows).view(3, 24, 3)
     for index, frame in enumerate(frames[0]):
         d = dynamic.sigma(dynamic.density_features(traced.u), frame.view(1, 1), [72]).view(3, 24)
         e = dynamic.colour(dynamic.colour_features(traced.u), frame.view(1, 1), [72]).view(3, 24, 3)

@@ -80,11 +80,11 @@ class StaticField(nn.Module):
         """Density [N] of normalised points [N, 3]."""
         return density(self.density_grid.sum(u))
 
-    def colour(self, u: Tensor, directions: Tensor) -> Tensor:
-        """Colour [N, 3] in 0..1 of normalised points [N, 3] seen along world ``directions`` [N, 3]."""
+    def colour(self, u: Tensor, directions: Tensor, rays: Tensor) -> Tensor:
+        """Colour [N, 3] in 0..1 of normalised points [N, 3] on ``rays`` [N], whose world directions are [R, 3]."""
         features = self.colour_grid(u)
         if self.view_dependence:
-            features = torch.cat([features, encode_directions(directions)], dim=-1)
+            features = torch.cat([features, encode_directions(directions)[rays]], dim=-1)
         with mixed_precision(u.device, self.amp):
             hidden = self.head[:-1](features)
         return torch.sigmoid(self.head[-1](hidden.float()))

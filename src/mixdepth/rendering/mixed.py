@@ -121,7 +121,7 @@ def static_samples(
     seen = (weights > VISIBLE).nonzero().squeeze(1)
     rgb = tau.new_empty(len(tau), 3)
     rgb[:] = faint
-    rgb[seen] = static.colour(samples.u[seen], samples.directions[samples.rows[seen]])
+    rgb[seen] = static.colour(samples.u[seen], samples.directions, samples.rows[seen])
     # One minus all weights before it.
     total = torch.cumsum(weights.double(), 0)
     start = torch.cat([total.new_zeros(1), total])[samples.offsets[:-1]]

@@ -12,7 +12,7 @@ import torch
 from mixdepth import kernels
 from mixdepth.cameras.camera import Camera, load_cameras, save_cameras
 from mixdepth.cameras.space import Space
-from mixdepth.device import rendering_device
+from mixdepth.device import rendering_device, use_cpu
 from mixdepth.errors import UserError
 from mixdepth.fields.storage import load_model
 from mixdepth.io import new_npy, read_json, write_json
@@ -132,7 +132,7 @@ def _blend(
 
 def _open_space(folder: Path, header: dict) -> SpaceMap:
     """The space of a model with this header, where it is rendered: where it was trained, if that is here."""
-    torch.set_num_threads(header["options"]["threads"])
+    use_cpu(header["options"]["threads"])
     return SpaceMap(Space.load(folder / "space.json"), rendering_device(header["options"].get("device", "cpu")))
 
 

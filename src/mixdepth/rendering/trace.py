@@ -135,7 +135,7 @@ def shade_static(field: StaticField, samples: RaySamples) -> StaticShade:
     weights = kernels.composite(tau, samples.offsets, samples.rows)
     seen = (weights.detach() > VISIBLE).nonzero().squeeze(1)
     rows, w = samples.rows[seen], weights[seen]
-    colours = field.colour(samples.u[seen], samples.directions[rows])
+    colours = field.colour(samples.u[seen], samples.directions, rows)
     rgb = torch.zeros_like(samples.directions).index_add(0, rows, w[:, None] * colours)
     left = 1 - torch.zeros_like(samples.far).index_add(0, rows, w)
     return StaticShade(tau, weights, rgb + left[:, None] * torch.sigmoid(field.background))

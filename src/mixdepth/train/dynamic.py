@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mixdepth.cameras.camera import Camera
-from mixdepth.device import keeper, take, training_device, uploaded
+from mixdepth.device import keeper, take, training_device, uploaded, use_cpu
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.region import carve
 from mixdepth.fields.static import StaticField
@@ -270,7 +270,7 @@ def train_dynamic_field(
     videos: Sequence[Video], static: StaticField, space: SpaceMap, options: DynamicOptions, session: Session
 ) -> DynamicField:
     """Train the dynamic branch of ``videos`` in front of ``static``."""
-    torch.set_num_threads(options.threads)
+    use_cpu(options.threads)
     trainer = DynamicTrainer(videos, static, space, options)
     if len(trainer.pixels) and trainer.field.region.hull.any():
         session.run(trainer, options.steps)

@@ -16,7 +16,7 @@ import torch
 
 from mixdepth.cameras.camera import Camera, load_cameras
 from mixdepth.cameras.space import Space
-from mixdepth.device import training_device
+from mixdepth.device import training_device, use_cpu
 from mixdepth.errors import UserError
 from mixdepth.fields.static import StaticField, Tone
 from mixdepth.fields.storage import dynamic_name, join_models, load_model, save_model, saved_header
@@ -132,7 +132,7 @@ def extract_depth(scene: "Scene", folder: Path, output: Path) -> None:
     asked = [cameras[name] for name in names] + [others[name] for name in photos]
     valid = load_masks(folder / "lenses.json", "cameras", cameras, names)
     valid += load_masks(folder / "lenses.json", "photos", others, photos)
-    torch.set_num_threads(scene.options["static"]["threads"])
+    use_cpu(scene.options["static"]["threads"])
     views = render_views(field.to(space.device), space, asked, header["samples"], f"static depth {scene.name}")
     for name in scene.train_cameras:
         depth = trust = np.zeros((0, 0), np.float32)
@@ -170,7 +170,7 @@ def train_dynamic(scene: "Scene", variant: str, folder: Path, output: Path) -> N
     section = scene.options["dynamic"]
     options = from_mapping(DynamicOptions, section)
     space = SpaceMap(Space.load(folder / "space.json"), training_device(options.device))
-    torch.set_num_threads(options.threads)
+    use_cpu(options.threads)
     label, run = f"{variant} {scene.name}", folder / "runs" / variant
     depth = [_depth_map(folder, name) for name in names] if variant in ("distilled", "inherited") else None
     sparse = camera_sparse(folder, names) if variant != "none" else None

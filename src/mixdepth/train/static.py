@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixdepth.device import take, training_device
+from mixdepth.device import take, training_device, use_cpu
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.static import StaticField
 from mixdepth.fields.vm import VMGrid, resize_grids
@@ -158,7 +158,7 @@ def train_static_field(
     field: StaticField | None = None,
 ) -> StaticField:
     """Train a static field; see :class:`StaticTrainer`."""
-    torch.set_num_threads(options.threads)
+    use_cpu(options.threads)
     trainer = StaticTrainer(data, sparse, space, options, field)
     session.run(trainer, options.steps)
     return trainer.field
