@@ -4,37 +4,53 @@
     .venv/bin/python benchmarks/scaling.py --results results/arc8                  # 24 to 300 frames, 1x and 4x pixels
     .venv/bin/python benchmarks/scaling.py --results results/arc8 --long /tmp/big  # 300 and 1200 frames, in segments
     .venv/bin/python benchmarks/scaling.py --results results/arc8 --n3dv /tmp/big  # 20 x 300 frames of 1352x1014, 25 GB
+    .venv/bin/python benchmarks/scaling.py --results results/arc8 --baseline 5b6008c   # this build and that, in turn
+    .venv/bin/python benchmarks/scaling.py --results results/arc8 --baseline 5b6008c --preset T --steps 30
 
-Takes a scene that has been trained (cameras, frames, space) and makes longer captures of it by running it back and
-forth, and larger ones by repeating pixels and cameras. What they show is not looked at, only what they cost: the last
-third of a short training. Memory is the largest anonymous memory of the process, so without the page cache; but
+Takes a scene that has been trained with the variant none. The first three make longer captures of it by running it back
+and forth, and larger ones by repeating pixels and cameras. What they show is not looked at, only what they cost: the
+last third of a short training. Memory is the largest anonymous memory of the process, so without the page cache; but
 the videos are in it where neither --long nor --n3dv puts them on disk.
+
+--baseline compares two builds on the scene as it is: a dynamic step at the end of a short training, and rendering the
+held-out camera with the scene's own model. Each is a process of its own, both take turns, and medians are printed.
 """
 
 import argparse
+import json
 import os
+import statistics
+import subprocess
+import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import torch
 
+from mixdepth import device
 from mixdepth.cameras.camera import load_cameras
 from mixdepth.cameras.space import Space
+from mixdepth.config import load_config
 from mixdepth.fields.storage import load_model
 from mixdepth.frames.store import FrameStore, motion_map
+from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.rays import SpaceMap
+from mixdepth.rendering.stage import DENSER
 from mixdepth.train.data import ImageSet
 from mixdepth.train.dynamic import DynamicTrainer, Video
 from mixdepth.train.options import DynamicOptions, StaticOptions, from_mapping
 from mixdepth.train.segments import segments
 from mixdepth.train.static import StaticTrainer
 
+ROOT = Path(__file__).parent.parent
 STEPS = 150
 SEGMENT = 300  # frames, the default of `segment`
 
@@ -127,6 +143,79 @@ def per_step(trainer: StaticTrainer | DynamicTrainer) -> float:
     return (time.perf_counter() - start) / (STEPS - 2 * STEPS // 3) * 1e3
 
 
+def compare(results: Path, camera: str, baseline: str, preset: str | None, steps: int, rounds: int) -> None:
+    """Print what a dynamic step and rendering cost the build of the commit ``baseline``, and this one."""
+    with tempfile.TemporaryDirectory() as folder:
+        archive = subprocess.run(["git", "-C", ROOT, "archive", baseline, "src"], check=True, stdout=subprocess.PIPE)
+        subprocess.run(["tar", "-x", "-C", folder], check=True, input=archive.stdout)
+        job = {"results": str(results.resolve()), "camera": camera, "steps": steps, "changed": sizes(preset)}
+        found: list[dict[str, dict[str, float]]] = []
+        for number in range(rounds):
+            found.append({})
+            for name, root in (("before", folder), ("after", str(ROOT))):
+                environment = {**os.environ, "PYTHONPATH": str(Path(root, "src"))}
+                command = [sys.executable, __file__, "--measure", json.dumps(job)]
+                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+                found[-1][name] = json.loads(done.stdout.splitlines()[-1])
+                print(f"{number + 1}/{rounds} {name}: {found[-1][name]}", file=sys.stderr, flush=True)
+    scene = f"{results.name}{f', sizes of {preset}' if preset else ''}"
+    print(f"| {scene} | {baseline} | this build | times faster | by processor time |\n|---|---|---|---|---|")
+    for what, clock in (("dynamic step, ms", "step"), ("a video of the held-out camera, ms", "render")):
+
+        def median(name: str, key: str) -> float:
+            return statistics.median(one[name][key] for one in found)
+
+        def ratio(key: str) -> float:
+            return statistics.median(one["before"][key] / one["after"][key] for one in found)
+
+        costs = f"{median('before', clock):.1f} | {median('after', clock):.1f}"
+        print(f"| {what} | {costs} | {ratio(clock):.2f} | {ratio(f'{clock} cpu'):.2f} |")
+
+
+def sizes(preset: str | None) -> dict[str, Any]:
+    """What a preset changes of the dynamic branch, on CPU."""
+    if preset is None:
+        return {}
+    scene = {"data": ".", "cameras": {"a": "a", "b": "b"}, "preset": preset}
+    schema = ROOT / "workflow/schemas/config.schema.yaml"
+    options = load_config({"scenes": {"x": scene}}, schema)["x"].options["dynamic"]
+    return {**asdict(from_mapping(DynamicOptions, options)), "device": "cpu"}
+
+
+def measured(job: dict[str, Any]) -> dict[str, float]:
+    """Milliseconds, of the clock and of the processor, of a dynamic step (median of a training's last third) and of
+    rendering (median of three); with the build that is imported."""
+    results = Path(job["results"])
+    header, static, trained = load_model(results / "none/model.safetensors")
+    options = replace(from_mapping(DynamicOptions, {**header["options"], **job["changed"]}), steps=job["steps"])
+    getattr(device, "use_cpu", torch.set_num_threads)(options.threads)  # older builds have the second only
+    space, cameras = SpaceMap(Space.load(results / "space.json")), load_cameras(results / "cameras.json")
+    stores = {name: FrameStore.open(results / "frames" / name) for name in header["cameras"]}
+    videos = [
+        Video(cameras[name], store.rgb, np.asarray(store.median), motion_map(np.asarray(store.std)))
+        for name, store in stores.items()
+    ]
+    samples = round(DENSER * header["samples"])
+    rendering = clocked(lambda _: render_video(static, trained, space, cameras[job["camera"]], samples), 4)[1:]
+    trainer = DynamicTrainer(videos, static, space, options)
+    stepping = clocked(trainer.step, options.steps)[2 * options.steps // 3 :]
+    found = {}
+    for name, times in (("step", stepping), ("render", rendering)):
+        wall, busy = zip(*times, strict=True)
+        found[name], found[f"{name} cpu"] = (round(1e3 * statistics.median(clock), 2) for clock in (wall, busy))
+    return found
+
+
+def clocked(function: Callable[[int], Any], times: int) -> list[tuple[float, float]]:
+    """Seconds of the clock and of the processor of ``function(0)``, ``function(1)``, ..."""
+    found = []
+    for number in range(times):
+        start, busy = time.perf_counter(), time.process_time()
+        function(number)
+        found.append((time.perf_counter() - start, time.process_time() - busy))
+    return found
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -135,7 +224,19 @@ def main() -> None:
     parser.add_argument(
         "--n3dv", type=Path, metavar="FOLDER", help="the size of N3DV, written to this folder, removed at the end"
     )
+    parser.add_argument("--baseline", metavar="COMMIT", help="compare this build with that of a commit")
+    parser.add_argument("--preset", help="with --baseline: the dynamic branch in the sizes of this preset")
+    parser.add_argument("--camera", default="cam00", help="with --baseline: the held-out one that is rendered")
+    parser.add_argument("--steps", type=int, default=STEPS, help="with --baseline: of the short training")
+    parser.add_argument("--rounds", type=int, default=5, help="with --baseline: turns of both")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)  # one turn of --baseline
     args = parser.parse_args()
+    if args.measure:
+        print(json.dumps(measured(json.loads(args.measure))))
+        return
+    if args.baseline:
+        compare(args.results, args.camera, args.baseline, args.preset, args.steps, args.rounds)
+        return
     torch.set_num_threads(2)
     first = min((args.results / "frames").iterdir())
     height, width = FrameStore.open(first).median.shape[:2]

@@ -201,7 +201,7 @@ def test_static_samples_and_those_of_rays_are_merged_by_depth():
     assert found[0].tolist() == [0, 4, 7, 8, 14]
     assert found[4].tolist() == [0, -1, -1, 1, -1, -1, -1, 2, 3, -1, 4, -1, 5, -1]
     assert found[2][found[4] < 0].tolist() == [3, 4, 0, 1, 2, 0, 1, 2]
-    for one, two in zip(found[2:], reference.merge(pick, cached, rows, z), strict=True):
+    for one, two in zip(found[2:], reference.merge(pick, cached, rows, z, 14), strict=True):
         assert torch.equal(one, two)
 
 

@@ -15,6 +15,8 @@ SETTINGS = {
     "static_test_set": ("photo_scale",),
     "train_static": ("static.resolution", "static.batch_samples", "photo_scale"),
     "static_depth": ("static.resolution", "scale"),
+    "render": ("scale", "dynamic.resolution", "static.resolution"),  # paths, too
+    "static_metrics": ("photo_scale", "static.resolution"),
     "train_dynamic": ("dynamic.segment", "dynamic.resolution", "dynamic.rays", "scale"),
     "prepare": ("scale", "photo_scale", "colmap.max_features"),
     "train": ("dynamic.segment", "dynamic.resolution", "static.resolution", "scale"),

@@ -86,7 +86,7 @@ class DynamicField(nn.Module):
         first, relu, _ = self.colour_code
         features = self.colour_grid(v)
         with mixed_precision(v.device, self.amp):
-            return relu(first(features)).float()
+            return relu(first(features)).to(features.dtype)
 
     def sigma(self, features: Tensor, frames: Tensor, counts: Sequence[int]) -> Tensor:
         """Densities [N, F] of points by their :meth:`density_features`."""

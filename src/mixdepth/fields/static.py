@@ -87,4 +87,4 @@ class StaticField(nn.Module):
             features = torch.cat([features, encode_directions(directions)[rays]], dim=-1)
         with mixed_precision(u.device, self.amp):
             hidden = self.head[:-1](features)
-        return torch.sigmoid(self.head[-1](hidden.float()))
+        return torch.sigmoid(self.head[-1](hidden.to(features.dtype)))

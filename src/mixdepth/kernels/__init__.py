@@ -337,7 +337,7 @@ def merge(
         torch.arange(len(pick), device=z.device), total[1:] - total[:-1], output_size=count
     )
     if not compiled(z):
-        found = reference.merge(pick, cached, rows, z)
+        found = reference.merge(pick, cached, rows, z, count)
         return total, all_rows, *found
     tau, rgb, index = z.new_empty(count), z.new_empty(count, 3), torch.empty(count, dtype=torch.int64)
     arrays = [t.numpy() for t in (pick, starts, z_static, tau_static, rgb_static, offsets, z, total)]

@@ -189,12 +189,12 @@ def march(
 
 
 def merge(
-    pick: Tensor, cached: tuple[Tensor, Tensor, Tensor, Tensor], rows: Tensor, z: Tensor
+    pick: Tensor, cached: tuple[Tensor, Tensor, Tensor, Tensor], rows: Tensor, z: Tensor, total: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The last three of what :func:`mixdepth.kernels.merge` returns."""
+    """The last three of what :func:`mixdepth.kernels.merge` returns, ``total`` samples in all."""
     starts, z_static, tau_static, rgb_static = cached
     counts = starts[pick + 1] - starts[pick]
-    row_static = torch.repeat_interleave(torch.arange(len(pick), device=z.device), counts)
+    row_static = torch.repeat_interleave(torch.arange(len(pick), device=z.device), counts, output_size=total - len(z))
     within = torch.arange(len(row_static), device=z.device) - (torch.cumsum(counts, 0) - counts)[row_static]
     place = starts[pick][row_static] + within
     by_depth = torch.cat([z_static[place], z]).argsort(stable=True)
