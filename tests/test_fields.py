@@ -26,9 +26,11 @@ from mixdepth.train.dynamic import DynamicTrainer
 from mixdepth.train.static import train_static_field
 
 
-def codes_first(field: DynamicField, v: torch.Tensor, frames: torch.Tensor, counts: list[int]) -> list[torch.Tensor]:
-    """Densities and colours as the paper has them: temporal codes of all points, then their inner products with the
-    frames' embeddings (Wang et al. 2023, eq. 5 and 6)."""
+def codes_first(
+    field: DynamicField, v: torch.Tensor, delta: torch.Tensor, frames: torch.Tensor, counts: list[int]
+) -> list[torch.Tensor]:
+    """Optical thickness and colours as the paper has them (Wang et al. 2023, section 3.3): temporal codes of all points,
+    then their inner products with the frames' embeddings."""
     found = []
     for grid, network, table in (
         (field.density_grid, field.density_code, field.density_frames),
@@ -37,7 +39,7 @@ def codes_first(field: DynamicField, v: torch.Tensor, frames: torch.Tensor, coun
         codes = network(grid(v)).view(len(v), -1, field.codes).split(counts)
         parts = [torch.einsum("nck,fk->nfc", c, e) for c, e in zip(codes, embedded(table, frames), strict=True)]
         found.append(torch.cat(parts) / field.codes**0.5)
-    return [density(found[0][..., 0]), torch.sigmoid(found[1])]
+    return [density(found[0][..., 0]) * delta[:, None], torch.sigmoid(found[1])]
 
 
 @pytest.mark.parametrize("kind", [torch.float64, torch.float32])
@@ -48,14 +50,14 @@ def test_embeddings_are_multiplied_into_the_last_layer_first_with_the_same_value
     torch.manual_seed(0)
     region = Region(torch.ones(8, 8, 8, dtype=torch.bool), *CUBE, frames=20)
     field = DynamicField(region, 12, 6, 24, 32, torch.Generator().manual_seed(0)).to(kind)
-    v, counts = (2 * rand(700, 3) - 1).to(kind), [300, 0, 390, 10]
+    v, delta, counts = (2 * rand(700, 3) - 1).to(kind), rand(700, seed=1).to(kind), [300, 0, 390, 10]
     frames = torch.tensor([[0, 1, 2], [5, 6, 7], [11, 12, 13], [18, 19, 0]])
     frames = frames.double() * 0.9 if between else frames
     results = []
     for evaluate in (
-        lambda: codes_first(field, v, frames, counts),
+        lambda: codes_first(field, v, delta, frames, counts),
         lambda: [
-            field.sigma(field.density_features(v), frames, counts),
+            field.thickness(field.density_features(v), delta, frames, counts),
             field.colour(field.colour_features(v), frames, counts),
         ],
     ):

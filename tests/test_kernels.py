@@ -1,5 +1,6 @@
 """The compiled loops, and plain PyTorch's own gradients, against autograd of plain PyTorch: values and gradients."""
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -127,6 +128,21 @@ def test_mixed_compositing_and_its_gradient_are_those_of_plain_torch():
         found.append((weight.detach(), rgb.detach(), left.detach(), depth, tau_d.grad))
     for one, two in zip(*found, strict=True):
         close(one, two)
+
+
+@compiled
+def test_colours_of_rays_and_their_gradients_are_those_of_plain_torch():
+    _, rows = packing()
+    found = []
+    for plain in (False, True):
+        weights, colours = rand(len(rows), FRAMES, seed=1).requires_grad_(), rand(len(rows), FRAMES, 3).requires_grad_()
+        with kernels.uncompiled() if plain else contextlib.nullcontext():
+            rgb = kernels.ray_colours(weights, colours, rows, RAYS)
+        (rgb * rand(*rgb.shape, seed=2)).sum().backward()
+        found.append((rgb.detach(), weights.grad, colours.grad))
+    for one, two in zip(*found, strict=True):
+        close(one, two, 1e-6)
+    assert kernels.ray_colours(rand(0, 2), rand(0, 2, 3), rows[:0], 4).shape == (4, 2, 3)
 
 
 def test_rays_of_many_lengths_need_no_dense_block():

@@ -177,7 +177,7 @@ def test_the_region_keeps_what_carries_weight_when_it_does():
     region = Region(torch.ones(9, 9, 9, dtype=torch.bool), *CUBE, frames=32)
     region.hull[:81] = False  # the first slab is outside the hull
     v = torch.tensor([[-0.4, 0.1, 0.1]])  # in the third
-    region.record(v, torch.tensor([[8, 20]]), torch.tensor([[0.5, 0.001]]))
+    region.record(v, region.bin(torch.tensor([[8, 20]])), torch.tensor([[0.5, 0.001]]))
     region.update()
 
     def kept(frame: int) -> torch.Tensor:
@@ -186,7 +186,7 @@ def test_the_region_keeps_what_carries_weight_when_it_does():
     assert region.bits(torch.tensor([[8, 9, 31]])).item() == 2**4 + 2**15
     assert [kept(frame).sum().item() for frame in (4, 6, 8, 10, 12, 20)] == [0, 27, 27, 27, 0, 0]
     assert kept(8)[region.cells(v)].item()
-    region.record(torch.tensor([[-0.9, 0.1, 0.1]]), torch.tensor([[8]]), torch.tensor([[0.5]]))
+    region.record(torch.tensor([[-0.9, 0.1, 0.1]]), region.bin(torch.tensor([[8]])), torch.tensor([[0.5]]))
     region.update()
     assert not kept(8)[:81].any(), "nothing outside the hull"
 
@@ -283,7 +283,8 @@ def test_densities_add_and_colours_mix_by_their_share():
     s = static.sigma(traced.u).view(3, 24)
     c = static.colour(traced.u, traced.directions, traced.rows).view(3, 24, 3)
     for index, frame in enumerate(frames[0]):
-        d = dynamic.sigma(dynamic.density_features(traced.u), frame.view(1, 1), [72]).view(3, 24)
+        one = torch.ones(72)
+        d = dynamic.thickness(dynamic.density_features(traced.u), one, frame.view(1, 1), [72]).view(3, 24)
         e = dynamic.colour(dynamic.colour_features(traced.u), frame.view(1, 1), [72]).view(3, 24, 3)
         tau = (s + d) * traced.delta.view(3, 24)
         weights = torch.exp(tau - tau.cumsum(1)) * (1 - torch.exp(-tau))

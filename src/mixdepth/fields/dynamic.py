@@ -8,11 +8,12 @@ far fewer frames than points, and no code is ever written down.
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixdepth.device import mixed_precision
 from mixdepth.fields.region import Region
-from mixdepth.fields.static import density
+from mixdepth.fields.static import DENSITY_SCALE, DENSITY_SHIFT, DENSITY_SLOPE
 from mixdepth.fields.vm import VMGrid
 
 
@@ -67,7 +68,7 @@ class DynamicField(nn.Module):
         self.colour_grid = VMGrid(components, resolution, generator=generator)
         features = self.density_grid.features
         self.density_code = nn.Linear(features, codes)
-        self.colour_code = nn.Sequential(nn.Linear(features, width), nn.ReLU(), nn.Linear(width, 3 * codes))
+        self.colour_code = nn.Sequential(nn.Linear(features, width), nn.ReLU(inplace=True), nn.Linear(width, 3 * codes))
         self.density_frames = nn.Parameter(cosine_codes(region.frames, codes))
         self.colour_frames = nn.Parameter(cosine_codes(region.frames, codes))
         self.amp = False  # whether the colours' features may be computed in bfloat16
@@ -88,11 +89,13 @@ class DynamicField(nn.Module):
         with mixed_precision(v.device, self.amp):
             return relu(first(features)).to(features.dtype)
 
-    def sigma(self, features: Tensor, frames: Tensor, counts: Sequence[int]) -> Tensor:
-        """Densities [N, F] of points by their :meth:`density_features`."""
+    def thickness(self, features: Tensor, delta: Tensor, frames: Tensor, counts: Sequence[int]) -> Tensor:
+        """Optical thickness [N, F] of samples by their :meth:`density_features` and lengths ``delta`` [N], normalised
+        units: :func:`mixdepth.fields.static.density` times length, with the constants in the small factors."""
         layer = self.density_code
-        embedding = embedded(self.density_frames, frames) / self.codes**0.5
-        return density(_products(features, embedding @ layer.weight, embedding @ layer.bias, counts))
+        embedding = embedded(self.density_frames, frames) * (DENSITY_SLOPE / self.codes**0.5)
+        weight, bias = embedding @ layer.weight, embedding @ layer.bias - DENSITY_SHIFT
+        return F.softplus(_Products.apply(features, weight, bias, counts)) * (DENSITY_SCALE * delta)[:, None]
 
     def colour(self, features: Tensor, frames: Tensor, counts: Sequence[int]) -> Tensor:
         """Colours [N, F, 3] in 0..1 of points by their :meth:`colour_features`."""
@@ -100,12 +103,30 @@ class DynamicField(nn.Module):
         embedding = embedded(self.colour_frames, frames) / self.codes**0.5
         weight = torch.einsum("gfk,ckw->gfcw", embedding, layer.weight.view(3, self.codes, -1)).flatten(1, 2)
         bias = torch.einsum("gfk,ck->gfc", embedding, layer.bias.view(3, self.codes)).flatten(1)
-        return torch.sigmoid(_products(features, weight, bias, counts)).unflatten(1, (-1, 3))
+        return torch.sigmoid(_Products.apply(features, weight, bias, counts)).unflatten(1, (-1, 3))
 
 
-def _products(features: Tensor, weight: Tensor, bias: Tensor, counts: Sequence[int]) -> Tensor:
+class _Products(torch.autograd.Function):
     """A linear layer per group: ``features`` [N, K], of which ``counts`` [G] belong to each group, by its ``weight``
-    [G, O, K] and ``bias`` [G, O]; [N, O]."""
-    parts = zip(features.split(list(counts)), weight, bias, strict=True)
-    parts = [torch.addmm(b, x, w.t()) for x, w, b in parts]
-    return torch.cat(parts) if len(parts) > 1 else parts[0]
+    [G, O, K] and ``bias`` [G, O]; [N, O]. Groups are written where they belong, not put together afterwards."""
+
+    @staticmethod
+    def forward(ctx, features: Tensor, weight: Tensor, bias: Tensor, counts: Sequence[int]) -> Tensor:
+        ctx.save_for_backward(features, weight)
+        ctx.counts = list(counts)
+        out = features.new_empty(len(features), weight.shape[1])
+        for x, y, w, b in zip(features.split(ctx.counts), out.split(ctx.counts), weight, bias, strict=True):
+            torch.addmm(b, x, w.t(), out=y)
+        return out
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        features, weight = ctx.saved_tensors
+        d_features, d_weight = torch.empty_like(features), torch.empty_like(weight)
+        d_bias = weight.new_empty(weight.shape[:2])
+        groups = (part.split(ctx.counts) for part in (grad, features, d_features))
+        for g, x, d_x, w, d_w, d_b in zip(*groups, weight, d_weight, d_bias, strict=True):
+            torch.mm(g, w, out=d_x)
+            torch.mm(g.t(), x, out=d_w)
+            torch.sum(g, 0, out=d_b)
+        return d_features, d_weight, d_bias, None

@@ -56,9 +56,9 @@ class Region(nn.Module):
         v = self.local(u)
         return (v.abs().amax(-1) <= 1) & (self.sets[self.cells(v)] & bits[:, None] != 0)
 
-    def record(self, v: Tensor, frames: Tensor, weights: Tensor) -> None:
-        """Remember the rendered ``weights`` [D, F] of points [D, 3] of the box at ``frames`` [D, F]."""
-        at = self.bin(frames) * self.hull.numel() + self.cells(v)[:, None]
+    def record(self, v: Tensor, parts: Tensor, weights: Tensor) -> None:
+        """Remember the rendered ``weights`` [D, F] of points [D, 3] of the box in ``parts`` [D, F] of the capture."""
+        at = parts * self.hull.numel() + self.cells(v)[:, None]
         self.largest.view(-1).scatter_reduce_(0, at.view(-1), weights.reshape(-1), reduce="amax")
 
     def update(self) -> None:

@@ -8,12 +8,12 @@ from mixdepth.device import mixed_precision
 from mixdepth.fields.occupancy import Occupancy
 from mixdepth.fields.vm import VMGrid
 
-DENSITY_SCALE, DENSITY_SHIFT = 25.0, 3.0
+DENSITY_SCALE, DENSITY_SLOPE, DENSITY_SHIFT = 25.0, 5.0, 3.0
 
 
 def density(feature: Tensor) -> Tensor:
     """Density, per unit of normalised length, of a sum of VM features."""
-    return DENSITY_SCALE * F.softplus(5 * feature - DENSITY_SHIFT)
+    return DENSITY_SCALE * F.softplus(DENSITY_SLOPE * feature - DENSITY_SHIFT)
 
 
 def encode_directions(directions: Tensor) -> Tensor:
@@ -66,9 +66,9 @@ class StaticField(nn.Module):
         self.view_dependence = view_dependence
         self.head = nn.Sequential(
             nn.Linear(self.colour_grid.features + (15 if view_dependence else 0), width),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(width, width),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(width, 3),
         )
         self.tone = Tone(cameras)

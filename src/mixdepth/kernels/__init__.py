@@ -28,7 +28,6 @@ except ImportError:  # a GPU node with PyTorch alone, or with a numba that refus
 STOP = 1e-4  # light below which a ray is not followed any further
 # Off by default until tests/test_gpu.py has passed on a GPU. It needs triton, which comes with PyTorch for CUDA.
 use_triton = os.environ.get("MIXDEPTH_TRITON") == "1"
-BLOCK = 8  # channels of a grid that one task of the backward pass takes at least
 _compile = True
 _pool = ThreadPoolExecutor(max(os.cpu_count() or 1, 1), thread_name_prefix="mixdepth")
 
@@ -106,17 +105,14 @@ class _Grid(reference.Grid):
         planes: Tensor, lines: Tensor, u: Tensor, is_sum: bool, grad: Tensor, d_planes: Tensor, d_lines: Tensor
     ) -> None:
         cells, channels = planes.shape[1], planes.shape[3]
-        arrays = _flat(planes), _flat(lines), u.numpy(), cells, channels
-        tail = _flat(grad), is_sum, _flat(d_planes), _flat(d_lines)
-        blocks = max(channels // BLOCK, 1)
-        edges = [channels * block // blocks for block in range(blocks + 1)]
-        _all(
-            [
-                lambda o=o, a=a, b=b: cpu.grid_backward(*arrays, o, a, b - a, *tail)
-                for o in range(3)
-                for a, b in itertools.pairwise(edges)
+        points, tail = (u.numpy(), cells, channels), (_flat(grad), is_sum)
+        of_lines, of_planes = (_flat(planes), *points), (_flat(lines), *points)
+        tasks = [lambda o=o: cpu.lines_backward(*of_lines, o, *tail, _flat(d_lines)) for o in range(3)]
+        for parity in (0, 1):
+            tasks += [
+                lambda o=o, p=parity: cpu.planes_backward(*of_planes, o, p, *tail, _flat(d_planes)) for o in range(3)
             ]
-        )
+        _all(tasks)
 
 
 def _grid(planes: Tensor) -> type[reference.Grid]:
@@ -243,6 +239,36 @@ def composite_mixed(
     function = _Mixed if compiled(tau_d) else _gpu().Mixed
     found = function.apply(tau_d, tau_s, rgb_s, index, offsets, *(depths or (nothing, nothing, nothing)))
     return (*found[:3], found[3] if depths else None)
+
+
+class _RayColours(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, weights: Tensor, colours: Tensor, rows: Tensor, rays: int) -> Tensor:
+        ctx.save_for_backward(weights, colours, rows)
+        rgb = colours.new_zeros(rays, *colours.shape[1:])
+        arrays, out = [t.contiguous().numpy() for t in (weights, colours, rows)], rgb.numpy()
+        _all([lambda a=a, b=b: cpu.colours_forward(*arrays, a, b, out) for a, b in _parts(rays)])
+        return rgb
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        weights, colours, rows = (t.contiguous() for t in ctx.saved_tensors)
+        d_weights, d_colours = torch.empty_like(weights), torch.empty_like(colours)
+        arrays = [t.numpy() for t in (weights, colours, rows, grad.contiguous())]
+        out = d_weights.numpy(), d_colours.numpy()
+        _all([lambda a=a, b=b: cpu.colours_backward(*arrays, a, b, *out) for a, b in _parts(len(rows))])
+        return d_weights, d_colours, None, None
+
+
+def ray_colours(weights: Tensor, colours: Tensor, rows: Tensor, rays: int) -> Tensor:
+    """Sums [R, F, 3] over the samples of each of R ``rays`` of weights [L, F] times colours [L, F, 3].
+
+    Args:
+        rows: [L] int64, the ray of each sample, ascending.
+    """
+    if compiled(weights):
+        return _RayColours.apply(weights, colours, rows, rays)
+    return colours.new_zeros(rays, *colours.shape[1:]).index_add(0, rows, weights[..., None] * colours)
 
 
 def median_depth(weights: Tensor, z: Tensor, dz: Tensor, offsets: Tensor, rows: Tensor, far: Tensor) -> Tensor:

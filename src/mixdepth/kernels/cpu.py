@@ -81,43 +81,64 @@ def features_forward(planes, lines, u, cells, channels, first, last, out):
 
 
 @compiled
-def grid_backward(planes, lines, u, cells, channels, orientation, start, count, grad, is_sum, d_planes, d_lines):
-    """Add the gradients of ``count`` channels from ``start`` of one orientation; all arrays but ``u`` are flat.
+def _gradient(grad, i, orientation, channels, is_sum, out):
+    """The gradient of point ``i``'s features of one orientation, into ``out``; whether there is any.
 
-    ``grad`` is that of :func:`features_forward`, or of :func:`sum_forward` where ``is_sum``. Points whose gradient is
-    zero (those that compositing never reached) cost little.
+    Points without one (those that compositing never reached) cost little.
     """
-    stride, n = INDEX(channels), INDEX(count)
-    dp, dq, g = np.empty(count, np.float32), np.empty(count, np.float32), np.empty(count, np.float32)
+    if is_sum:
+        out[:] = grad[i]
+        return grad[i] != 0
+    at, some = (INDEX(i) * INDEX(3) + INDEX(orientation)) * INDEX(channels), np.float32(0)
+    for k in range(INDEX(channels)):
+        out[k] = grad[at + k]
+        some += abs(out[k])
+    return some != 0
+
+
+@compiled
+def planes_backward(lines, u, cells, channels, orientation, parity, grad, is_sum, d_planes):
+    """Add the gradients of every other row of one orientation's plane, from row ``parity``; all but ``u`` are flat.
+
+    A point lies between two rows, one of each kind, so that two tasks share a plane evenly and never meet. ``grad`` is
+    that of :func:`features_forward`, or of :func:`sum_forward` where ``is_sum``.
+    """
+    n, g = INDEX(channels), np.empty(channels, np.float32)
     for i in range(len(u)):
-        some = np.float32(0)
-        if is_sum:
-            some = abs(grad[i])
-            for k in range(n):
-                g[k] = grad[i]
-        else:
-            at = INDEX(i) * INDEX(3) * stride + INDEX(orientation) * stride + INDEX(start)
-            for k in range(n):
-                g[k] = grad[at + k]
-                some += abs(g[k])
-        if some == 0:
+        if not _gradient(grad, i, orientation, channels, is_sum, g):
             continue
-        p0, p1, q0, w00, w01, w10, w11, c = _corners(u, i, orientation, cells, stride)
-        p0, p1, q0 = p0 + INDEX(start), p1 + INDEX(start), q0 + INDEX(start)
+        x, y, z = _axes(u, i, orientation)
+        row, a = _locate(x, cells)
+        column, b = _locate(y, cells)
+        cell, c = _locate(z, cells)
+        w11 = a * b
+        w0, w1 = ONE - a - b + w11, b - w11
+        if row % 2 != parity:
+            row, w0, w1 = row + 1, a - w11, w11
+        p, q = INDEX((orientation * cells + row) * cells + column) * n, INDEX(orientation * cells + cell) * n
         for k in range(n):
-            upper = planes[p0 + k] * w00 + planes[p0 + stride + k] * w01
-            lower = planes[p1 + k] * w10 + planes[p1 + stride + k] * w11
-            dq[k] = g[k] * (upper + lower)
-            dp[k] = g[k] * (lines[q0 + k] * (ONE - c) + lines[q0 + stride + k] * c)
-        # All loads of one channel before its stores: a loop per corner is several times slower.
+            g[k] *= lines[q + k] * (ONE - c) + lines[q + n + k] * c
+        # Both loads before the stores: a loop per corner is several times slower.
         for k in range(n):
-            v00, v01 = d_planes[p0 + k] + dp[k] * w00, d_planes[p0 + stride + k] + dp[k] * w01
-            v10, v11 = d_planes[p1 + k] + dp[k] * w10, d_planes[p1 + stride + k] + dp[k] * w11
-            d_planes[p0 + k], d_planes[p0 + stride + k] = v00, v01
-            d_planes[p1 + k], d_planes[p1 + stride + k] = v10, v11
+            v0, v1 = d_planes[p + k] + g[k] * w0, d_planes[p + n + k] + g[k] * w1
+            d_planes[p + k], d_planes[p + n + k] = v0, v1
+
+
+@compiled
+def lines_backward(planes, u, cells, channels, orientation, grad, is_sum, d_lines):
+    """The same of one orientation's line."""
+    n, g = INDEX(channels), np.empty(channels, np.float32)
+    for i in range(len(u)):
+        if not _gradient(grad, i, orientation, channels, is_sum, g):
+            continue
+        p0, p1, q0, w00, w01, w10, w11, c = _corners(u, i, orientation, cells, n)
         for k in range(n):
-            v0, v1 = d_lines[q0 + k] + dq[k] * (ONE - c), d_lines[q0 + stride + k] + dq[k] * c
-            d_lines[q0 + k], d_lines[q0 + stride + k] = v0, v1
+            upper = planes[p0 + k] * w00 + planes[p0 + n + k] * w01
+            lower = planes[p1 + k] * w10 + planes[p1 + n + k] * w11
+            g[k] *= upper + lower
+        for k in range(n):
+            v0, v1 = d_lines[q0 + k] + g[k] * (ONE - c), d_lines[q0 + n + k] + g[k] * c
+            d_lines[q0 + k], d_lines[q0 + n + k] = v0, v1
 
 
 @compiled
@@ -262,6 +283,30 @@ def mixed_backward(tau_s, rgb_s, index, tau_d, offsets, g_weight, g_rgb, g_left,
                     total = max(ts + tau_d[d, f], 1e-20)
                     change = weight * (g_weight[d, f] - mix) / total if ts > 0 else 0.0
                     d_tau[d, f] = light[f] * mix - behind[f] + change
+
+
+@compiled
+def colours_forward(weights, colours, rows, first, last, rgb):
+    """Weighted sums of the colours of the samples of the rays first..last; see :func:`mixdepth.kernels.ray_colours`."""
+    frames = weights.shape[1]
+    for i in range(np.searchsorted(rows, first), np.searchsorted(rows, last)):
+        for f in range(frames):
+            for k in range(3):
+                rgb[rows[i], f, k] += weights[i, f] * colours[i, f, k]
+
+
+@compiled
+def colours_backward(weights, colours, rows, grad, first, last, d_weights, d_colours):
+    """Gradient of :func:`colours_forward` of the samples first..last."""
+    frames = weights.shape[1]
+    for i in range(first, last):
+        for f in range(frames):
+            total = np.float32(0)
+            for k in range(3):
+                g = grad[rows[i], f, k]
+                total += g * colours[i, f, k]
+                d_colours[i, f, k] = g * weights[i, f]
+            d_weights[i, f] = total
 
 
 @compiled

@@ -84,7 +84,7 @@ def shade_mixed(
         frames: [G, F], for the first ``rays[0]`` rays, the next ``rays[1]``, ...
     """
     counts = _counts(layers.ray, rays)
-    tau = field.sigma(layers.density, frames, counts) * layers.delta[:, None]
+    tau = field.thickness(layers.density, layers.delta, frames, counts)
     if layers.sets is not None:  # one group of frames, no gradient
         tau *= layers.sets[:, None] & field.region.bits(frames[0, :, None]) != 0
     weight, rgb, left, depth = kernels.composite_mixed(
@@ -95,8 +95,9 @@ def shade_mixed(
     shown = weight[lit]
     if layers.sets is not None:
         shown *= shown > VISIBLE
-    colour = shown[..., None] * field.colour(layers.colours(lit), frames, _counts(lit, counts))
-    rgb = rgb.index_add(0, layers.ray[lit], colour) + left[..., None] * torch.sigmoid(static.background)
+    colour = field.colour(layers.colours(lit), frames, _counts(lit, counts))
+    rgb = rgb + kernels.ray_colours(shown, colour, layers.ray[lit], len(rgb))
+    rgb = rgb + left[..., None] * torch.sigmoid(static.background)
     return MixedShade(rgb, depth, weight, lit)
 
 

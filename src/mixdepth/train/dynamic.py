@@ -231,6 +231,7 @@ class DynamicTrainer:
         pixel = torch.randint(len(pixels), (options.rays,), generator=self.generator, device=self.space.device)
         camera = pixels.camera[pixel]
         own_frames = frames[window]  # [R, F]
+        target = pixels.colours(pixel, own_frames)
         traced = sample_rays(
             self.space,
             pixels.cameras,
@@ -247,8 +248,7 @@ class DynamicTrainer:
         with torch.no_grad():
             # What no frame shows is below the region's threshold anyway.
             lit = shade.lit
-            region.record(layers.v[lit], own_frames[layers.ray[lit]], shade.weight[lit])
-        target = pixels.colours(pixel, own_frames)
+            region.record(layers.v[lit], region.bin(frames)[window[layers.ray[lit]]], shade.weight[lit])
         error = (self.static.tone(shade.rgb, camera) - target).square().mean()
         pairs = own_frames.numel()
         surface = pixels.depth[pixel][layers.ray]
