@@ -29,8 +29,8 @@ from mixdepth.train.static import train_static_field
 def codes_first(
     field: DynamicField, v: torch.Tensor, delta: torch.Tensor, frames: torch.Tensor, counts: list[int]
 ) -> list[torch.Tensor]:
-    """Optical thickness and colours as the paper has them (Wang et al. 2023, section 3.3): temporal codes of all points,
-    then their inner products with the frames' embeddings."""
+    """Optical thickness and colours as the paper has them: temporal codes of all points, then their inner products with
+    the frames' embeddings (Wang et al. 2023, section 3.3)."""
     found = []
     for grid, network, table in (
         (field.density_grid, field.density_code, field.density_frames),
