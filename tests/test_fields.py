@@ -78,7 +78,7 @@ def test_a_value_that_is_kept_is_worked_out_once():
         asked.extend(some.tolist())
         return torch.stack([some, some**2], dim=1)
 
-    once = Once(function, 10)
+    once = Once(function, torch.empty(10, 2, dtype=torch.int64))
     for some in ([3, 1, 7], [], [7, 8, 3], [0, 1]):
         found = once(torch.tensor(some, dtype=torch.int64))
         assert found.tolist() == [[i, i * i] for i in some]

@@ -63,7 +63,7 @@ class DynamicField(nn.Module):
         generator: torch.Generator | None = None,
     ):
         super().__init__()
-        self.region, self.codes = region, codes
+        self.region, self.codes, self.width = region, codes, width
         self.density_grid = VMGrid(components, resolution, generator=generator)
         self.colour_grid = VMGrid(components, resolution, generator=generator)
         features = self.density_grid.features

@@ -46,22 +46,17 @@ class Once:
     """A function of the numbers 0 .. N - 1, whose values are worked out when they are first asked for, and kept.
 
     Args:
-        function: from some of them [L], in any order, to their values [L, ...]; no gradient goes through it.
-        count: N.
+        function: from some of them [L], in any order, to their values [L, width]; no gradient goes through it.
+        values: [N, width], anything.
     """
 
-    def __init__(self, function: Callable[[Tensor], Tensor], count: int):
-        self.function, self.count = function, count
-        self.values: Tensor | None = None
+    def __init__(self, function: Callable[[Tensor], Tensor], values: Tensor):
+        self.function, self.values = function, values
+        self.known = torch.zeros(len(values), dtype=torch.bool, device=values.device)
 
     def __call__(self, some: Tensor) -> Tensor:
-        if self.values is None:
-            self.known = torch.zeros(self.count, dtype=torch.bool, device=some.device)
         new = some[~self.known[some]]
-        found = self.function(new)
-        if self.values is None:
-            self.values = found.new_empty(self.count, *found.shape[1:])
-        self.values[new], self.known[new] = found, True
+        self.values[new], self.known[new] = self.function(new), True
         return self.values[some]
 
 
@@ -144,7 +139,7 @@ def layers_along(static: StaticField, field: DynamicField, samples: RaySamples) 
     index[here] = torch.arange(len(here), device=here.device)
     v = field.region.local(samples.u[here])
     own = samples.rows[here], samples.z[here], samples.delta[here], v, field.density_features(v)
-    colours = Once(lambda some: field.colour_features(v[some]), len(v))
+    colours = Once(lambda some: field.colour_features(v[some]), v.new_empty(len(v), field.width))
     depths, sets = (samples.z, samples.dz, samples.far), field.region.sets[field.region.cells(v)]
     return Layers(samples.offsets, samples.rows, tau, rgb, index, *own, colours, depths, sets)
 
