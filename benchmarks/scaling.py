@@ -176,7 +176,7 @@ def sizes(preset: str | None) -> dict[str, Any]:
     """What a preset changes of the dynamic branch, on CPU."""
     if preset is None:
         return {}
-    scene = {"data": ".", "cameras": {"a": "a", "b": "b"}, "preset": preset}
+    scene = {"data": ".", "cameras": {name: name for name in "abc"}, "preset": preset}
     schema = ROOT / "workflow/schemas/config.schema.yaml"
     options = load_config({"scenes": {"x": scene}}, schema)["x"].options["dynamic"]
     return {**asdict(from_mapping(DynamicOptions, options)), "device": "cpu"}
