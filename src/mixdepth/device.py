@@ -91,8 +91,8 @@ def mixed_precision(device: torch.device, wanted: bool) -> torch.autocast:
 def use_cpu(threads: int) -> None:
     """Compute in ``threads`` threads, with memory that is kept once it has been had.
 
-    By default glibc gives freed arrays back to the system and gets them again page by page, zeroed: a third of the time
-    of rendering, a tenth of that of a training step. What other allocators do is their own business.
+    By default glibc gives freed arrays back to the system and gets them again page by page, zeroed: a third of the
+    processor's time of rendering, a tenth of that of a training step. What other allocators do is their own business.
     """
     torch.set_num_threads(threads)
     if hasattr(libc := ctypes.CDLL(None), "mallopt"):
