@@ -60,9 +60,10 @@ def kill(folder: Path, run: subprocess.Popen[str], victim: str, dice: random.Ran
     """Kill the victim at a random moment; the rules that were running, or an empty string where it was too late."""
     pattern, many, within = VICTIMS[victim]
     moment, chosen, delay = None, dice.randrange(many), within * dice.random()
+    left = processes(folder).keys()  # by a run that was killed before this one
     seen: set[int] = set()
     while run.poll() is None:
-        running = processes(folder)
+        running = {pid: command for pid, command in processes(folder).items() if pid not in left}
         pids = [run.pid] if victim == "Snakemake" else [pid for pid, c in running.items() if re.search(pattern, c)]
         seen.update(pids)
         if pids and len(seen) > chosen:
