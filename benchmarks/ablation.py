@@ -22,7 +22,8 @@ from pathlib import Path
 import yaml
 from train import OUT, ROOT, changed, prepare, run
 
-from mixdepth.config import Scene, load_config
+from mixdepth.scene.config import load_config
+from mixdepth.scene.scene import Scene
 
 SEEDS = (0, 1, 2)
 STEPS = {"static.steps": 750, "dynamic.static.steps": 750, "dynamic.steps": 300, "dynamic.inherited_steps": 75}

@@ -17,17 +17,19 @@ from collections.abc import Iterable
 from pathlib import Path
 
 # First: it sees to it that Pillow is imported before pycolmap.
-from mixdepth.cameras import colmap, colmap_triangulation, ladder  # isort: skip
+from mixdepth.cameras.colmap import mapping as colmap  # isort: skip
+from mixdepth.cameras.colmap import triangulation as colmap_triangulation  # isort: skip
+from mixdepth.cameras.colmap import ladder  # isort: skip
 import numpy as np
 
 from mixdepth.cameras.camera import Camera, load_cameras
-from mixdepth.cameras.llff import read_poses_bounds
+from mixdepth.cameras.formats.llff import read_poses_bounds
+from mixdepth.cameras.formats.panoptic import read_panoptic
 from mixdepth.cameras.model import Model
-from mixdepth.cameras.panoptic import read_panoptic
 from mixdepth.cameras.sparse_depth import sparse_depth
-from mixdepth.config import load_config
 from mixdepth.evaluation.align import align
-from mixdepth.io import read_npz
+from mixdepth.files.io import read_npz
+from mixdepth.scene.config import load_config
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"

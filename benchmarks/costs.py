@@ -21,10 +21,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NoReturn
 
-from mixdepth.commands import SCHEMA
-from mixdepth.config import load_config
-from mixdepth.resources import MEMORY, Size, cost, jobs, size_of
-from mixdepth.schema import read_yaml
+from mixdepth.cli.commands import SCHEMA
+from mixdepth.scene.config import load_config
+from mixdepth.scene.schema import read_yaml
+from mixdepth.workflow.costs import MEMORY, Size, cost, jobs, size_of
 
 WATCHED = "watched.json"
 INTERVAL = 0.5  # seconds

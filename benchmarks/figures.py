@@ -138,7 +138,7 @@ def machine() -> str:
     """One line: processor, cores, memory, system, versions, and the speed that makes times comparable."""
     import torch
 
-    from mixdepth.report.provenance import commit, host
+    from mixdepth.record.provenance import commit, host
 
     found, code = host(), commit(Path(__file__).parent)
     version = f"commit {code['id'][:9]}{' with changes' if code['dirty'] else ''}" if code else "no git"

@@ -9,11 +9,11 @@ import itertools
 from pathlib import Path
 
 # First: it sees to it that Pillow is imported before pycolmap.
-from mixdepth.cameras import colmap  # isort: skip
+from mixdepth.cameras.colmap import mapping as colmap  # isort: skip
 import numpy as np
 
 from mixdepth.cameras.camera import Camera
-from mixdepth.cameras.features import detect
+from mixdepth.cameras.colmap.features import detect
 from mixdepth.cameras.lens import Lens
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "arc8"

@@ -19,14 +19,14 @@ import torch
 
 from mixdepth.cameras.camera import load_cameras
 from mixdepth.cameras.space import Space
-from mixdepth.exports import stage
+from mixdepth.exports import tasks
 from mixdepth.exports.kinds import KINDS
 from mixdepth.exports.source import Source
 from mixdepth.fields.storage import load_model
 from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.paths import Clock, Rig, make_path
 from mixdepth.rendering.rays import SpaceMap
-from mixdepth.rendering.stage import DENSER
+from mixdepth.rendering.tasks import DENSER
 
 SPIRAL = {"kind": "spiral", "cameras": None, "file": None, "time": "play", "at": None, "speed": 1.0, "seconds": None}
 SPIRAL |= {"frames": None, "fps": None, "width": None, "height": None}
@@ -152,12 +152,12 @@ def exports(width: int, height: int, frames: int, folder: Path) -> None:
     source = Source(
         "x", rgb, depth, [lens] * frames, np.linspace(0, 1, frames), 24.0, Space.load(folder / "space.json")
     )
-    stage.open_source = lambda *_: source
+    tasks.open_source = lambda *_: source
     scene = SimpleNamespace(options={"exports": {"points": None}})
     print(f"\n{width}x{height}, {frames} frames\n\n| export | frames per second | MB per frame |\n|---|---|---|")
     for kind in KINDS:
         with tempfile.TemporaryDirectory() as output:
-            seconds, _ = timed(stage.export_renders, scene, folder, folder, kind, Path(output) / "x")
+            seconds, _ = timed(tasks.export_renders, scene, folder, folder, kind, Path(output) / "x")
             size = sum(path.stat().st_size for path in (Path(output) / "x").iterdir()) / frames / 1e6
         print(f"| `{kind}` | {frames / seconds:.1f} | {size:.2f} |")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from mixdepth.config import load_config
-from mixdepth.report.html import write_report
+from mixdepth.report.page import write_report
+from mixdepth.scene.config import load_config
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mixdepth.report.provenance import host, versions
+from mixdepth.record.provenance import host, versions
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 REFERENCE = REPOSITORY / "tests" / "reference" / "yardstick.json"

@@ -35,20 +35,21 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import torch
 
-from mixdepth import device
 from mixdepth.cameras.camera import load_cameras
 from mixdepth.cameras.space import Space
-from mixdepth.config import load_config
+from mixdepth.compute import device
 from mixdepth.fields.storage import load_model
 from mixdepth.frames.store import FrameStore, motion_map
 from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.rays import SpaceMap
-from mixdepth.rendering.stage import DENSER
+from mixdepth.rendering.tasks import DENSER
+from mixdepth.scene.config import load_config
 from mixdepth.train.data import ImageSet
-from mixdepth.train.dynamic import DynamicTrainer, Video
+from mixdepth.train.dynamic import DynamicTrainer
 from mixdepth.train.options import DynamicOptions, StaticOptions, from_mapping
 from mixdepth.train.segments import segments
 from mixdepth.train.static import StaticTrainer
+from mixdepth.train.video import Video
 
 ROOT = Path(__file__).parent.parent
 STEPS = 150

@@ -25,9 +25,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mixdepth.cli import SCHEMA
-from mixdepth.config import Scene, load_config
-from mixdepth.schema import read_yaml
+from mixdepth.cli.parser import SCHEMA
+from mixdepth.scene.config import load_config
+from mixdepth.scene.scene import Scene
+from mixdepth.scene.schema import read_yaml
 
 
 def speed(size: tuple[int, int], frames: int) -> None:
@@ -107,7 +108,7 @@ def rank(scene: Scene, folder: Path) -> None:
     from mixdepth.cameras.camera import load_cameras
     from mixdepth.evaluation.consistency import neighbours
     from mixdepth.evaluation.depth import depth_errors, relative_median
-    from mixdepth.evaluation.stage import consistency_scores, point_scores
+    from mixdepth.evaluation.tasks import consistency_scores, point_scores
     from mixdepth.evaluation.truth import load_truth
     from mixdepth.evaluation.view import open_view
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mixdepth.cameras import colmap  # isort: skip  (it imports Pillow before pycolmap)
+from mixdepth.cameras.colmap import mapping as colmap  # isort: skip  (it imports Pillow before pycolmap)
 from mixdepth.cameras.camera import load_cameras
 from mixdepth.cameras.model import Model
 from mixdepth.cameras.sparse_depth import point_covariances
 from mixdepth.evaluation.align import align
-from mixdepth.io import read_npz
+from mixdepth.files.io import read_npz
 
 EDGE = 1.03  # ratio of depths among four neighbouring pixels beyond which a sub-pixel position may mean any of them
 ROUNDS = 10

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Print a Markdown table of errors and confidences of `mixdepth.frames.sync` on captures whose offsets are known.
+"""Print a Markdown table of errors and confidences of `mixdepth.frames.sync.sync` on captures whose offsets are known.
 
 .venv/bin/python benchmarks/sync.py [--data ../shared/data]
 
@@ -18,10 +18,10 @@ import numpy as np
 
 from mixdepth.demo import materials, render, scene
 from mixdepth.demo.rig import HEIGHT, VIDEO_CAMERAS, WIDTH, pixel_rays
-from mixdepth.demo.shapes import FAR, Ball
+from mixdepth.demo.solids import FAR, Ball
 from mixdepth.frames.decode import read_frames
 from mixdepth.frames.encode import write_video
-from mixdepth.frames.sync import TRUSTED, estimate_offsets
+from mixdepth.frames.sync.sync import TRUSTED, estimate_offsets
 
 SHIFTS = (-7.0, 0.0, 12.0)
 FRAMES = 72

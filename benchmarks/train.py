@@ -22,10 +22,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 import yaml
 
-from mixdepth.config import Scene, load_config
-from mixdepth.evaluation.stage import evaluate_static, evaluate_variant
-from mixdepth.rendering.stage import render_camera
-from mixdepth.train.stage import extract_depth, train_dynamic, train_static
+from mixdepth.evaluation.tasks import evaluate_static, evaluate_variant
+from mixdepth.rendering.tasks import render_camera
+from mixdepth.scene.config import load_config
+from mixdepth.scene.scene import Scene
+from mixdepth.train.tasks import extract_depth, train_dynamic, train_static
 
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / "benchmarks/out"

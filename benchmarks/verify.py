@@ -20,19 +20,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 # First: it sees to it that Pillow is imported before pycolmap.
-from mixdepth.cameras import colmap, ladder  # isort: skip
+from mixdepth.cameras.colmap import mapping as colmap  # isort: skip
+from mixdepth.cameras.colmap import ladder  # isort: skip
 import av
 import numpy as np
 import pycolmap
 from PIL import Image, ImageOps
 
+from mixdepth.cameras.formats.llff import read_poses_bounds
+from mixdepth.cameras.formats.panoptic import read_panoptic
 from mixdepth.cameras.lens import Lens
-from mixdepth.cameras.llff import read_poses_bounds
 from mixdepth.cameras.model import Model
-from mixdepth.cameras.panoptic import read_panoptic
-from mixdepth.cameras.verify import Verification, verify
-from mixdepth.config import load_config
-from mixdepth.io import read_npz
+from mixdepth.cameras.verification.verify import Verification, verify
+from mixdepth.files.io import read_npz
+from mixdepth.scene.config import load_config
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"

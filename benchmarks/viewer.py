@@ -20,9 +20,10 @@ import psutil
 import yaml
 
 from mixdepth.cameras.camera import load_cameras, save_cameras
-from mixdepth.config import Scene, load_config
-from mixdepth.io import new_npy, read_json, write_json
-from mixdepth.report.viewer import write_viewer
+from mixdepth.files.io import new_npy, read_json, write_json
+from mixdepth.scene.config import load_config
+from mixdepth.scene.scene import Scene
+from mixdepth.viewer.page import write_viewer
 
 EXECUTABLE = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-quic", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from mixdepth.config import preset_settings
+from mixdepth.scene.config import preset_settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.yaml"

@@ -1,4 +1,4 @@
-# The ablation: derived scenes take over what they share (mixdepth/ablation.py), all other rules train and score them, and
+# The ablation: derived scenes take over what they share (mixdepth/scene/ablation.py), all other rules train and score them, and
 # one report compares them.
 
 

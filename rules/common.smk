@@ -7,14 +7,15 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from mixdepth.cameras import MODEL_FILES
-from mixdepth.capture import IMAGE_SUFFIXES
-from mixdepth.config import VARIANTS, load_config
-from mixdepth.dates import check_dates
+from mixdepth.scene.capture import IMAGE_SUFFIXES
+from mixdepth.scene.config import load_config
+from mixdepth.scene.scene import VARIANTS
+from mixdepth.workflow.dates import check_dates
 from mixdepth.errors import UserError
 from mixdepth.exports.kinds import check_kind
-from mixdepth.resources import UNKNOWN, memory_mb, minutes, size_of
-from mixdepth.start import unplaced_trainings
-from mixdepth.versions import STAGE_VERSIONS
+from mixdepth.workflow.costs import UNKNOWN, memory_mb, minutes, size_of
+from mixdepth.workflow.start import unplaced_trainings
+from mixdepth.workflow.versions import STAGE_VERSIONS
 
 # What `snakemake` without a target, and a look at one scene, makes.
 SCENE_TARGETS = ("video.mp4", "comparison.png", "report.html", "contact_sheet.jpg", "provenance.json")
@@ -122,7 +123,7 @@ def filmed(wildcards):
 
 
 # Params. The settings that a stage reads are declared by its params. Changing one of them re-runs the stage, and a script
-# cannot reach any other (mixdepth.stage.Settings).
+# cannot reach any other (mixdepth.workflow.job.Settings).
 
 
 def settings(*names):

@@ -18,9 +18,9 @@ from snakemake.iocontainers import Snakemake
 from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, Quietness, ResourceSettings
 from test_incremental import tiny_config, write_config, write_tiny_capture
 
-from mixdepth import stage
 from mixdepth.demo import capture as demo
 from mixdepth.exports.kinds import KINDS
+from mixdepth.workflow import job
 
 SCRIPTS = REPOSITORY / "workflow" / "scripts"
 # What needs a job of every script, of the scenes that `write_everything` writes.
@@ -91,7 +91,7 @@ class PlannedJob:
         """Run its script in the current folder, as Snakemake does; whether it succeeded. It says why not."""
         self.make_room()
         try:
-            stage.run(self.smk, script_main(self.script))
+            job.run(self.smk, script_main(self.script))
         except SystemExit:
             return False
         return True

@@ -7,7 +7,7 @@ import numpy as np
 from place import HEIGHT, NAMES, WIDTH, place_camera, place_view
 
 from mixdepth.cameras.camera import Camera, save_cameras
-from mixdepth.io import write_json, write_npy
+from mixdepth.files.io import write_json, write_npy
 
 FRAMES = 6
 RED = (220, 30, 20)

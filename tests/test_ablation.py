@@ -13,13 +13,13 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
-from mixdepth.ablation import spread
-from mixdepth.config import Scenes, load_config
 from mixdepth.errors import UserError
 from mixdepth.report.ablation import text
 from mixdepth.report.ablation.page import write_ablation
 from mixdepth.report.ablation.scores import Difference, differences, paired, read_runs, read_times, summary
 from mixdepth.report.ablation.tables import latex, summary_rows
+from mixdepth.scene.ablation import spread
+from mixdepth.scene.config import Scenes, load_config
 
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.yaml"
 NAMES = [f"cam{number:02d}" for number in range(1, 8)]

@@ -14,8 +14,9 @@ from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.rays import SpaceMap
 from mixdepth.train.appearance import AGREEMENT, CHANGE, NEIGHBOURS, SAME_SURFACE, on_surface
 from mixdepth.train.data import ImageSet
-from mixdepth.train.dynamic import Video, train_dynamic_field
+from mixdepth.train.dynamic import train_dynamic_field
 from mixdepth.train.static import train_static_field
+from mixdepth.train.video import Video
 
 FRAMES = 12
 CAMERAS = [look_at([x, 0, 0], [0, 0, 4], width=72, height=48, focal=72.0) for x in (-0.9, -0.45, 0.45, 0.9, 0.0)]

@@ -13,8 +13,8 @@ from test_incremental import tiny_config, write_config, write_tiny_capture
 from test_report import with_truth, write_everything, write_scene
 from test_workflow import snakemake
 
-from mixdepth import cli
-from mixdepth.io import write_json
+from mixdepth.cli import parser as cli
+from mixdepth.files.io import write_json
 
 TEXTS = "p, li, dt, dd, th, td, caption, figcaption, small, summary, label, legend, a, h1, h2, h3, button, select, pre"
 SHOTS = {"desktop": {}, "phone": PHONE, "dark": DARK, "dark phone": {**PHONE, **DARK}}

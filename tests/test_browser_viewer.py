@@ -16,8 +16,8 @@ from place import HEIGHT, WIDTH, place_camera
 from relief import FRAMES, Place, rendered, write_renders
 
 from mixdepth.cameras.camera import load_cameras, save_cameras
-from mixdepth.io import write_npy
-from mixdepth.report.viewer import write_viewer
+from mixdepth.files.io import write_npy
+from mixdepth.viewer.page import write_viewer
 
 PATIENCE = 60.0  # seconds until a page must be ready
 SAME_SHAPE = {"viewport": {"width": 2 * WIDTH, "height": 2 * HEIGHT}}

@@ -4,20 +4,20 @@ from dataclasses import replace
 from pathlib import Path
 
 # First: it sees to it that Pillow is imported before pycolmap.
-from mixdepth.cameras import stage  # isort: skip
+from mixdepth.cameras import tasks  # isort: skip
 import numpy as np
 import pycolmap
 import pytest
 
 from mixdepth.cameras.camera import Camera, load_cameras
-from mixdepth.cameras.colmap_model import write_colmap
+from mixdepth.cameras.formats.colmap_files import write_colmap
+from mixdepth.cameras.formats.llff import write_poses_bounds
 from mixdepth.cameras.lens import Lens
-from mixdepth.cameras.llff import write_poses_bounds
 from mixdepth.cameras.model import Model
-from mixdepth.config import Scene
 from mixdepth.errors import UserError
-from mixdepth.frames.images import write_image
-from mixdepth.io import read_json, read_npz, write_json
+from mixdepth.files.images import write_image
+from mixdepth.files.io import read_json, read_npz, write_json
+from mixdepth.scene.scene import Scene
 
 WIDTH, HEIGHT = 64, 48
 LENS = Lens("PINHOLE", WIDTH, HEIGHT, (60.0, 60.0, WIDTH / 2, HEIGHT / 2))
@@ -83,7 +83,7 @@ def write_model(folder: Path, names: list[str]) -> None:
 def prepared(scene: Scene, folder: Path, verdict: str, images: list[str]) -> None:
     """Everything that the gate's rule reads."""
     write_model(folder / "sfm", images)
-    stage.write_cameras(scene, capture(), folder)
+    tasks.write_cameras(scene, capture(), folder)
     write_model(folder / "sparse", images)
     for name in CAMERAS:
         write_image(folder / f"reference/{name}/moving.png", np.zeros((HEIGHT, WIDTH), np.uint8), "PNG")
@@ -98,7 +98,7 @@ EVERY = ["cameras/cam00.png", "cameras/cam01.png", "cameras/cam02.png", "photos/
 def test_colmap_s_cameras_pass_the_gate_only_if_trusted(scene: Scene, tmp_path: Path, verdict: str) -> None:
     prepared(scene, tmp_path, verdict, EVERY)
     with pytest.raises(UserError, match=r"not to be trusted.*photos/a.jpg contradicts.*trust: true"):
-        stage.write_depth(scene, tmp_path)
+        tasks.write_depth(scene, tmp_path)
     assert not (tmp_path / "bounds.json").exists()
     assert (tmp_path / "cameras_report.json").exists()
 
@@ -106,7 +106,7 @@ def test_colmap_s_cameras_pass_the_gate_only_if_trusted(scene: Scene, tmp_path: 
 def test_the_user_can_override_the_gate(scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     prepared(scene, tmp_path, "contradicted", EVERY)
     scene = replace(scene, options={**scene.options, "poses": {**POSES, "trust": True}})
-    stage.write_depth(scene, tmp_path)
+    tasks.write_depth(scene, tmp_path)
     assert "poses.trust" in capsys.readouterr().err
     assert len(read_npz(tmp_path / "colmap_depth/cam01.npz")["z"]) > 20
 
@@ -117,15 +117,15 @@ def test_given_cameras_without_evidence_go_on_and_contradicted_ones_do_not(scene
     write_poses_bounds(scene.data / "poses_bounds.npy", cameras, dict.fromkeys(CAMERAS, (2.0, 6.0)))
     scene = replace(scene, photos={}, train_photos=[], options={**scene.options, "poses": {**POSES, "source": "llff"}})
     scene.options["world"] = {"up": None, "baseline": {"cameras": ["cam00", "cam01"], "distance": 3.0}}
-    stage.write_cameras(scene, {**capture(), "photos": {}}, tmp_path)
-    stage.write_depth(scene, tmp_path)
+    tasks.write_cameras(scene, {**capture(), "photos": {}}, tmp_path)
+    tasks.write_depth(scene, tmp_path)
     # The file's bounds, in the unit in which the cameras are 3 and not 0.3 apart.
     assert read_json(tmp_path / "bounds.json")["cameras"]["cam01"] == pytest.approx([20.0, 60.0])
     write_json(
         tmp_path / "cameras_report.json", {**read_json(tmp_path / "cameras_report.json"), "verdict": "contradicted"}
     )
     with pytest.raises(UserError, match="not to be trusted"):
-        stage.write_depth(scene, tmp_path)
+        tasks.write_depth(scene, tmp_path)
 
 
 def test_what_partial_registration_left_out_is_in_no_file_and_named(
@@ -137,7 +137,7 @@ def test_what_partial_registration_left_out_is_in_no_file_and_named(
     assert "photos/a.jpg" in told
     assert set(load_cameras(tmp_path / "cameras.json")) == {"cam00", "cam01"}
     write_model(tmp_path / "sparse", EVERY[:2])
-    stage.write_depth(scene, tmp_path)
+    tasks.write_depth(scene, tmp_path)
     assert len(read_npz(tmp_path / "colmap_depth/cam02.npz")["z"]) == 0
     assert read_npz(tmp_path / "colmap_depth/photos.npz")["names"].tolist() == []
     assert set(read_json(tmp_path / "bounds.json")["cameras"]) == {"cam00", "cam01"}
@@ -146,7 +146,7 @@ def test_what_partial_registration_left_out_is_in_no_file_and_named(
 def test_colmap_s_world_is_level_and_of_unit_size(scene: Scene, tmp_path: Path) -> None:
     write_model(tmp_path / "sfm", EVERY)
     scene.options["world"] = {"up": None, "baseline": None}
-    stage.write_cameras(scene, capture(), tmp_path)
+    tasks.write_cameras(scene, capture(), tmp_path)
     every = [*load_cameras(tmp_path / "cameras.json").values(), *load_cameras(tmp_path / "photos.json").values()]
     centres = np.array([camera.centre for camera in every])
     assert np.linalg.norm(centres - centres.mean(axis=0), axis=1).mean() == pytest.approx(1)
@@ -157,12 +157,12 @@ def test_colmap_s_world_is_level_and_of_unit_size(scene: Scene, tmp_path: Path) 
 
 def test_points_seen_where_something_moves_give_bounds_but_no_depth(scene: Scene, tmp_path: Path) -> None:
     prepared(scene, tmp_path, "trusted", EVERY)
-    stage.write_depth(scene, tmp_path)
+    tasks.write_depth(scene, tmp_path)
     before, bounds = read_npz(tmp_path / "colmap_depth/cam02.npz"), read_json(tmp_path / "bounds.json")
     moving = np.zeros((HEIGHT, WIDTH), np.uint8)
     moving[:, : WIDTH // 2] = 255  # in cam01 only
     write_image(tmp_path / "reference/cam01/moving.png", moving, "PNG")
-    stage.write_depth(scene, tmp_path)
+    tasks.write_depth(scene, tmp_path)
     left = read_npz(tmp_path / "colmap_depth/cam01.npz")
     assert 0 < len(left["z"]) < 40
     assert (left["uv"][:, 0] * 2 >= WIDTH // 2 - 1).all()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mixdepth.capture import find_photos, find_videos, images_in
 from mixdepth.errors import UserError
+from mixdepth.scene.capture import find_photos, find_videos, images_in
 
 
 def touch(*paths: Path) -> None:
@@ -121,5 +121,5 @@ def test_containers_of_camcorders_are_videos(tmp_path, suffix):
 
 
 def test_finding_a_capture_needs_the_standard_library_only():
-    code = "import sys, mixdepth.capture; assert not {'numpy', 'torch', 'av', 'PIL'} & set(sys.modules)"
+    code = "import sys, mixdepth.scene.capture; assert not {'numpy', 'torch', 'av', 'PIL'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -16,11 +16,11 @@ from test_imports import ABSENT
 from test_incremental import tiny_config, write_config, write_tiny_capture
 from test_workflow import plan, snakemake
 
-from mixdepth import cli
-from mixdepth.commands import stores
+from mixdepth.cli import parser as cli
+from mixdepth.cli.commands import stores
 from mixdepth.errors import Interrupted
 from mixdepth.fields.storage import load_model
-from mixdepth.io import read_npz, write_json, write_npz
+from mixdepth.files.io import read_npz, write_json, write_npz
 
 MODEL = Path("none/model.safetensors")
 
@@ -88,7 +88,7 @@ def test_a_bare_node_trains_and_renders_from_scene_json(finished: Path, tmp_path
     absent = [name for name in ABSENT if name != "PIL"]
     for command in (["train", "none"], ["render", "none"]):
         code = (
-            f"import sys; sys.modules.update(dict.fromkeys({absent!r})); from mixdepth.cli import main;"
+            f"import sys; sys.modules.update(dict.fromkeys({absent!r})); from mixdepth.cli.parser import main;"
             f" sys.exit(main([*{command!r}, '--force']))"
         )
         done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)

@@ -12,8 +12,8 @@ from conftest import REPOSITORY
 from test_incremental import write_tiny_capture
 from test_workflow import snakemake, write_capture
 
-from mixdepth.dates import AHEAD, check_dates
 from mixdepth.errors import UserError
+from mixdepth.workflow.dates import AHEAD, check_dates
 
 
 def test_no_interval_is_measured_by_a_clock_that_can_jump() -> None:

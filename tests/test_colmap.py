@@ -10,7 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mixdepth.cameras import colmap, colmap_triangulation, stage  # isort: skip  (imports Pillow first)
+from mixdepth.cameras.colmap import mapping as colmap  # isort: skip  (imports Pillow first)
+from mixdepth.cameras.colmap import triangulation as colmap_triangulation  # isort: skip  (imports Pillow first)
+from mixdepth.cameras import tasks  # isort: skip  (imports Pillow first)
 from PIL import Image
 from place import (
     FOCAL,
@@ -27,14 +29,14 @@ from place import (
 )
 
 from mixdepth.cameras.camera import Camera, load_cameras
-from mixdepth.cameras.features import detect
+from mixdepth.cameras.colmap.features import detect
+from mixdepth.cameras.colmap.matching import epipolar_error, match, near_epipolar_line
+from mixdepth.cameras.formats.llff import write_poses_bounds
 from mixdepth.cameras.lens import Lens, load_lenses
-from mixdepth.cameras.llff import write_poses_bounds
-from mixdepth.cameras.matching import epipolar_error, match, near_epipolar_line
 from mixdepth.cameras.model import Model
 from mixdepth.cameras.sparse_depth import SparseDepth, depth_bounds, point_covariances, sparse_depth
 from mixdepth.errors import UserError
-from mixdepth.io import read_json, write_json
+from mixdepth.files.io import read_json, write_json
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +66,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_a_png_can_be_written_after_importing_what_imports_pycolmap(tmp_path):
     # With pycolmap imported before Pillow this aborts (pycolmap 4.2.1, Pillow 13.0.0).
-    for module in ("features", "colmap", "stage"):
+    for module in ("colmap.features", "colmap.mapping", "tasks"):
         code = (
             f"import mixdepth.cameras.{module}, numpy\nfrom PIL import Image\n"
             "pixels = numpy.random.default_rng(0).integers(0, 255, (50, 60, 3)).astype('uint8')\n"
@@ -397,7 +399,7 @@ def test_points_of_two_views_far_from_what_is_well_seen_are_strays():
 def results(place, tmp_path_factory) -> Path:
     """The scene's results after structure from motion."""
     folder = tmp_path_factory.mktemp("results")
-    stage.structure_from_motion(scene(place), write_references(place, folder), folder / "sfm")
+    tasks.structure_from_motion(scene(place), write_references(place, folder), folder / "sfm")
     return folder
 
 
@@ -441,7 +443,7 @@ def capture(scene: SimpleNamespace, size: tuple[int, int] = (WIDTH, HEIGHT)) -> 
 def test_the_stage_from_images_to_depth_files(place, results, tmp_path):
     one, folder = scene(place, options={"scale": 0.5}), tmp_path / "results"
     shutil.copytree(results, folder)
-    stage.write_cameras(one, capture(one), folder)
+    tasks.write_cameras(one, capture(one), folder)
     model, cameras = colmap.read_model(folder / "sfm"), load_cameras(folder / "cameras.json")
     assert list(cameras) == NAMES
     assert (cameras["cam02"].width, cameras["cam02"].height) == (100, 75)
@@ -456,7 +458,7 @@ def test_the_stage_from_images_to_depth_files(place, results, tmp_path):
         np.testing.assert_allclose(ours_relative[:3, :3], theirs_relative[:3, :3], atol=1e-9)
         np.testing.assert_allclose(ours_relative[:3, 3], scale * theirs_relative[:3, 3], atol=1e-9)
 
-    stage.write_sparse(one, folder)
+    tasks.write_sparse(one, folder)
     sparse = colmap.read_model(folder / "sparse")
     # The held-out camera is not among what was triangulated from.
     assert sorted(sparse.lenses) == [*(f"cameras/{name}.png" for name in NAMES[1:]), "photos/cam04.jpg"]
@@ -465,7 +467,7 @@ def test_the_stage_from_images_to_depth_files(place, results, tmp_path):
     assert report["ladder"]["used"] == "configured"
     assert "cameras/cam00.png" in report["images"]  # COLMAP found it too
 
-    stage.write_depth(one, folder)
+    tasks.write_depth(one, folder)
     files = sorted(path.name for path in (folder / "colmap_depth").iterdir())
     assert files == [*(f"{name}.npz" for name in NAMES[1:]), "photos.npz"]
     depth = np.load(folder / "colmap_depth/cam02.npz")
@@ -489,14 +491,14 @@ def test_the_stage_from_images_to_depth_files(place, results, tmp_path):
 def test_cameras_that_are_not_trusted_stop_the_run_unless_overridden(place, results, tmp_path, capsys):
     one, folder = scene(place), tmp_path / "results"
     shutil.copytree(results, folder)
-    stage.write_cameras(one, capture(one), folder)
-    stage.write_sparse(one, folder)
+    tasks.write_cameras(one, capture(one), folder)
+    tasks.write_sparse(one, folder)
     report = read_json(folder / "cameras_report.json")
     write_json(folder / "cameras_report.json", report | {"verdict": "unproven", "reason": "cam02 stands alone."})
     with pytest.raises(UserError, match=r"scene place: .*cam02 stands alone.*poses: \{trust: true\}"):
-        stage.write_depth(one, folder)
+        tasks.write_depth(one, folder)
     one.options["poses"]["trust"] = True
-    stage.write_depth(one, folder)
+    tasks.write_depth(one, folder)
     assert "Going on, because `poses.trust` is set" in capsys.readouterr().err
 
 
@@ -513,7 +515,7 @@ def given_scene(place: Path, tmp_path: Path, **changes: object) -> SimpleNamespa
 
 def test_with_given_cameras_a_photo_takes_the_pose_of_the_camera_of_its_name(place, tmp_path):
     one = given_scene(place, tmp_path, options={"photo_scale": 0.5})
-    stage.write_cameras(one, capture(one), tmp_path)
+    tasks.write_cameras(one, capture(one), tmp_path)
     photo = load_cameras(tmp_path / "photos.json")["cam02"]
     np.testing.assert_allclose(photo.c2w, place_camera(2).c2w, atol=1e-12)
     assert (photo.width, photo.fx) == (100, FOCAL / 2)
@@ -523,21 +525,21 @@ def test_with_given_cameras_a_photo_takes_the_pose_of_the_camera_of_its_name(pla
 def test_with_given_cameras_bounds_are_the_files_unless_configured(place, tmp_path):
     one = given_scene(place, tmp_path)
     write_references(place, tmp_path)
-    stage.write_cameras(one, capture(one), tmp_path)
+    tasks.write_cameras(one, capture(one), tmp_path)
     given = np.load(tmp_path / "poses_bounds.npy")
-    stage.write_sparse(one, tmp_path)
+    tasks.write_sparse(one, tmp_path)
     assert read_json(tmp_path / "cameras_report.json")["verdict"] == "trusted"
-    stage.verify_held_out(one, tmp_path, tmp_path / "held_out_report.json")
+    tasks.verify_held_out(one, tmp_path, tmp_path / "held_out_report.json")
     held_out = read_json(tmp_path / "held_out_report.json")
     assert held_out["verdict"] == "trusted"
     assert list(held_out["images"]) == ["cameras/cam00.png"]
     one.poses_path = tmp_path / "given.npy"
     shutil.copy(tmp_path / "poses_bounds.npy", one.poses_path)
-    stage.write_depth(one, tmp_path)
+    tasks.write_depth(one, tmp_path)
     assert read_json(tmp_path / "bounds.json")["cameras"]["cam01"] == [2.0, 9.0]
     np.testing.assert_allclose(np.load(tmp_path / "poses_bounds.npy"), given, atol=1e-12)
     one.options["near"] = 3.5
-    stage.write_depth(one, tmp_path)
+    tasks.write_depth(one, tmp_path)
     assert read_json(tmp_path / "bounds.json")["cameras"]["cam01"] == [3.5, 9.0]
 
 
@@ -547,31 +549,31 @@ def test_without_any_point_near_and_far_are_asked_for(place, tmp_path):
     for name in NAMES:
         for frame in (tmp_path / "reference" / name).glob("frame_*.png"):
             Image.new("L", (WIDTH, HEIGHT), 128).save(frame)
-    stage.write_cameras(one, capture(one), tmp_path)
-    stage.write_sparse(one, tmp_path)
+    tasks.write_cameras(one, capture(one), tmp_path)
+    tasks.write_sparse(one, tmp_path)
     assert read_json(tmp_path / "cameras_report.json")["verdict"] == "unproven"  # given poses may be that
     one.options["poses"]["source"] = "transforms"  # which says nothing of near and far
     with pytest.raises(UserError, match="Set `near` and `far`"):
-        stage.write_depth(one, tmp_path)
+        tasks.write_depth(one, tmp_path)
     one.options |= {"near": 1.0, "far": 4.0}
-    stage.write_depth(one, tmp_path)
+    tasks.write_depth(one, tmp_path)
     assert read_json(tmp_path / "bounds.json")["cameras"]["cam03"] == [1.0, 4.0]
     one.options["far"] = 0.5
     with pytest.raises(UserError, match="expected 0 < near < far"):
-        stage.write_depth(one, tmp_path)
+        tasks.write_depth(one, tmp_path)
 
 
 def test_a_photo_without_a_pose_is_named(place, tmp_path):
     one = given_scene(place, tmp_path, photos={"cam02": "cam02.png", "garden": "garden.png"})
     with pytest.raises(UserError, match=r"garden(.|\n)*exclude_photos"):
-        stage.write_cameras(one, capture(one), tmp_path)
+        tasks.write_cameras(one, capture(one), tmp_path)
 
 
 def test_for_a_scene_of_photos_the_rows_are_the_photos(place, tmp_path):
     photos = {name: str(place / f"{name}.png") for name in NAMES}
     one = given_scene(place, tmp_path, cameras={}, photos=photos, train_cameras=[], test_cameras=[])
     one.train_photos = NAMES
-    stage.write_cameras(one, capture(one), tmp_path)
+    tasks.write_cameras(one, capture(one), tmp_path)
     assert load_cameras(tmp_path / "cameras.json") == {}
     np.testing.assert_allclose(load_cameras(tmp_path / "photos.json")["cam03"].c2w, place_camera(3).c2w, atol=1e-12)
 
@@ -579,7 +581,7 @@ def test_for_a_scene_of_photos_the_rows_are_the_photos(place, tmp_path):
 def test_a_model_that_does_not_fit_the_capture_is_refused(place, results):
     one = scene(place)
     with pytest.raises(UserError, match=r"cameras/cam00\.png is 200x150 pixels, but the capture has 20x15"):
-        stage.write_cameras(one, capture(one, (20, 15)), results)
+        tasks.write_cameras(one, capture(one, (20, 15)), results)
 
 
 @pytest.mark.data
@@ -609,6 +611,6 @@ def test_arc8_triangulates_to_its_true_depth(shared_data, tmp_path):
 def test_large_photos_are_scaled_to_twice_the_videos_unless_configured():
     sizes = {"cameras": {"cam00": (640, 360)}, "photos": {"a": (4000, 3000), "b": (3000, 4000)}}
     options = {"scale": 0.5, "photo_scale": None}
-    assert stage._photo_scale(SimpleNamespace(options=options), sizes) == 640 / 4000
-    assert stage._photo_scale(SimpleNamespace(options={**options, "photo_scale": 0.9}), sizes) == 0.9
-    assert stage._photo_scale(SimpleNamespace(options=options), {"cameras": {}, "photos": {"a": (1008, 756)}}) == 1
+    assert tasks._photo_scale(SimpleNamespace(options=options), sizes) == 640 / 4000
+    assert tasks._photo_scale(SimpleNamespace(options={**options, "photo_scale": 0.9}), sizes) == 0.9
+    assert tasks._photo_scale(SimpleNamespace(options=options), {"cameras": {}, "photos": {"a": (1008, 756)}}) == 1

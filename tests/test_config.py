@@ -6,8 +6,9 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
-from mixdepth.config import Scene, load_config
 from mixdepth.errors import UserError
+from mixdepth.scene.config import load_config
+from mixdepth.scene.scene import Scene
 
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.yaml"
 

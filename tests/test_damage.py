@@ -12,9 +12,9 @@ import pytest
 from jobs import Made, PlannedJob
 from test_incremental import write_tiny_capture
 
-from mixdepth import cli
+from mixdepth.cli import parser as cli
 from mixdepth.errors import UserError
-from mixdepth.io import new_npy, read_json, read_npy, seal, write_json, write_npy
+from mixdepth.files.io import new_npy, read_json, read_npy, seal, write_json, write_npy
 
 # What is made for people and other programs: no script reads it here. (Patterns of kinds, see `kind`.)
 NOBODY = (

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from place import HEIGHT, NAMES, OPTIONS, WIDTH, place_camera, place_lens, place_view, write_place
 
-from mixdepth.cameras import stage
+from mixdepth.cameras import tasks
 from mixdepth.cameras.camera import Camera, save_cameras
 from mixdepth.cameras.lens import save_lenses
 from mixdepth.evaluation.consistency import (
@@ -23,8 +23,8 @@ from mixdepth.evaluation.consistency import (
     spread,
 )
 from mixdepth.evaluation.protocol import few_points
-from mixdepth.evaluation.stage import point_scores
-from mixdepth.io import read_npz, write_npz
+from mixdepth.evaluation.tasks import point_scores
+from mixdepth.files.io import read_npz, write_npz
 
 # Cameras
 
@@ -187,7 +187,7 @@ def held_out(tmp_path_factory: pytest.TempPathFactory) -> tuple[SimpleNamespace,
         name="place", train_cameras=["cam00", "cam02", "cam03"], test_cameras=["cam01"], used_cameras=NAMES,
         train_photos=[], photos={}, options={"colmap": OPTIONS},
     )  # fmt: skip
-    stage.write_held_out_points(scene, folder)
+    tasks.write_held_out_points(scene, folder)
     return scene, folder
 
 
@@ -209,7 +209,7 @@ def test_held_out_points_are_where_the_camera_sees_the_place(held_out: tuple[Sim
 def test_held_out_points_are_the_same_in_every_run(held_out: tuple[SimpleNamespace, Path]) -> None:
     scene, folder = held_out
     before = (folder / "held_out_depth/cam01.npz").read_bytes()
-    stage.write_held_out_points(scene, folder)
+    tasks.write_held_out_points(scene, folder)
     assert (folder / "held_out_depth/cam01.npz").read_bytes() == before
 
 
@@ -217,5 +217,5 @@ def test_a_held_out_camera_without_a_pose_has_no_points(held_out: tuple[SimpleNa
     scene, folder = held_out
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     scene = SimpleNamespace(**{**vars(scene), "test_cameras": ["cam01", "cam09"], "used_cameras": [*NAMES, "cam09"]})
-    stage.write_held_out_points(scene, tmp_path)
+    tasks.write_held_out_points(scene, tmp_path)
     assert len(read_npz(tmp_path / "held_out_depth/cam09.npz")["z"]) == 0

@@ -14,7 +14,7 @@ import yaml
 from conftest import REPOSITORY
 
 import mixdepth
-from mixdepth.config import load_config
+from mixdepth.scene.config import load_config
 
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.yaml"
 README = (REPOSITORY / "README.md").read_text()

@@ -13,12 +13,22 @@ import pytest
 from conftest import REPOSITORY
 from test_incremental import FRAMES, HEIGHT, WIDTH, write_tiny_capture
 
-from mixdepth import checks, cli, doctor, machine
-from mixdepth.checks import check_disk, check_ffmpeg, check_files, check_gpu, check_memory, check_packages, check_python
-from mixdepth.commands import SCHEMA
-from mixdepth.config import load_config
-from mixdepth.memory import SETTINGS
-from mixdepth.resources import Size, scene_cost, size_of
+from mixdepth.cli import parser as cli
+from mixdepth.cli.commands import SCHEMA
+from mixdepth.compute import machine
+from mixdepth.doctor import checks, doctor
+from mixdepth.doctor.checks import (
+    check_disk,
+    check_ffmpeg,
+    check_files,
+    check_gpu,
+    check_memory,
+    check_packages,
+    check_python,
+)
+from mixdepth.scene.config import load_config
+from mixdepth.workflow.costs import Size, scene_cost, size_of
+from mixdepth.workflow.out_of_memory import SETTINGS
 
 SOURCES = ("__init__", "__main__", "checks", "doctor", "machine", "resources", "sizes")
 LARGE = Size(width=1352, height=1014, colmap=False)

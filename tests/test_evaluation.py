@@ -13,10 +13,10 @@ import pytest
 
 from mixdepth.cameras.camera import Camera, save_cameras
 from mixdepth.cameras.lens import Lens, save_lenses
-from mixdepth.config import Scene
 from mixdepth.errors import UserError
-from mixdepth.evaluation.stage import evaluate_static, evaluate_variant
+from mixdepth.evaluation.tasks import evaluate_static, evaluate_variant
 from mixdepth.evaluation.truth import nearest_pixels
+from mixdepth.scene.scene import Scene
 
 H, W, T = 8, 10, 3
 CAMERAS = ("cam00", "cam01", "cam02", "cam03")
@@ -229,12 +229,12 @@ def test_static_scores_held_out_photos(scene: Scene, monkeypatch: pytest.MonkeyP
     (folder / "static").mkdir()
     photos = {"a": np.full((H, W, 3), 50, np.uint8), "b": np.full((H, W, 3), 60, np.uint8)}
     np.savez(folder / "static" / "test_set.npz", **photos)
-    fake = types.ModuleType("mixdepth.rendering.stage")
+    fake = types.ModuleType("mixdepth.rendering.tasks")
     errors = {"a": 51, "b": 0}
     fake.render_photos = lambda scene, folder: {
         stem: (photos[stem] + np.uint8(errors[stem]), np.ones((H, W))) for stem in photos
     }
-    monkeypatch.setitem(sys.modules, "mixdepth.rendering.stage", fake)
+    monkeypatch.setitem(sys.modules, "mixdepth.rendering.tasks", fake)
     save_cameras(folder / "photos.json", dict.fromkeys("ab", Camera(W, H, 9, 9, 5, 4, np.eye(4))))
     only_photos = replace(
         scene, cameras={}, train_cameras=[], test_cameras=[], train_photos=["c"], test_photos=["a", "b"]

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mixdepth.cameras import colmap  # noqa: F401  # isort: skip  (before pycolmap: it imports Pillow first)
+from mixdepth.cameras.colmap import mapping as colmap  # noqa: F401  # isort: skip  (before pycolmap: it imports Pillow first)
 import pycolmap
 
-from mixdepth.cameras.colmap_model import read_colmap
 from mixdepth.cameras.export import export_cameras, llff_loss
+from mixdepth.cameras.formats.colmap_files import read_colmap
+from mixdepth.cameras.formats.llff import read_poses_bounds
+from mixdepth.cameras.formats.transforms import read_transforms
 from mixdepth.cameras.given import read_given
 from mixdepth.cameras.lens import Lens
-from mixdepth.cameras.llff import read_poses_bounds
 from mixdepth.cameras.model import Model
-from mixdepth.cameras.transforms import read_transforms
 
 LENSES = {
     "cam00": Lens("SIMPLE_RADIAL", 640, 480, (500.1, 320.3, 240.7, -0.12)),

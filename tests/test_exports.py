@@ -14,21 +14,21 @@ from PIL import Image
 from test_paths import FRAMES, lay_out
 from test_rendering import INWARD
 
-from mixdepth.cameras.camera_path import read_camera_path
+from mixdepth.cameras.formats.camera_path import read_camera_path
+from mixdepth.cameras.formats.transforms import read_transforms
 from mixdepth.cameras.space import Space, choose_space
-from mixdepth.cameras.transforms import read_transforms
-from mixdepth.config import Scene
 from mixdepth.errors import UserError
 from mixdepth.exports import images
 from mixdepth.exports.kinds import KINDS
 from mixdepth.exports.points import far_depth
 from mixdepth.exports.source import open_source
-from mixdepth.exports.stage import export_renders
+from mixdepth.exports.tasks import export_renders
+from mixdepth.files.io import atomic_folder, disk_errors
 from mixdepth.frames.encode import write_video
-from mixdepth.io import atomic_folder, disk_errors
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
-from mixdepth.rendering.stage import render_camera, render_path
 from mixdepth.rendering.static_view import pixel_grid
+from mixdepth.rendering.tasks import render_camera, render_path
+from mixdepth.scene.scene import Scene
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +264,7 @@ def test_a_full_disk_is_told(place, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         with disk_errors(path):
             yield path
 
-    monkeypatch.setattr("mixdepth.exports.stage.atomic_folder", full)
+    monkeypatch.setattr("mixdepth.exports.tasks.atomic_folder", full)
     with pytest.raises(UserError, match="no space left on the device"):
         export_renders(*place, place[1] / "none/renders/cam00", kind, tmp_path)
 
@@ -289,6 +289,6 @@ def test_memory_does_not_grow_with_the_number_of_frames(place, tmp_path: Path):
     lone = replace(source, rgb=Frames(source.rgb), depth=Frames(source.depth))
     for kind in KINDS:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("mixdepth.exports.stage.open_source", lambda *_: lone)
+            patch.setattr("mixdepth.exports.tasks.open_source", lambda *_: lone)
             export_renders(scene, folder, folder / "none/renders/cam00", kind, tmp_path / kind)
         assert list((tmp_path / kind).iterdir())

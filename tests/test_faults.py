@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from mixdepth.cameras import colmap  # isort: skip (Pillow before pycolmap)
+from mixdepth.cameras.colmap import mapping as colmap  # isort: skip (Pillow before pycolmap)
 import numpy as np
 import pycolmap
 import pytest
@@ -18,7 +18,7 @@ from test_cli import finished  # noqa: F401 (a fixture)
 from test_incremental import write_tiny_capture
 from test_workflow import snakemake
 
-from mixdepth import cli
+from mixdepth.cli import parser as cli
 from mixdepth.errors import UserError
 
 PREPARE = ["--config", "config.yaml", "prepare"]

@@ -9,12 +9,11 @@ import torch
 from packed import rand
 from test_training import CAMERAS, CUBE, DYNAMIC, QUIET, SPACE, STATIC, blinking, mixed_fields
 
-from mixdepth import device
+from mixdepth.compute import device
 from mixdepth.fields.dynamic import DynamicField, embedded
 from mixdepth.fields.region import Region
 from mixdepth.fields.static import density
 from mixdepth.fields.storage import load_model, save_model
-from mixdepth.memory import memory_errors
 from mixdepth.rendering import mixed, mixed_view, static_view
 from mixdepth.rendering.mixed import Once, cache_static, layers_along, shade_mixed
 from mixdepth.rendering.mixed_view import render_video
@@ -24,6 +23,7 @@ from mixdepth.rendering.trace import VISIBLE, sample_rays
 from mixdepth.train.data import ImageSet
 from mixdepth.train.dynamic import DynamicTrainer
 from mixdepth.train.static import train_static_field
+from mixdepth.workflow.out_of_memory import memory_errors
 
 
 def codes_first(

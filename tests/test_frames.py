@@ -13,16 +13,16 @@ from PIL import Image
 
 from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.lens import Lens
+from mixdepth.cameras.undistort import Undistorter, undistort, valid_pixels
 from mixdepth.errors import UserError
+from mixdepth.files.images import read_image, write_image
+from mixdepth.files.io import read_npz, write_npy
 from mixdepth.frames import store
-from mixdepth.frames.contact_sheet import write_contact_sheet
 from mixdepth.frames.decode import open_video, picture_size, read_frames
 from mixdepth.frames.encode import write_video
-from mixdepth.frames.images import read_image, write_image
 from mixdepth.frames.probe import probe_camera
 from mixdepth.frames.store import FrameStore, motion_map, write_median_set, write_static_set, write_store
-from mixdepth.frames.undistort import Undistorter, undistort, valid_pixels
-from mixdepth.io import read_npz, write_npy
+from mixdepth.report.contact_sheet import write_contact_sheet
 
 
 def flat(value: int | tuple, width: int = 32, height: int = 24) -> np.ndarray:

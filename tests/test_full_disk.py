@@ -15,7 +15,7 @@ from test_faults import mounted
 
 from mixdepth.demo import capture as demo
 from mixdepth.errors import UserError
-from mixdepth.io import disk_errors
+from mixdepth.files.io import disk_errors
 
 BLOCK = 4096  # bytes, of a tmpfs
 

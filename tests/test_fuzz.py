@@ -14,15 +14,15 @@ import pytest
 from conftest import REPOSITORY
 from PIL import Image
 
-from mixdepth.cameras.calibration import read_calibration
 from mixdepth.cameras.camera import load_cameras
+from mixdepth.cameras.formats.calibration import read_calibration
 from mixdepth.cameras.space import Space
-from mixdepth.capture import find_photos, find_videos
-from mixdepth.config import Scenes, load_config
 from mixdepth.errors import LONGEST, UserError
-from mixdepth.frames.images import read_image
-from mixdepth.io import mismatch, read_json, read_npy, read_npz, write_npz
-from mixdepth.schema import read_yaml
+from mixdepth.files.images import read_image
+from mixdepth.files.io import mismatch, read_json, read_npy, read_npz, write_npz
+from mixdepth.scene.capture import find_photos, find_videos
+from mixdepth.scene.config import Scenes, load_config
+from mixdepth.scene.schema import read_yaml
 
 SCHEMA = REPOSITORY / "workflow/schemas/config.schema.yaml"
 PER_READER = 11

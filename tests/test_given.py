@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mixdepth.cameras import colmap  # isort: skip  (before pycolmap: it imports Pillow first)
+from mixdepth.cameras.colmap import mapping as colmap  # isort: skip  (before pycolmap: it imports Pillow first)
 import pycolmap
 
-from mixdepth.cameras.calibration import read_calibration
-from mixdepth.cameras.colmap_model import read_colmap, write_colmap
+from mixdepth.cameras.formats.calibration import read_calibration
+from mixdepth.cameras.formats.colmap_files import read_colmap, write_colmap
+from mixdepth.cameras.formats.transforms import read_transforms, write_transforms
 from mixdepth.cameras.given import Given, read_given, read_lenses
 from mixdepth.cameras.lens import Lens
-from mixdepth.cameras.transforms import read_transforms, write_transforms
 from mixdepth.errors import UserError
 
 SIZE = (640, 480)

@@ -16,7 +16,7 @@ from test_training import CAMERAS, DYNAMIC, QUIET, SPACE, STATIC, blinking
 
 from mixdepth import kernels
 from mixdepth.fields.storage import load_model, save_model
-from mixdepth.kernels import reference
+from mixdepth.kernels import plain
 from mixdepth.rendering.mixed_view import render_video
 from mixdepth.train.data import ImageSet
 from mixdepth.train.dynamic import train_dynamic_field
@@ -44,20 +44,20 @@ def test_grid_look_ups_and_their_gradients_are_those_of_grid_sample(gpu, points:
     grids = [(rand(3, 11, 11, channels) - 0.5), (rand(3, 11, channels, seed=1) - 0.5)]
     u = (rand(points, 3, seed=2) * 2.4 - 1.2).to(DEVICE)  # some beyond the border
     found = []
-    for function in (gpu.Grid, reference.Grid, None):
+    for function in (gpu.Grid, plain.Grid, None):
         planes, lines = (g.to(DEVICE, copy=True).requires_grad_() for g in grids)
         if function:
             out = function.apply(planes, lines, u, is_sum)
         else:
-            out = reference.grid_features(planes, lines, u)
+            out = plain.grid_features(planes, lines, u)
             out = out.sum(-1) if is_sum else out
         weight = rand(*out.shape, seed=3).to(DEVICE)
         weight[: points // 2] = 0
         (out * weight).sum().backward()
         found.append((out.detach(), planes.grad, lines.grad))
-    for fused, plain, expected in zip(*found, strict=True):
+    for fused, unfused, expected in zip(*found, strict=True):
         close(fused, expected)
-        close(plain, expected)
+        close(unfused, expected)
 
 
 def test_gradients_of_grids_that_are_kept_are_added_to(gpu):
@@ -66,7 +66,7 @@ def test_gradients_of_grids_that_are_kept_are_added_to(gpu):
     gpu.Grid.apply(*grids, u, True).sum().backward()
     kept = [grid.grad for grid in grids]
     gpu.Grid.apply(*grids, u, False).sum().backward()
-    once = torch.autograd.grad(reference.grid_features(*grids, u).sum(), grids)
+    once = torch.autograd.grad(plain.grid_features(*grids, u).sum(), grids)
     for grid, gradient, expected in zip(grids, kept, once, strict=True):
         assert grid.grad is gradient
         close(gradient, 2 * expected)
@@ -94,7 +94,7 @@ def test_mixed_compositing_and_its_gradient_are_those_of_plain_torch(gpu, with_d
             out = gpu.Mixed.apply(tau_d, tau_s, rgb_s, index, offsets, z, dz, far)
         else:
             depths = (z, dz, far) if with_depth else None
-            out = reference.composite_mixed(tau_s, rgb_s, index, tau_d, offsets, rows, depths)
+            out = plain.composite_mixed(tau_s, rgb_s, index, tau_d, offsets, rows, depths)
         sum((part * rand(*part.shape, seed=12 + i).to(DEVICE)).sum() for i, part in enumerate(out[:3])).backward()
         found.append((*(part.detach() for part in out[: 4 if with_depth else 3]), tau_d.grad))
     for one, two in zip(*found, strict=True):

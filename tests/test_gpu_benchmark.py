@@ -19,9 +19,9 @@ import torch
 from conftest import REPOSITORY
 from test_imports import ABSENT
 
-from mixdepth import device
-from mixdepth.config import load_config
+from mixdepth.compute import device
 from mixdepth.errors import UserError
+from mixdepth.scene.config import load_config
 from mixdepth.train.options import DynamicOptions, StaticOptions, from_mapping
 
 FOLDER = REPOSITORY / "benchmarks" / "gpu"
@@ -133,7 +133,11 @@ def test_the_limits_leave_tf32_as_it_was(monkeypatch, program):
 def test_a_part_that_is_not_there_any_more_is_told_and_the_others_are_timed(program):
     timing = program("timing")
     before = device.room
-    names = {"mixdepth.device.room": "room", "mixdepth.device.gone": "gone", "mixdepth.gone.Class.step": "class"}
+    names = {
+        "mixdepth.compute.device.room": "room",
+        "mixdepth.compute.device.gone": "gone",
+        "mixdepth.gone.Class.step": "class",
+    }
     with timing.timed(names, CPU) as spent:
         assert device.room is not before
         assert device.room(CPU) == 0

@@ -9,7 +9,7 @@ from clips import ffmpeg_cli
 from PIL import Image
 
 from mixdepth.errors import UserError
-from mixdepth.frames.images import image_size, read_image, resize, write_image
+from mixdepth.files.images import image_size, read_image, resize, write_image
 from mixdepth.frames.probe import probe_camera
 
 CORNERS = np.kron(

@@ -14,9 +14,9 @@ from conftest import REPOSITORY
 from test_workflow import snakemake
 
 from mixdepth.cameras.camera import Camera
-from mixdepth.cameras.llff import write_poses_bounds
+from mixdepth.cameras.formats.llff import write_poses_bounds
+from mixdepth.files.images import write_image
 from mixdepth.frames.encode import write_video
-from mixdepth.frames.images import write_image
 
 pytestmark = pytest.mark.slow
 

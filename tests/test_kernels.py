@@ -9,7 +9,7 @@ from packed import FRAMES, RAYS, close, packing, rand
 
 from mixdepth import kernels
 from mixdepth.cameras.space import Space
-from mixdepth.kernels import reference
+from mixdepth.kernels import plain
 from mixdepth.rendering.rays import SpaceMap
 
 compiled = pytest.mark.skipif(kernels.cpu is None, reason="numba is missing, or refuses the installed numpy")
@@ -33,7 +33,7 @@ def test_grid_look_ups_and_their_gradients_are_those_of_grid_sample(points: int,
     grids = [(rand(3, 11, 11, channels) - 0.5), (rand(3, 11, channels, seed=1) - 0.5)]
     u = rand(points, 3, seed=2) * 2.4 - 1.2  # some beyond the border
     found = []
-    for function in (kernels.grid_sum if is_sum else kernels.grid_features, reference.grid_features):
+    for function in (kernels.grid_sum if is_sum else kernels.grid_features, plain.grid_features):
         planes, lines = (g.clone().requires_grad_() for g in grids)
         out = function(planes, lines, u)
         out = out.sum(-1) if is_sum and out.dim() == 2 else out
@@ -49,7 +49,7 @@ def test_plain_gradients_of_grids_are_exact_also_on_nodes_and_borders(is_sum: bo
     u = torch.cat([2.4 * rand(200, 3, seed=2) - 1.2, torch.cartesian_prod(nodes, nodes, nodes)]).double()
     u[:3] = 3 * torch.eye(3)  # far beyond
     found = []
-    for function in (kernels.grid_sum if is_sum else kernels.grid_features, reference.grid_features):
+    for function in (kernels.grid_sum if is_sum else kernels.grid_features, plain.grid_features):
         planes = rand(3, 9, 9, 5).double().requires_grad_()
         lines = rand(3, 9, 5, seed=1).double().requires_grad_()
         out = function(planes, lines, u)
@@ -63,7 +63,7 @@ def test_plain_gradients_of_grids_are_exact_also_on_nodes_and_borders(is_sum: bo
 @pytest.mark.usefixtures("way")
 def test_the_gradient_of_total_variation_is_added_in_place():
     grids = [rand(3, 7, 7, 4).requires_grad_(), rand(3, 7, 4, seed=1).requires_grad_()]
-    expected = torch.autograd.grad(0.3 * reference.roughness(*grids), grids)
+    expected = torch.autograd.grad(0.3 * plain.roughness(*grids), grids)
     kept = [torch.zeros_like(grid) for grid in grids]
     for grid, gradient in zip(grids, kept, strict=True):
         grid.grad = gradient
@@ -85,7 +85,7 @@ def test_gradients_that_are_kept_are_added_to(is_sum: bool):
     function(planes, lines, u).sum().backward()
     assert planes.grad is kept[0]
     assert lines.grad is kept[1]
-    once = torch.autograd.grad(reference.grid_features(planes, lines, u).sum(), (planes, lines))
+    once = torch.autograd.grad(plain.grid_features(planes, lines, u).sum(), (planes, lines))
     close(planes.grad, 2 * once[0])
     close(lines.grad, 2 * once[1])
 
@@ -96,10 +96,7 @@ def test_composite_and_its_gradient_are_those_of_plain_torch():
     found = []
     for stop in (kernels.STOP, None):
         tau = (4 * rand(len(rows), seed=1) ** 2).requires_grad_()
-        if stop:
-            weights = kernels.composite(tau, offsets, rows)
-        else:
-            weights = reference.composite(tau, offsets, rows, kernels.STOP)
+        weights = kernels.composite(tau, offsets, rows) if stop else plain.composite(tau, offsets, rows, kernels.STOP)
         (weights * rand(len(rows), seed=2)).sum().backward()
         found.append((weights.detach(), tau.grad))
     for one, two in zip(*found, strict=True):
@@ -118,7 +115,7 @@ def test_mixed_compositing_and_its_gradient_are_those_of_plain_torch():
     rgb_s = rand(count, 3, seed=7)
     z, dz, far = rand(count, seed=8), rand(count, seed=9), rand(RAYS, seed=10) + 5
     found = []
-    for function in (kernels.composite_mixed, reference.composite_mixed):
+    for function in (kernels.composite_mixed, plain.composite_mixed):
         tau_d = rand(len(moving), FRAMES, seed=11)
         tau_d[::3] = 0
         tau_d.requires_grad_()
@@ -134,9 +131,9 @@ def test_mixed_compositing_and_its_gradient_are_those_of_plain_torch():
 def test_colours_of_rays_and_their_gradients_are_those_of_plain_torch():
     _, rows = packing()
     found = []
-    for plain in (False, True):
+    for uncompiled in (False, True):
         weights, colours = rand(len(rows), FRAMES, seed=1).requires_grad_(), rand(len(rows), FRAMES, 3).requires_grad_()
-        with kernels.uncompiled() if plain else contextlib.nullcontext():
+        with kernels.uncompiled() if uncompiled else contextlib.nullcontext():
             rgb = kernels.ray_colours(weights, colours, rows, RAYS)
         (rgb * rand(*rgb.shape, seed=2)).sum().backward()
         found.append((rgb.detach(), weights.grad, colours.grad))
@@ -154,7 +151,7 @@ def test_rays_of_many_lengths_need_no_dense_block():
     tau = rand(len(rows), 16) * 1e-3
     tau[rows != 17] = 1e4  # in front of it and behind it
     index, dark = torch.arange(len(rows)), torch.zeros(len(rows))
-    weight, _, left, _ = reference.composite_mixed(dark, torch.zeros(len(rows), 3), index, tau, offsets, rows, None)
+    weight, _, left, _ = plain.composite_mixed(dark, torch.zeros(len(rows), 3), index, tau, offsets, rows, None)
     alone = tau[rows == 17].double()
     light = torch.exp(alone - alone.cumsum(0))
     close(weight[rows == 17], (light * -torch.expm1(-alone)).float(), 1e-7)
@@ -165,7 +162,7 @@ def test_rays_of_many_lengths_need_no_dense_block():
 def test_rays_without_samples_show_what_is_behind_them():
     offsets, rows, nothing = torch.zeros(4, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), torch.zeros(0)
     far = torch.tensor([1.0, 2, 3])
-    for library in (kernels, reference):
+    for library in (kernels, plain):
         found = library.composite_mixed(
             nothing, torch.zeros(0, 3), rows, torch.zeros(0, 2), offsets, rows, (nothing, nothing, far)
         )
@@ -173,7 +170,7 @@ def test_rays_without_samples_show_what_is_behind_them():
         assert torch.equal(found[2], torch.ones(3, 2))
         assert torch.equal(found[3], far[:, None].expand(3, 2))
         assert torch.equal(library.median_depth(nothing, nothing, nothing, offsets, rows, far), far)
-    assert reference.composite(nothing, offsets, rows, kernels.STOP).shape == (0,)
+    assert plain.composite(nothing, offsets, rows, kernels.STOP).shape == (0,)
 
 
 @compiled
@@ -198,7 +195,7 @@ def test_marching_keeps_the_samples_that_plain_torch_keeps(kind: str):
     shared = sets[(i[..., 0] * 6 + i[..., 1]) * 6 + i[..., 2]] & bits[:, None]
     holds += 2 * ((v.abs().amax(-1) <= 1) & (shared != 0)).byte()
     holds *= depths < stop[:, None]
-    expected = reference.march(u, near, far, depths, holds)
+    expected = plain.march(u, near, far, depths, holds)
     found = kernels.march(
         space.number, space.packed, origins, directions, near, far, depths, mask, (sets, box, bits), stop
     )
@@ -217,7 +214,7 @@ def test_static_samples_and_those_of_rays_are_merged_by_depth():
     assert found[0].tolist() == [0, 4, 7, 8, 14]
     assert found[4].tolist() == [0, -1, -1, 1, -1, -1, -1, 2, 3, -1, 4, -1, 5, -1]
     assert found[2][found[4] < 0].tolist() == [3, 4, 0, 1, 2, 0, 1, 2]
-    for one, two in zip(found[2:], reference.merge(pick, cached, rows, z, 14), strict=True):
+    for one, two in zip(found[2:], plain.merge(pick, cached, rows, z, 14), strict=True):
         assert torch.equal(one, two)
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mixdepth.cameras import colmap, ladder  # isort: skip  (imports Pillow before pycolmap)
+from mixdepth.cameras.colmap import mapping as colmap  # isort: skip  (imports Pillow before pycolmap)
+from mixdepth.cameras.colmap import ladder  # isort: skip  (imports Pillow before pycolmap)
 from PIL import Image
 from place import FOCAL, HEIGHT, NAMES, OPTIONS, WIDTH, noise_image, place_camera, place_images, place_lens, write_place
 
-from mixdepth.cameras.llff import read_poses_bounds
-from mixdepth.cameras.verify import Verification
+from mixdepth.cameras.formats.llff import read_poses_bounds
+from mixdepth.cameras.verification.verify import Verification
 from mixdepth.errors import UserError
 from mixdepth.evaluation.align import align
 

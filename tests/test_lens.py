@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mixdepth.cameras import colmap
+from mixdepth.cameras.colmap import mapping as colmap
 from mixdepth.cameras.lens import MODELS, Lens, load_lenses, save_lenses
 from mixdepth.errors import UserError
 

@@ -18,12 +18,12 @@ from relief import FRAMES, rendered, tile, write_renders
 from test_cli import told
 from test_config import capture
 
-from mixdepth import cli
 from mixdepth.cameras.camera import load_cameras
-from mixdepth.cameras.colmap_model import read_points
+from mixdepth.cameras.formats.colmap_files import read_points
+from mixdepth.cli import parser as cli
 from mixdepth.errors import UserError
-from mixdepth.io import write_json
-from mixdepth.report.live import cloud, open_clouds
+from mixdepth.files.io import write_json
+from mixdepth.viewer.live import cloud, open_clouds
 
 PATIENCE = 90.0  # seconds until the server must answer
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mixdepth.cameras.camera import Camera
-from mixdepth.cameras.llff import read_poses_bounds, write_poses_bounds
-from mixdepth.cameras.posed import Posed
+from mixdepth.cameras.formats.llff import read_poses_bounds, write_poses_bounds
+from mixdepth.cameras.formats.posed import Posed
 from mixdepth.errors import UserError
 
 NAMES = ["cam00", "cam01", "cam02"]

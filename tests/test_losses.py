@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from mixdepth.kernels import reference
-from mixdepth.losses.depth import LOSSES, DepthSamples, kl, mse, ranking, urf
+from mixdepth.kernels import plain
+from mixdepth.train.losses import LOSSES, DepthSamples, kl, mse, ranking, urf
 
 OFFSETS, ROWS = torch.tensor([0, 4, 8]), torch.tensor([0] * 4 + [1] * 4)
 Z = torch.tensor([1.0, 2.0, 3.0, 4.0] * 2, dtype=torch.float64)
@@ -63,7 +63,7 @@ def test_the_gradient_reaches_the_density_and_is_right(name: str):
     tau = torch.tensor([0.2, 0.9, 0.7, 0.5, 0.1, 0.2, 0.4, 1.5], dtype=torch.float64, requires_grad=True)
 
     def loss(t: torch.Tensor) -> torch.Tensor:
-        return LOSSES[name](reference.composite(t, OFFSETS, ROWS, 0.0), SAMPLES, depth, SIGMA).sum()
+        return LOSSES[name](plain.composite(t, OFFSETS, ROWS, 0.0), SAMPLES, depth, SIGMA).sum()
 
     (gradient,) = torch.autograd.grad(loss(tau), tau)
     assert gradient.abs().max() > 1e-3

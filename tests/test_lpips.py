@@ -17,7 +17,7 @@ from mixdepth.errors import UserError
 from mixdepth.evaluation.colour import score_colour
 from mixdepth.evaluation.lpips import SIDE, load_lpips
 from mixdepth.evaluation.protocol import colour_reasons
-from mixdepth.evaluation.stage import lpips_measures
+from mixdepth.evaluation.tasks import lpips_measures
 
 # torchvision's layers: a number is a convolution's (channels, kernel, stride, padding).
 ALEXNET = [(64, 11, 4, 2), "relu", "pool3", (192, 5, 1, 2), "relu", "pool3", (384, 3, 1, 1), "relu", (256, 3, 1, 1)]

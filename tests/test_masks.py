@@ -11,19 +11,19 @@ from test_training import CAMERAS, DYNAMIC, QUIET, SPACE, STATIC, blinking, plan
 from mixdepth.cameras.camera import Camera, load_cameras, save_cameras
 from mixdepth.cameras.lens import Lens, save_lenses
 from mixdepth.cameras.space import choose_space
-from mixdepth.config import Scene
 from mixdepth.errors import UserError
 from mixdepth.evaluation.colour import score_colour
 from mixdepth.evaluation.pictures import ssim
-from mixdepth.evaluation.stage import evaluate_variant
+from mixdepth.evaluation.tasks import evaluate_variant
+from mixdepth.files.io import read_json, read_npz, write_npz
 from mixdepth.frames.masks import load_masks
-from mixdepth.io import read_json, read_npz, write_npz
 from mixdepth.rendering.static_view import StaticView
+from mixdepth.scene.scene import Scene
 from mixdepth.train.agreement import confidence
 from mixdepth.train.data import ImageSet
 from mixdepth.train.dynamic import MovingPixels, train_dynamic_field
-from mixdepth.train.stage import extract_depth, train_dynamic, train_static
 from mixdepth.train.static import train_static_field
+from mixdepth.train.tasks import extract_depth, train_dynamic, train_static
 
 H, W = 16, 24
 MASK = np.ones((H, W), bool)

@@ -6,7 +6,7 @@ import pytest
 from test_incremental import tiny_config, write_config, write_tiny_capture
 from test_workflow import snakemake, write_capture
 
-from mixdepth.io import read_npy, write_npy
+from mixdepth.files.io import read_npy, write_npy
 
 # In the order of the tiny capture's cameras: Korean, blanks, quotes, what shells run, what formats and globs replace.
 NAMES = ("카메라 하나", "b 'q' \"d\" $(touch ran) `touch ran`; touch ran", "%s %(x)s 100% *? [a] # & | > ran\\")

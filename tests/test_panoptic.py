@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mixdepth.cameras.formats.panoptic import read_panoptic
 from mixdepth.cameras.lens import Lens
-from mixdepth.cameras.panoptic import read_panoptic
 from mixdepth.errors import UserError
 
 

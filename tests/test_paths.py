@@ -14,20 +14,21 @@ from test_config import capture
 from test_rendering import FORWARD, INWARD, OUTWARD, look_at
 
 from mixdepth.cameras.camera import Camera, load_cameras, save_cameras
-from mixdepth.cameras.camera_path import read_camera_path, write_camera_path
+from mixdepth.cameras.formats.camera_path import read_camera_path, write_camera_path
 from mixdepth.cameras.space import Space, choose_space
-from mixdepth.config import Scene, load_config
 from mixdepth.errors import UserError
 from mixdepth.fields.dynamic import DynamicField, embedded
 from mixdepth.fields.region import Region
 from mixdepth.fields.static import StaticField
 from mixdepth.fields.storage import load_model, save_model
-from mixdepth.io import write_json
+from mixdepth.files.io import write_json
 from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.orbit import orbit
 from mixdepth.rendering.paths import Clock, Rig, between, fitted, make_path
 from mixdepth.rendering.rays import SpaceMap
-from mixdepth.rendering.stage import render_camera, render_path, shares
+from mixdepth.rendering.tasks import render_camera, render_path, shares
+from mixdepth.scene.config import load_config
+from mixdepth.scene.scene import Scene
 
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.yaml"
 CLOCK = Clock(frames=24, fps=12.0)

@@ -12,8 +12,8 @@ from clips import H264, clip, ffmpeg_cli, folder, grey, numbers
 from PIL import Image
 
 from mixdepth.errors import UserError
+from mixdepth.files.images import read_image
 from mixdepth.frames.decode import read_frames
-from mixdepth.frames.images import read_image
 from mixdepth.frames.probe import probe_camera, probe_capture
 
 ALL = {"start": 0, "count": None, "step": 1, "fps": None, "offsets": {}}

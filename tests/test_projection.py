@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mixdepth.cameras import colmap  # isort: skip  (before pycolmap: it imports Pillow first)
+from mixdepth.cameras.colmap import mapping as colmap  # isort: skip  (before pycolmap: it imports Pillow first)
 import pycolmap
 
 from mixdepth.cameras.camera import Camera, load_cameras, save_cameras

@@ -10,9 +10,9 @@ from mixdepth import kernels
 from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.space import Space, choose_space
 from mixdepth.fields.occupancy import Occupancy
-from mixdepth.losses.depth import DepthSamples
 from mixdepth.rendering.rays import CameraBatch, SpaceMap, stratified
 from mixdepth.rendering.trace import sample_rays
+from mixdepth.train.losses import DepthSamples
 
 
 def look_at(eye: list[float], target: list[float], width: int = 64, height: int = 48, focal: float = 60.0) -> Camera:

@@ -14,14 +14,21 @@ from torch.utils.tensorboard import SummaryWriter
 
 from mixdepth.cameras.camera import Camera, save_cameras
 from mixdepth.cameras.lens import Lens, save_lenses
-from mixdepth.config import Scene
-from mixdepth.evaluation.stage import evaluate_variant
-from mixdepth.io import write_json
-from mixdepth.rendering.video import colour_depth, compose_frames, depth_range, frame_rate, picture_size, write_video
+from mixdepth.evaluation.tasks import evaluate_variant
+from mixdepth.exports.side_by_side import (
+    colour_depth,
+    compose_frames,
+    depth_range,
+    frame_rate,
+    picture_size,
+    write_video,
+)
+from mixdepth.files.io import write_json
+from mixdepth.record.provenance import commit, read_benchmarks, write_provenance
 from mixdepth.report.comparison import write_comparison
-from mixdepth.report.html import time_rows, write_report
-from mixdepth.report.provenance import commit, read_benchmarks, write_provenance
+from mixdepth.report.page import time_rows, write_report
 from mixdepth.report.verdict import verdict
+from mixdepth.scene.scene import Scene
 
 H, W, T = 18, 24, 4
 CAMERAS = ("cam00", "cam01", "cam02")

@@ -12,18 +12,18 @@ from test_report import read, score, scores, with_truth, write_everything, write
 from torch.utils.tensorboard import SummaryWriter
 
 from mixdepth.cameras.camera import Camera, load_cameras, save_cameras
-from mixdepth.config import Scene
-from mixdepth.io import write_json, write_npz
-from mixdepth.report import html
+from mixdepth.files.io import write_json, write_npz
+from mixdepth.report import page as page_module
 from mixdepth.report.chart import LABEL_HEIGHT, Line, line_chart
 from mixdepth.report.curves import frame_charts, scalars, training_charts
 from mixdepth.report.geometry import geometry, sync_plot
-from mixdepth.report.html import write_report
+from mixdepth.report.page import write_report
 from mixdepth.report.pictures import compared_pictures
 from mixdepth.report.remarks import remarks
 from mixdepth.report.rig import MAX_POINTS, project, rig
 from mixdepth.report.scores import reasons, score_tables
 from mixdepth.report.verdict import tiles
+from mixdepth.scene.scene import Scene
 
 # What to look at
 
@@ -310,7 +310,7 @@ def test_a_single_camera_can_be_drawn_and_none_is_left_out(scene: Scene) -> None
 def test_the_page_keeps_within_its_budget_and_names_what_does_not_fit(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(html, "MAX_BYTES", 20_000)
+    monkeypatch.setattr(page_module, "MAX_BYTES", 20_000)
     page = write_everything(with_truth(scene))
     assert "too large to be part of this page: open video.mp4 beside it" in read(page).text.replace("\n", " ")
     assert page.stat().st_size < 20_000 + 150_000  # what is not pictures

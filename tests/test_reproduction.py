@@ -14,11 +14,12 @@ from test_workflow import (
     jobs,  # noqa: F401 (a fixture)
 )
 
-from mixdepth import cli
-from mixdepth.config import Scene, load_config
-from mixdepth.io import write_json
-from mixdepth.report.provenance import write_provenance
-from mixdepth.report.record import input_files
+from mixdepth.cli import parser as cli
+from mixdepth.files.io import write_json
+from mixdepth.record.hashes import input_files
+from mixdepth.record.provenance import write_provenance
+from mixdepth.scene.config import load_config
+from mixdepth.scene.scene import Scene
 
 CONFIG = "config.yaml"
 
@@ -191,7 +192,7 @@ def test_only_files_are_read_whatever_a_record_names(results: Path, capsys: pyte
 
 def test_verifying_needs_neither_torch_nor_what_reads_captures(results: Path) -> None:
     absent = ("torch", "pycolmap", "snakemake", "PIL", "av", "matplotlib", "yaml", "jsonschema")
-    code = f"import sys; sys.modules.update(dict.fromkeys({absent!r})); from mixdepth.cli import main;"
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent!r})); from mixdepth.cli.parser import main;"
     command = [sys.executable, "-c", f"{code} sys.exit(main(['verify', 'results/x']))"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -11,7 +11,7 @@ from conftest import REPOSITORY
 from test_incremental import write_tiny_capture
 from test_workflow import snakemake
 
-from mixdepth.resources import (
+from mixdepth.workflow.costs import (
     BYTES,
     COMPUTE,
     MEMORY,
@@ -120,7 +120,9 @@ def test_memory_does_not_grow_with_time_beyond_a_segment() -> None:
 
 
 def test_the_arithmetic_needs_the_standard_library_only() -> None:
-    code = "import mixdepth.resources as r, sys; print(r.scene_cost(r.Size(), 2)); assert 'numpy' not in sys.modules"
+    code = (
+        "import mixdepth.workflow.costs as r, sys; print(r.scene_cost(r.Size(), 2)); assert 'numpy' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-S", "-c", code], env={"PYTHONPATH": str(REPOSITORY / "src")}, check=True)
 
 

@@ -13,16 +13,16 @@ import yaml
 from test_incremental import FRAMES, HEIGHT, WIDTH, tiny_config, write_tiny_capture
 from test_training import CUBE, blinking
 
-from mixdepth import cli
 from mixdepth.cameras.camera import load_cameras
+from mixdepth.cli import parser as cli
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.region import Region
 from mixdepth.fields.static import StaticField
 from mixdepth.fields.storage import join_models, load_model, save_model
-from mixdepth.io import read_json
-from mixdepth.rendering.stage import _blend, render_depths, shares
-from mixdepth.sizes import OVERLAP
-from mixdepth.train import stage
+from mixdepth.files.io import read_json
+from mixdepth.rendering.tasks import _blend, render_depths, shares
+from mixdepth.scene.sizes import OVERLAP
+from mixdepth.train import tasks
 from mixdepth.train.segments import segments
 
 
@@ -97,7 +97,7 @@ def test_an_interrupted_capture_of_segments_goes_on_and_ends_with_the_same_bytes
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     monkeypatch.chdir(folder)
     assert cli.main(["--config", "config.yaml", "prepare"]) == 0
-    train, output, trained = stage.train_dynamic_field, Path("results/x/none/model.safetensors"), []
+    train, output, trained = tasks.train_dynamic_field, Path("results/x/none/model.safetensors"), []
 
     def interrupted(videos, *rest):
         if len(trained) == 1:
@@ -105,7 +105,7 @@ def test_an_interrupted_capture_of_segments_goes_on_and_ends_with_the_same_bytes
         trained.append(len(videos[0].rgb))
         return train(videos, *rest)
 
-    monkeypatch.setattr(stage, "train_dynamic_field", interrupted)
+    monkeypatch.setattr(tasks, "train_dynamic_field", interrupted)
     assert cli.main(["train", "none"]) == 130
     assert not output.exists()
 
@@ -113,7 +113,7 @@ def test_an_interrupted_capture_of_segments_goes_on_and_ends_with_the_same_bytes
         trained.append(len(videos[0].rgb))
         return train(videos, *rest)
 
-    monkeypatch.setattr(stage, "train_dynamic_field", counted)
+    monkeypatch.setattr(tasks, "train_dynamic_field", counted)
     assert cli.main(["train", "none"]) == 0
     assert trained == [3, 3], "the first segment is not trained again"
     assert load_model(output)[0]["segments"] == [[0, 3], [1, 4]]

@@ -8,10 +8,10 @@ from test_world import look, ring
 
 from mixdepth.cameras.camera import Camera, save_cameras
 from mixdepth.cameras.space import Space, choose_space, write_space
-from mixdepth.config import Scene
 from mixdepth.demo.rig import PHOTO_CAMERAS, VIDEO_CAMERAS
 from mixdepth.errors import UserError
-from mixdepth.io import write_json, write_npz
+from mixdepth.files.io import write_json, write_npz
+from mixdepth.scene.scene import Scene
 
 
 def cameras(poses: list[np.ndarray]) -> list[Camera]:

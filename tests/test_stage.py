@@ -14,20 +14,20 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
-from mixdepth import stage
-from mixdepth.memory import OTHERS, SETTINGS, memory_errors
+from mixdepth.workflow import job
+from mixdepth.workflow.out_of_memory import OTHERS, SETTINGS, memory_errors
 
 SCRIPT = """
 import os, subprocess, sys
 from types import SimpleNamespace
-from mixdepth import stage
+from mixdepth.workflow import job
 from mixdepth.errors import UserError
 
 def main(smk):
 {body}
 
 smk = SimpleNamespace(log=["logs/rule.log"], output=["out.npy"], rule="probe", wildcards={{"scene": "x"}})
-stage.run(smk, main)
+job.run(smk, main)
 print("after")
 """
 
@@ -125,10 +125,10 @@ LEAVE = """
 import resource
 from pathlib import Path
 import numpy as np
-from mixdepth.cameras.features import detect
+from mixdepth.cameras.colmap.features import detect
 from mixdepth.frames.decode import read_frames
 from mixdepth.frames.encode import write_video
-from mixdepth.frames.images import read_image, write_image
+from mixdepth.files.images import read_image, write_image
 
 def leave(megabytes):
     now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -255,7 +255,7 @@ def test_a_child_that_stays_does_not_keep_the_workflow_waiting(tmp_path: Path) -
 
 
 def test_a_setting_that_the_rule_does_not_declare_is_out_of_reach() -> None:
-    settings = stage.Settings({"scale": 0.5})
+    settings = job.Settings({"scale": 0.5})
     assert settings["scale"] == 0.5
     with pytest.raises(KeyError, match="'frames' is read but not declared"):
         _ = settings["frames"]
@@ -266,4 +266,4 @@ def test_idle_threads_sleep() -> None:
 
 
 def test_the_folder_of_results_is_the_scenes_own() -> None:
-    assert stage.folder(SimpleNamespace(wildcards=SimpleNamespace(scene="x"))) == Path("results/x")
+    assert job.folder(SimpleNamespace(wildcards=SimpleNamespace(scene="x"))) == Path("results/x")

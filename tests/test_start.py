@@ -10,9 +10,10 @@ from test_config import SCHEMA, capture
 from test_incremental import tiny_config, write_config, write_tiny_capture
 from test_workflow import plan, snakemake, write_capture
 
-from mixdepth import cli, device
-from mixdepth.config import load_config
-from mixdepth.start import unplaced_trainings
+from mixdepth.cli import parser as cli
+from mixdepth.compute import device
+from mixdepth.scene.config import load_config
+from mixdepth.workflow.start import unplaced_trainings
 
 TOLD = "device: cuda is configured, but "
 BOTH = "scenes.x.dynamic.device (from the preset S), scenes.x.static.device (from the preset S): "
@@ -82,7 +83,7 @@ def test_only_trainings_on_this_machine_and_with_this_pytorch_are_refused(
     usual = {"local_exec": True, "touch": False, "deployment_settings": SimpleNamespace(deployment_method=set())}
     workflow = SimpleNamespace(**{**usual, **changed}, dag=SimpleNamespace(needrun_jobs=lambda: jobs))
     if not told:
-        monkeypatch.setitem(sys.modules, "mixdepth.device", None)  # PyTorch is not even loaded
+        monkeypatch.setitem(sys.modules, "mixdepth.compute.device", None)  # PyTorch is not even loaded
     found = unplaced_trainings(workflow, scenes, {})
     assert found[: len(told)] == told
     assert bool(found) == bool(told)

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from mixdepth.errors import UserError
-from mixdepth.frames import signals
+from mixdepth.files.io import read_json
 from mixdepth.frames.encode import write_video
-from mixdepth.frames.sync import TRUSTED, estimate_offsets, write_sync
-from mixdepth.io import read_json
+from mixdepth.frames.sync import signals
+from mixdepth.frames.sync.sync import TRUSTED, estimate_offsets, write_sync
 
 BENCHMARK = runpy.run_path(str(Path(__file__).resolve().parents[1] / "benchmarks" / "sync.py"))
 SHIFTS = {"cam00": -7.0, "cam02": 0.0, "cam04": 12.0}
@@ -203,7 +203,7 @@ def test_a_silent_camera_is_tied_by_motion_to_those_with_sound(tmp_path):
 
 def test_only_the_beginning_of_a_long_video_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(signals, "MAX_FRAMES", 60)
-    monkeypatch.setattr("mixdepth.frames.sync.MAX_FRAMES", 60)
+    monkeypatch.setattr("mixdepth.frames.sync.sync.MAX_FRAMES", 60)
     for name, offset in (("a", 0), ("b", 3)):
         write_video(drift(90, offset), tmp_path / f"{name}.mp4", RATE)
     assert signals.motion_signal(tmp_path / "a.mp4", 25.0).values.shape[2] == 59

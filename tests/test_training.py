@@ -11,11 +11,10 @@ from mixdepth.cameras.space import choose_space
 from mixdepth.errors import UserError
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.occupancy import Occupancy
-from mixdepth.fields.region import Region, carve, carve_hull
+from mixdepth.fields.region import Region
 from mixdepth.fields.static import StaticField
 from mixdepth.fields.storage import load_model, save_model
 from mixdepth.fields.vm import VMGrid, resize_grids
-from mixdepth.losses.depth import DepthSamples
 from mixdepth.rendering.mixed import cache_static, layers_along, shade_mixed
 from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
@@ -23,11 +22,14 @@ from mixdepth.rendering.static_view import pixel_grid, render_static
 from mixdepth.rendering.trace import sample_rays, shade_static
 from mixdepth.train.agreement import confidence
 from mixdepth.train.data import ImageSet, SparseRays
-from mixdepth.train.dynamic import DynamicTrainer, Video, train_dynamic_field
+from mixdepth.train.dynamic import DynamicTrainer, train_dynamic_field
+from mixdepth.train.hull import carve, carve_hull
+from mixdepth.train.losses import DepthSamples
 from mixdepth.train.options import DynamicOptions, StaticOptions
 from mixdepth.train.session import Session
 from mixdepth.train.static import adam, running_psnr, train_static_field
 from mixdepth.train.tone import fit_tone
+from mixdepth.train.video import Video
 
 CAMERAS = [look_at([x, 0, 0], [0, 0, 4], width=24, height=16, focal=24.0) for x in (-0.6, 0.0, 0.6)]
 SPACE = SpaceMap(choose_space(CAMERAS, [(2.0, 7.0)] * 3))

@@ -11,8 +11,8 @@ import pytest
 
 from mixdepth.cameras.lens import Lens
 from mixdepth.cameras.model import Model
-from mixdepth.cameras.partings import weakest_joint, weakest_support
-from mixdepth.cameras.verify import LEAST_MATCHES, PRIOR, Verification, _ray_distance, verify
+from mixdepth.cameras.verification.cuts import weakest_joint, weakest_support
+from mixdepth.cameras.verification.verify import LEAST_MATCHES, PRIOR, Verification, _ray_distance, verify
 
 WIDTH, HEIGHT, FOCAL = 640, 480, 600.0
 NOISE = 0.3  # pixels
@@ -358,8 +358,8 @@ def arc8() -> tuple[Model, dict[str, np.ndarray], Pairs]:
     """The true cameras of arc8's eight videos, their first frames' key points, and matches verified without poses."""
     if not ARC8.is_dir():
         pytest.skip(f"{ARC8} is not there")
-    from mixdepth.cameras import colmap
-    from mixdepth.cameras.features import detect
+    from mixdepth.cameras.colmap import mapping as colmap
+    from mixdepth.cameras.colmap.features import detect
 
     truth = np.load(ARC8 / "truth.npz")
     names = [f"cam{number:02d}" for number in range(8)]

@@ -15,12 +15,12 @@ from relief import FRAMES, Place, rendered, write_renders
 from test_workflow import plan, write_capture
 
 from mixdepth.cameras.camera import Camera
-from mixdepth.cli import SCHEMA
-from mixdepth.config import load_config
+from mixdepth.cli.parser import SCHEMA
 from mixdepth.errors import UserError
-from mixdepth.io import write_npy
-from mixdepth.report import viewer
-from mixdepth.report.viewer import COLOUR_HOLD, DISPARITY_HOLD, LEVELS, View, write_viewer
+from mixdepth.files.io import write_npy
+from mixdepth.scene.config import load_config
+from mixdepth.viewer import page as viewer
+from mixdepth.viewer.page import COLOUR_HOLD, DISPARITY_HOLD, LEVELS, View, write_viewer
 
 
 def a_view(frames: int = FRAMES) -> View:

@@ -20,8 +20,9 @@ from mixdepth.cameras.space import choose_space
 from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.rays import SpaceMap
 from mixdepth.train.data import ImageSet
-from mixdepth.train.dynamic import Video, train_dynamic_field
+from mixdepth.train.dynamic import train_dynamic_field
 from mixdepth.train.static import train_static_field
+from mixdepth.train.video import Video
 
 WIDTH, HEIGHT, FRAMES = 48, 36, 4
 RED = (220, 30, 30)

@@ -15,23 +15,24 @@ from broken import damaged, npy, spoilt_array, spoilt_json, spoilt_npz, spoilt_s
 from PIL import Image
 
 from mixdepth.cameras.camera import Camera, load_cameras, save_cameras
-from mixdepth.cameras.colmap_model import read_colmap, write_colmap
+from mixdepth.cameras.formats.colmap_files import read_colmap, write_colmap
+from mixdepth.cameras.formats.llff import read_poses_bounds, write_poses_bounds
+from mixdepth.cameras.formats.transforms import write_transforms
 from mixdepth.cameras.given import read_given
 from mixdepth.cameras.lens import Lens, load_lenses, save_lenses
-from mixdepth.cameras.llff import read_poses_bounds, write_poses_bounds
 from mixdepth.cameras.space import Space
-from mixdepth.cameras.transforms import write_transforms
-from mixdepth.config import Scene, load_config
 from mixdepth.evaluation.truth import load_truth
 from mixdepth.fields.storage import load_model, save_model
+from mixdepth.files.images import image_size, read_image
+from mixdepth.files.io import read_json, read_npz
+from mixdepth.files.shapes import CAPTURE
 from mixdepth.frames.decode import read_frames
-from mixdepth.frames.images import image_size, read_image
 from mixdepth.frames.probe import probe_capture
 from mixdepth.frames.store import FrameStore
-from mixdepth.io import read_json, read_npz
 from mixdepth.rendering.renders import open_renders
-from mixdepth.schema import read_yaml
-from mixdepth.shapes import CAPTURE
+from mixdepth.scene.config import load_config
+from mixdepth.scene.scene import Scene
+from mixdepth.scene.schema import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("cam00", "cam01", "cam02")
@@ -356,7 +357,7 @@ def read_truth(folder: Path) -> None:
 
 
 def read_sparse(folder: Path) -> None:
-    from mixdepth.train.stage import camera_sparse
+    from mixdepth.train.tasks import camera_sparse
 
     (folder / "colmap_depth").mkdir(exist_ok=True)
     (folder / "sparse.npz").replace(folder / "colmap_depth/sparse.npz")

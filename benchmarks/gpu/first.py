@@ -34,7 +34,7 @@ from torch.profiler import ProfilerActivity, profile
 from training import Run, Trainer, options_of
 
 from mixdepth import kernels
-from mixdepth.device import training_device
+from mixdepth.compute.device import training_device
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("torch", "triton", "numpy", "numba", "safetensors", "tqdm", "tensorboard", "pillow", "pytest", "PyYAML")

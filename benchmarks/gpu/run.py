@@ -31,7 +31,7 @@ from findings import Findings, Found, parse
 from timing import compare_kernels, limits, step_findings
 from training import Run, options_of
 
-from mixdepth.device import training_device
+from mixdepth.compute.device import training_device
 from mixdepth.errors import Interrupted
 
 STAGES = ("data", "train", "steps", "render", "long")

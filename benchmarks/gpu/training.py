@@ -20,16 +20,17 @@ from timing import SET_UP, synchronise, timed, triton, triton_choices
 from mixdepth import kernels
 from mixdepth.cameras.camera import load_cameras
 from mixdepth.cameras.space import Space
-from mixdepth.device import training_device
+from mixdepth.compute.device import training_device
 from mixdepth.fields.storage import load_model, save_model
 from mixdepth.frames.store import FrameStore, motion_map
 from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.rays import SpaceMap
 from mixdepth.train.data import ImageSet, SparseRays
-from mixdepth.train.dynamic import DynamicTrainer, Video
+from mixdepth.train.dynamic import DynamicTrainer
 from mixdepth.train.options import DynamicOptions, StaticOptions
 from mixdepth.train.session import Session, checkpoints
 from mixdepth.train.static import StaticTrainer
+from mixdepth.train.video import Video
 
 Trainer = StaticTrainer | DynamicTrainer
 Options = tuple[StaticOptions, DynamicOptions]

@@ -10,7 +10,7 @@ class UserError(Exception):
     """A mistake in the input or the configuration.
 
     The message names the file or key, what was found, what was expected and what to do. Workflow scripts print it
-    alone, without a traceback (see ``mixdepth.stage``).
+    alone, without a traceback (see ``mixdepth.workflow.job``).
 
     Names come from files, so what a terminal would obey or cannot show is escaped, and what is too long is cut.
     """

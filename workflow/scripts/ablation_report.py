@@ -3,17 +3,17 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth import stage
 from mixdepth.report.ablation.page import write_ablation
+from mixdepth.workflow import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
 
 
 def main(smk: "Snakemake") -> None:
-    scenes = {name: stage.configured(smk, name, declared) for name, declared in smk.params.settings.items()}
+    scenes = {name: job.configured(smk, name, declared) for name, declared in smk.params.settings.items()}
     write_ablation(smk.params.runs, scenes, Path("results"), Path(smk.output.html).parent)
 
 
 if "snakemake" in globals():
-    stage.run(snakemake, main)
+    job.run(snakemake, main)

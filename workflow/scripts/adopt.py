@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from mixdepth import stage
-from mixdepth.io import link
+from mixdepth.files.io import link
+from mixdepth.workflow import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
@@ -15,4 +15,4 @@ def main(smk: "Snakemake") -> None:
 
 
 if "snakemake" in globals():
-    stage.run(snakemake, main)
+    job.run(snakemake, main)

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth import stage
 from mixdepth.demo import make_demo
+from mixdepth.workflow import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
@@ -16,4 +16,4 @@ def main(smk: "Snakemake") -> None:
 
 
 if "snakemake" in globals():
-    stage.run(snakemake, main)
+    job.run(snakemake, main)

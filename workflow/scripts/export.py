@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth import stage
-from mixdepth.cameras.stage import export
+from mixdepth.cameras.tasks import export
+from mixdepth.workflow import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
 
 
 def main(smk: "Snakemake") -> None:
-    export(stage.scene(smk), stage.folder(smk), Path(smk.output.transforms).parent)
+    export(job.scene(smk), job.folder(smk), Path(smk.output.transforms).parent)
 
 
 if "snakemake" in globals():
-    stage.run(snakemake, main)
+    job.run(snakemake, main)

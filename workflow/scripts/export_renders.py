@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth import stage
-from mixdepth.exports.stage import export_renders
+from mixdepth.exports.tasks import export_renders
+from mixdepth.workflow import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 def main(smk: "Snakemake") -> None:
     renders, output = Path(smk.input.renders), Path(smk.output[0])
-    export_renders(stage.scene(smk), stage.folder(smk), renders, smk.wildcards.kind, output)
+    export_renders(job.scene(smk), job.folder(smk), renders, smk.wildcards.kind, output)
 
 
 if "snakemake" in globals():
-    stage.run(snakemake, main)
+    job.run(snakemake, main)

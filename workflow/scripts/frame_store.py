@@ -2,16 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-from mixdepth import stage
-from mixdepth.frames.stage import frame_store
+from mixdepth.frames.tasks import frame_store
+from mixdepth.workflow import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
 
 
 def main(smk: "Snakemake") -> None:
-    frame_store(stage.scene(smk), smk.wildcards.camera, stage.folder(smk))
+    frame_store(job.scene(smk), smk.wildcards.camera, job.folder(smk))
 
 
 if "snakemake" in globals():
-    stage.run(snakemake, main)
+    job.run(snakemake, main)

@@ -2,16 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-from mixdepth import stage
-from mixdepth.cameras.stage import write_held_out_points
+from mixdepth.cameras.tasks import write_held_out_points
+from mixdepth.workflow import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
 
 
 def main(smk: "Snakemake") -> None:
-    write_held_out_points(stage.scene(smk), stage.folder(smk))
+    write_held_out_points(job.scene(smk), job.folder(smk))
 
 
 if "snakemake" in globals():
-    stage.run(snakemake, main)
+    job.run(snakemake, main)

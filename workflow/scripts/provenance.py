@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth import stage
-from mixdepth.report.provenance import write_provenance
+from mixdepth.record.provenance import write_provenance
+from mixdepth.workflow import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
 
 
 def main(smk: "Snakemake") -> None:
-    write_provenance(stage.scene(smk), stage.folder(smk), smk.input, Path(smk.output[0]))
+    write_provenance(job.scene(smk), job.folder(smk), smk.input, Path(smk.output[0]))
 
 
 if "snakemake" in globals():
-    stage.run(snakemake, main)
+    job.run(snakemake, main)

@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth import stage
-from mixdepth.frames.stage import reference
+from mixdepth.frames.tasks import reference
+from mixdepth.workflow import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
 
 
 def main(smk: "Snakemake") -> None:
-    reference(stage.scene(smk), smk.wildcards.camera, Path(smk.output[0]))
+    reference(job.scene(smk), smk.wildcards.camera, Path(smk.output[0]))
 
 
 if "snakemake" in globals():
-    stage.run(snakemake, main)
+    job.run(snakemake, main)

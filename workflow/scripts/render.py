@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth import stage
-from mixdepth.rendering.stage import render_camera
+from mixdepth.rendering.tasks import render_camera
+from mixdepth.workflow import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 def main(smk: "Snakemake") -> None:
     wildcards = smk.wildcards
-    render_camera(stage.scene(smk), wildcards.variant, wildcards.camera, stage.folder(smk), Path(smk.output[0]))
+    render_camera(job.scene(smk), wildcards.variant, wildcards.camera, job.folder(smk), Path(smk.output[0]))
 
 
 if "snakemake" in globals():
-    stage.run(snakemake, main)
+    job.run(snakemake, main)

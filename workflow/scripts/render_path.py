@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth import stage
-from mixdepth.rendering.stage import render_path
+from mixdepth.rendering.tasks import render_path
+from mixdepth.workflow import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 def main(smk: "Snakemake") -> None:
     wildcards = smk.wildcards
-    render_path(stage.scene(smk), wildcards.variant, wildcards.path, stage.folder(smk), Path(smk.output[0]))
+    render_path(job.scene(smk), wildcards.variant, wildcards.path, job.folder(smk), Path(smk.output[0]))
 
 
 if "snakemake" in globals():
-    stage.run(snakemake, main)
+    job.run(snakemake, main)

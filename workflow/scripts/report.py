@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth import stage
-from mixdepth.report.html import write_report
+from mixdepth.report.page import write_report
+from mixdepth.workflow import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
 
 
 def main(smk: "Snakemake") -> None:
-    write_report(stage.scene(smk), stage.folder(smk), Path(smk.output[0]))
+    write_report(job.scene(smk), job.folder(smk), Path(smk.output[0]))
 
 
 if "snakemake" in globals():
-    stage.run(snakemake, main)
+    job.run(snakemake, main)

@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth import stage
-from mixdepth.train.stage import extract_depth
+from mixdepth.train.tasks import extract_depth
+from mixdepth.workflow import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
 
 
 def main(smk: "Snakemake") -> None:
-    extract_depth(stage.scene(smk), stage.folder(smk), Path(smk.output[0]).parent)
+    extract_depth(job.scene(smk), job.folder(smk), Path(smk.output[0]).parent)
 
 
 if "snakemake" in globals():
-    stage.run(snakemake, main)
+    job.run(snakemake, main)

@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth import stage
-from mixdepth.cameras.stage import structure_from_motion
+from mixdepth.cameras.tasks import structure_from_motion
+from mixdepth.workflow import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
 
 
 def main(smk: "Snakemake") -> None:
-    structure_from_motion(stage.scene(smk), stage.folder(smk), Path(smk.output.report).parent)
+    structure_from_motion(job.scene(smk), job.folder(smk), Path(smk.output.report).parent)
 
 
 if "snakemake" in globals():
-    stage.run(snakemake, main)
+    job.run(snakemake, main)

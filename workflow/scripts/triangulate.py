@@ -2,16 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-from mixdepth import stage
-from mixdepth.cameras.stage import write_sparse
+from mixdepth.cameras.tasks import write_sparse
+from mixdepth.workflow import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
 
 
 def main(smk: "Snakemake") -> None:
-    write_sparse(stage.scene(smk), stage.folder(smk))
+    write_sparse(job.scene(smk), job.folder(smk))
 
 
 if "snakemake" in globals():
-    stage.run(snakemake, main)
+    job.run(snakemake, main)

@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth import stage
-from mixdepth.cameras.stage import verify_held_out
+from mixdepth.cameras.tasks import verify_held_out
+from mixdepth.workflow import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake, snakemake
 
 
 def main(smk: "Snakemake") -> None:
-    verify_held_out(stage.scene(smk), stage.folder(smk), Path(smk.output[0]))
+    verify_held_out(job.scene(smk), job.folder(smk), Path(smk.output[0]))
 
 
 if "snakemake" in globals():
-    stage.run(snakemake, main)
+    job.run(snakemake, main)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from mixdepth.errors import UserError
-from mixdepth.io import read_json, write_json
-from mixdepth.shapes import CAMERAS
+from mixdepth.files.io import read_json, write_json
+from mixdepth.files.shapes import CAMERAS
 
 LARGEST_SIDE = 1_000_000  # pixels; more is a damaged file
 

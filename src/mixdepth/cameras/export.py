@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from mixdepth.cameras.camera import Camera
-from mixdepth.cameras.colmap_model import write_colmap
+from mixdepth.cameras.formats.colmap_files import write_colmap
+from mixdepth.cameras.formats.llff import write_poses_bounds
+from mixdepth.cameras.formats.transforms import write_transforms
 from mixdepth.cameras.lens import Lens
-from mixdepth.cameras.llff import write_poses_bounds
 from mixdepth.cameras.model import Model
-from mixdepth.cameras.transforms import write_transforms
 
 GRID = 33  # points along each side of the image, corners included, at which losses are measured
 

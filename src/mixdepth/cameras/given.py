@@ -12,15 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from mixdepth.cameras.calibration import read_calibration
-from mixdepth.cameras.colmap_model import read_colmap
+from mixdepth.cameras.formats.calibration import read_calibration
+from mixdepth.cameras.formats.colmap_files import read_colmap
+from mixdepth.cameras.formats.llff import read_poses_bounds
+from mixdepth.cameras.formats.panoptic import read_panoptic
+from mixdepth.cameras.formats.posed import Posed, Size, fit_lens
+from mixdepth.cameras.formats.transforms import read_transforms
 from mixdepth.cameras.lens import Lens
-from mixdepth.cameras.llff import read_poses_bounds
-from mixdepth.cameras.panoptic import read_panoptic
-from mixdepth.cameras.posed import Posed, Size, fit_lens
-from mixdepth.cameras.transforms import read_transforms
-from mixdepth.capture import camera_name
 from mixdepth.errors import UserError
+from mixdepth.scene.capture import camera_name
 
 READERS: dict[str, Callable[[Path], list[tuple[str, Posed]]]] = {
     "model": read_colmap,

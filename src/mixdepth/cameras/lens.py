@@ -11,8 +11,8 @@ import numpy as np
 from numpy.polynomial import Polynomial
 
 from mixdepth.errors import UserError
-from mixdepth.io import read_json, write_json
-from mixdepth.shapes import LENSES
+from mixdepth.files.io import read_json, write_json
+from mixdepth.files.shapes import LENSES
 
 # Order of the parameters, as in COLMAP's src/colmap/sensor/models.h.
 MODELS = {

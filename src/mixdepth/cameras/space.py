@@ -14,11 +14,11 @@ import numpy as np
 
 from mixdepth.cameras.camera import Camera, load_cameras
 from mixdepth.errors import UserError
-from mixdepth.io import read_json, read_npz, write_json
-from mixdepth.shapes import BOUNDS, SPACE
+from mixdepth.files.io import read_json, read_npz, write_json
+from mixdepth.files.shapes import BOUNDS, SPACE
 
 if TYPE_CHECKING:
-    from mixdepth.config import Scene
+    from mixdepth.scene.scene import Scene
 
 FORWARD_SPREAD = 35.0  # degrees: cameras that look about the same way differ by less from their mean direction
 MEET = 0.9  # share of the cameras that must have one place in their images to look "inward"

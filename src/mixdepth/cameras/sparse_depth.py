@@ -7,7 +7,7 @@ import numpy as np
 
 from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.model import Model
-from mixdepth.frames.undistort import valid_pixels
+from mixdepth.cameras.undistort import valid_pixels
 
 PIXEL_NOISE = 0.3  # pixels of the original: what SIFT's noise is taken for where too few points tell it
 LEAST_NOISE = 0.05  # pixels of the original: no key point is placed better, whatever its residuals say

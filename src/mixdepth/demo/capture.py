@@ -12,9 +12,9 @@ from mixdepth.demo.render import Shot
 from mixdepth.demo.rig import FOCAL, HEIGHT, PHOTO_CAMERAS, VIDEO_CAMERAS, WIDTH
 from mixdepth.demo.scene import FPS, FRAMES
 from mixdepth.errors import UserError
+from mixdepth.files.images import write_image
+from mixdepth.files.io import atomic, seal, write_npz
 from mixdepth.frames.encode import raise_disk_full
-from mixdepth.frames.images import write_image
-from mixdepth.io import atomic, seal, write_npz
 from mixdepth.progress import Progress
 
 CAMERA_NAMES = tuple(VIDEO_CAMERAS)

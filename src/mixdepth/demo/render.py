@@ -11,7 +11,7 @@ import numpy as np
 from mixdepth.cameras.camera import Camera
 from mixdepth.demo.rig import HEIGHT, WIDTH, pixel_rays
 from mixdepth.demo.scene import FURNITURE, ROOM, movers
-from mixdepth.demo.shapes import FAR, Ball, dot, unit
+from mixdepth.demo.solids import FAR, Ball, dot, unit
 
 SUBPIXELS = tuple(((i % 3 + 0.5) / 3, (i // 3 + 0.5) / 3) for i in range(9))
 MIDDLE = 4  # the sub-pixel at the pixel's centre

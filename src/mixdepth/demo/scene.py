@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from mixdepth.demo import materials
-from mixdepth.demo.shapes import Ball, Box, Cylinder, Shape, Wall
+from mixdepth.demo.solids import Ball, Box, Cylinder, Shape, Wall
 from mixdepth.demo.texture import Material
 
 FRAMES, FPS = 24, 12

@@ -10,7 +10,7 @@ import numpy as np
 
 from mixdepth.cameras.camera import Camera
 from mixdepth.evaluation.depth import CLOSE
-from mixdepth.io import read_npz
+from mixdepth.files.io import read_npz
 
 NEIGHBOURS = 2  # cameras that a held-out camera is compared with
 SAME_WAY = 60.0  # degrees between the directions of view: beyond it two cameras hardly share a surface

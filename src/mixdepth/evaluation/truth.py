@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from mixdepth.cameras.camera import load_cameras
-from mixdepth.config import Scene
 from mixdepth.errors import UserError
 from mixdepth.evaluation.align import Similarity, align
-from mixdepth.io import reading
+from mixdepth.files.io import reading
+from mixdepth.scene.scene import Scene
 
 SHAPES = {
     "depth": "[cameras, frames, H, W]",

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mixdepth.config import Scene
 from mixdepth.errors import UserError
 from mixdepth.evaluation.truth import Truth
 from mixdepth.frames.store import FrameStore
 from mixdepth.progress import Progress
 from mixdepth.rendering.renders import open_renders
+from mixdepth.scene.scene import Scene
 
 # A pixel moves where its temporal standard deviation (colours in 0..1) exceeds this, unless the truth says it.
 MOVING_STD = 0.02

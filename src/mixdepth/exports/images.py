@@ -9,7 +9,7 @@ import OpenEXR
 from PIL import Image
 
 from mixdepth.exports.source import Source
-from mixdepth.io import write_json
+from mixdepth.files.io import write_json
 
 LEVELS = 65535  # of 16 bits
 # What the numbers in an OpenEXR file mean: primaries and white of BT.709 and sRGB (the header's own attribute).

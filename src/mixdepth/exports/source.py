@@ -8,11 +8,11 @@ import numpy as np
 
 from mixdepth.cameras.camera import Camera, load_cameras
 from mixdepth.cameras.space import Space
-from mixdepth.config import Scene
 from mixdepth.errors import UserError, listed
-from mixdepth.io import read_json
+from mixdepth.files.io import read_json
 from mixdepth.rendering.paths import frame_rate
 from mixdepth.rendering.renders import open_renders
+from mixdepth.scene.scene import Scene
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixdepth.device import mixed_precision
+from mixdepth.compute.device import mixed_precision
 from mixdepth.fields.region import Region
 from mixdepth.fields.static import DENSITY_SCALE, DENSITY_SHIFT, DENSITY_SLOPE
 from mixdepth.fields.vm import VMGrid

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixdepth.device import mixed_precision
+from mixdepth.compute.device import mixed_precision
 from mixdepth.fields.occupancy import Occupancy
 from mixdepth.fields.vm import VMGrid
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.region import Region
 from mixdepth.fields.static import StaticField
-from mixdepth.io import atomic, check_seal, reading, seal
+from mixdepth.files.io import atomic, check_seal, reading, seal
 
 KEY = "mixdepth"  # one metadata key only: the order of several is not the same in every run
 

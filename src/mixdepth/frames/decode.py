@@ -10,10 +10,10 @@ import av
 import numpy as np
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
-from mixdepth.capture import images_in
 from mixdepth.errors import UserError
-from mixdepth.frames.images import image_size, read_image
-from mixdepth.io import check_seal, reading
+from mixdepth.files.images import image_size, read_image
+from mixdepth.files.io import check_seal, reading
+from mixdepth.scene.capture import images_in
 
 # Accurate chroma and rounding, and the same bytes on every processor.
 ACCURATE = (

@@ -13,7 +13,7 @@ import ffmpeg
 import imageio_ffmpeg
 import numpy as np
 
-from mixdepth.io import atomic
+from mixdepth.files.io import atomic
 
 # Accurate chroma and rounding, and the same bytes on every processor.
 SCALER_FLAGS = "accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"

@@ -8,7 +8,7 @@ import numpy as np
 
 from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.lens import load_lenses
-from mixdepth.frames.undistort import valid_pixels
+from mixdepth.cameras.undistort import valid_pixels
 
 
 def load_masks(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixdepth.errors import UserError
+from mixdepth.files.images import image_size
 from mixdepth.frames.decode import frame_files, open_video
-from mixdepth.frames.images import image_size
 from mixdepth.frames.timing import Timeline, Track, first_decoded, read_track
 
 # Transfer characteristics of high dynamic range (ITU-T H.273: SMPTE ST 2084 and ARIB STD-B67).

@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from mixdepth.errors import UserError
+from mixdepth.files.images import write_image
+from mixdepth.files.io import disk_errors, seal
 from mixdepth.frames.decode import read_frames
-from mixdepth.frames.images import write_image
 from mixdepth.frames.store import motion_map, moving_pixels
-from mixdepth.io import disk_errors, seal
 
 SAMPLES = 15  # frames that the median and the motion are taken from
 BLOCK_BYTES = 1 << 24  # samples that are in memory at once

@@ -12,9 +12,9 @@ import numpy as np
 
 from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.lens import Lens
+from mixdepth.cameras.undistort import Undistorter, undistort
 from mixdepth.errors import UserError
-from mixdepth.frames.undistort import Undistorter, undistort
-from mixdepth.io import atomic, read_npy, seal, write_npy, write_npz
+from mixdepth.files.io import atomic, read_npy, seal, write_npy, write_npz
 from mixdepth.progress import Progress
 
 QUIET = 20  # percentile of the deviation that is taken for the camera's noise: most of an image may move
@@ -249,7 +249,7 @@ def write_static_set(
     Raises:
         UserError: a photo cannot be read or has no camera, or no space is left on the device.
     """
-    from mixdepth.frames.images import read_image
+    from mixdepth.files.images import read_image
 
     progress = Progress("static set", len(images))
     arrays = {}

@@ -14,9 +14,9 @@ from pathlib import Path
 import av
 import numpy as np
 
-from mixdepth.capture import camera_name
 from mixdepth.errors import UserError
 from mixdepth.frames.decode import frame_files, open_video
+from mixdepth.scene.capture import camera_name
 
 # Rates that differ by less count as one: half of what is between 29.97 and 30 frames per second.
 SAME_RATE = 5e-4

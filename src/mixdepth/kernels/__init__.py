@@ -1,7 +1,7 @@
 """The operations that the model's time goes into: grid look-ups, marching, compositing.
 
 On CPU they run as loops compiled by numba (:mod:`mixdepth.kernels.cpu`), elsewhere, and where numba is missing, as
-plain PyTorch (:mod:`mixdepth.kernels.reference`). Both are tested against each other. On a GPU some can run as Triton
+plain PyTorch (:mod:`mixdepth.kernels.plain`). Both are tested against each other. On a GPU some can run as Triton
 kernels instead (:mod:`mixdepth.kernels.gpu`, off by default until tests/test_gpu.py has passed on one). Samples are
 *packed*: one flat list of the M samples of R rays; those of ray r are ``offsets[r]:offsets[r + 1]``, and ``rows`` [M]
 is the ray of each.
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixdepth.kernels import reference
+from mixdepth.kernels import plain
 
 try:
     from mixdepth.kernels import cpu
@@ -89,7 +89,7 @@ def _flat(tensor: Tensor) -> np.ndarray:
     return tensor.detach().view(-1).numpy()
 
 
-class _Grid(reference.Grid):
+class _Grid(plain.Grid):
     @staticmethod
     def look_up(planes: Tensor, lines: Tensor, u: Tensor, is_sum: bool) -> Tensor:
         cells, channels, points = planes.shape[1], planes.shape[3], u.numpy()
@@ -115,10 +115,10 @@ class _Grid(reference.Grid):
         _all(tasks)
 
 
-def _grid(planes: Tensor) -> type[reference.Grid]:
+def _grid(planes: Tensor) -> type[plain.Grid]:
     if compiled(planes):
         return _Grid
-    return _gpu().Grid if fused(planes) else reference.Grid
+    return _gpu().Grid if fused(planes) else plain.Grid
 
 
 def grid_features(planes: Tensor, lines: Tensor, u: Tensor) -> Tensor:
@@ -141,10 +141,10 @@ def grid_sum(planes: Tensor, lines: Tensor, u: Tensor) -> Tensor:
 
 
 def add_roughness(planes: Tensor, lines: Tensor, weight: float) -> None:
-    """Add the gradient of ``weight`` times :func:`mixdepth.kernels.reference.roughness` to that of the parameters."""
+    """Add the gradient of ``weight`` times :func:`mixdepth.kernels.plain.roughness` to that of the parameters."""
     if not compiled(planes):
         for grid in (planes, lines):
-            reference.add_roughness(grid, grid.grad, weight)
+            plain.add_roughness(grid, grid.grad, weight)
         return
     for values, gradient in ((planes, planes.grad), (lines[:, :, None], lines.grad[:, :, None])):
         scale = np.float32(2 * weight / values[:, 1:].numel())
@@ -181,7 +181,7 @@ def composite(tau: Tensor, offsets: Tensor, rows: Tensor) -> Tensor:
     """
     if compiled(tau):
         return _Composite.apply(tau.contiguous(), offsets)
-    return reference.composite(tau, offsets, rows, STOP)
+    return plain.composite(tau, offsets, rows, STOP)
 
 
 class _Mixed(torch.autograd.Function):
@@ -234,7 +234,7 @@ def composite_mixed(
         passes [R, F], and the median z-depth [R, F] or None.
     """
     if not (compiled(tau_d) or fused(tau_d)):
-        return reference.composite_mixed(tau_s, rgb_s, index, tau_d, offsets, rows, depths)
+        return plain.composite_mixed(tau_s, rgb_s, index, tau_d, offsets, rows, depths)
     nothing = tau_s.new_empty(0)
     function = _Mixed if compiled(tau_d) else _gpu().Mixed
     found = function.apply(tau_d, tau_s, rgb_s, index, offsets, *(depths or (nothing, nothing, nothing)))
@@ -277,7 +277,7 @@ def median_depth(weights: Tensor, z: Tensor, dz: Tensor, offsets: Tensor, rows: 
     Each sample's weight is spread evenly over its interval ``dz`` [M].
     """
     if not compiled(weights):
-        return reference.median_depth(weights, z, dz, offsets, rows, far)
+        return plain.median_depth(weights, z, dz, offsets, rows, far)
     depth = torch.empty_like(far)
     arrays = [t.detach().numpy() for t in (weights, z, dz, offsets, far)]
     out = depth.numpy()
@@ -299,7 +299,7 @@ def march(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Samples at ``depths`` [R, N] of rays, kept where a mask over the normalised cube, or sets over a box, have them.
 
-    On CPU only; elsewhere :func:`mixdepth.kernels.reference.march` packs what PyTorch has sampled.
+    On CPU only; elsewhere :func:`mixdepth.kernels.plain.march` packs what PyTorch has sampled.
 
     Args:
         kind, space: of the normalisation, see :attr:`mixdepth.rendering.rays.SpaceMap.packed`.
@@ -363,7 +363,7 @@ def merge(
         torch.arange(len(pick), device=z.device), total[1:] - total[:-1], output_size=count
     )
     if not compiled(z):
-        found = reference.merge(pick, cached, rows, z, count)
+        found = plain.merge(pick, cached, rows, z, count)
         return total, all_rows, *found
     tau, rgb, index = z.new_empty(count), z.new_empty(count, 3), torch.empty(count, dtype=torch.int64)
     arrays = [t.numpy() for t in (pick, starts, z_static, tau_static, rgb_static, offsets, z, total)]

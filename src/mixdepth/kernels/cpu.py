@@ -2,7 +2,7 @@
 
 Every function works on a part of the rays, samples or planes, so that :mod:`mixdepth.kernels` can hand parts to
 threads. No two parts write to the same place and no sum crosses parts, so results do not depend on how many threads
-there are. The same mathematics in plain PyTorch is in :mod:`mixdepth.kernels.reference`.
+there are. The same mathematics in plain PyTorch is in :mod:`mixdepth.kernels.plain`.
 
 Nothing is compiled before its first call, and nothing is cached on disk: numba's cache is pickled.
 """

@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mixdepth.kernels import reference
+from mixdepth.kernels import plain
 
 POINTS = 16  # that one program looks up; with more, the backward pass needs too many registers
 SIZES = ["points", "cells", "frames"]  # that change as training goes on: to specialise would be to compile again
@@ -93,7 +93,7 @@ def _grid_backward(
         tl.atomic_add(d_lines + q + channels, g * plane * c, some, sem="relaxed")
 
 
-class Grid(reference.Grid):
+class Grid(plain.Grid):
     """The same in one launch for the values, and one for the gradients."""
 
     @staticmethod

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mixdepth import kernels
-from mixdepth.device import in_chunks
+from mixdepth.compute.device import in_chunks
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.static import StaticField
 from mixdepth.rendering.rays import CameraBatch, SpaceMap

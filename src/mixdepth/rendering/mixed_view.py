@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from mixdepth.cameras.camera import Camera
-from mixdepth.device import Landing, in_chunks
+from mixdepth.compute.device import Landing, in_chunks
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.static import StaticField
 from mixdepth.progress import Progress

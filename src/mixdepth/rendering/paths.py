@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mixdepth.cameras.camera import Camera
-from mixdepth.cameras.camera_path import read_camera_path
+from mixdepth.cameras.formats.camera_path import read_camera_path
 from mixdepth.rendering.orbit import orbit
 
 # Frames per second where the files do not say, as for folders of images: short clips run slower, to last a little.

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from mixdepth.errors import UserError
-from mixdepth.io import read_npy
+from mixdepth.files.io import read_npy
 
 
 def open_renders(folder: Path) -> tuple[np.ndarray, np.ndarray]:

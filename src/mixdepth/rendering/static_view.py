@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mixdepth.cameras.camera import Camera
-from mixdepth.device import in_chunks
+from mixdepth.compute.device import in_chunks
 from mixdepth.fields.static import StaticField
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
 from mixdepth.rendering.trace import depth_of, sample_rays, shade_static

@@ -9,7 +9,7 @@ from mixdepth import kernels
 from mixdepth.fields.occupancy import Occupancy
 from mixdepth.fields.region import Region
 from mixdepth.fields.static import StaticField
-from mixdepth.kernels import reference
+from mixdepth.kernels import plain
 from mixdepth.rendering.rays import CameraBatch, SpaceMap, stratified
 
 STATIC, DYNAMIC = 1, 2  # bits of RaySamples.holds
@@ -104,7 +104,7 @@ def sample_rays(
             holds |= STATIC * occupancy.mask[occupancy.cells(u)].byte()
         if region is not None:
             holds |= DYNAMIC * region[0].holds(u, region[1]).byte()
-        packed = reference.march(u, near, far, depths, holds * (depths < stop[:, None]))
+        packed = plain.march(u, near, far, depths, holds * (depths < stop[:, None]))
     return RaySamples(directions, far, *packed)
 
 

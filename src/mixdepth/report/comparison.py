@@ -12,10 +12,10 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 
-from mixdepth.config import VARIANTS, Scene
 from mixdepth.evaluation.truth import load_truth
 from mixdepth.evaluation.view import MOVING_STD, View, open_view
-from mixdepth.io import atomic, read_json, seal
+from mixdepth.files.io import atomic, read_json, seal
+from mixdepth.scene.scene import VARIANTS, Scene
 
 COLOUR_ERROR = 0.2  # colours in 0..1, mean of the channels; the same scale in every figure
 DEPTH_ERROR = 0.2  # share of the true depth

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mixdepth.config import VARIANTS, Scene
 from mixdepth.report.chart import Line, line_chart
+from mixdepth.scene.scene import VARIANTS, Scene
 
 Steps = tuple[list[int], list[float]]  # steps, and a figure at each of them
 TRAINING = (

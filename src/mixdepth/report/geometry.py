@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mixdepth.frames.sync import AGREEING
-from mixdepth.io import read_json
+from mixdepth.files.io import read_json
+from mixdepth.frames.sync.sync import AGREEING
 
 VERDICTS = {
     "trusted": "The cameras can be trusted",

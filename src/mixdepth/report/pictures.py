@@ -11,11 +11,11 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
 from PIL import Image
 
-from mixdepth.config import VARIANTS, Scene
-from mixdepth.evaluation.stage import View, open_view
+from mixdepth.evaluation.tasks import View, open_view
 from mixdepth.evaluation.truth import load_truth
-from mixdepth.frames.images import resize
+from mixdepth.files.images import resize
 from mixdepth.report.comparison import ERROR_COLOURS, Cell, Column, busiest_frame, columns, depth_limits
+from mixdepth.scene.scene import VARIANTS, Scene
 
 MAX_SIDE = 960  # pixels; larger pictures are scaled down
 QUALITY = 82  # of WebP

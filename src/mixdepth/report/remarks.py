@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixdepth.config import Scene
-from mixdepth.frames.sync import TRUSTED
-from mixdepth.io import read_json, read_npz
+from mixdepth.files.io import read_json, read_npz
+from mixdepth.frames.sync.sync import TRUSTED
+from mixdepth.scene.scene import Scene
 
 LOW_PSNR = 15.0  # dB; below it a picture has little to do with what the camera saw
 TONE_GAP = 1.0  # dB that a colour fit gains, from which the tones are worth a remark

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from mixdepth.cameras.camera import Camera, load_cameras
-from mixdepth.config import Scene
-from mixdepth.io import read_npz
+from mixdepth.files.io import read_npz
+from mixdepth.scene.scene import Scene
 
 MAX_POINTS = 5000
 MAX_STILL_POINTS = 900  # of the picture that does not turn

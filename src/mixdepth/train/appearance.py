@@ -2,14 +2,12 @@
 front of it."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from mixdepth.train.dynamic import Video
+from mixdepth.train.video import Video
 
 FRAMES = 16  # about so many, evenly spread, are compared
 NEIGHBOURS = 2  # other cameras that are asked, the farthest apart
@@ -19,7 +17,7 @@ AGREEMENT = 0.85  # share of the changes that another camera must see as well
 
 
 def on_surface(
-    videos: Sequence["Video"],
+    videos: Sequence[Video],
     moving: Sequence[np.ndarray],
     depth: Sequence[np.ndarray],
     device: torch.device | str = "cpu",
@@ -61,7 +59,7 @@ def on_surface(
 
 
 def _places(
-    videos: Sequence["Video"], index: int, moving: np.ndarray, depth: Sequence[np.ndarray]
+    videos: Sequence[Video], index: int, moving: np.ndarray, depth: Sequence[np.ndarray]
 ) -> list[tuple[int, np.ndarray, np.ndarray]]:
     """Other cameras, with the flat pixel [n] where each shows the static surface of ``index``'s moving pixels, and
     whether it does [n]."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mixdepth.cameras.camera import Camera
-from mixdepth.device import place, take
+from mixdepth.compute.device import place, take
 from mixdepth.rendering.rays import CameraBatch
 
 

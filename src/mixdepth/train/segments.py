@@ -2,14 +2,14 @@
 
 import math
 
-from mixdepth.sizes import segment_count, segment_overlap
+from mixdepth.scene.sizes import segment_count, segment_overlap
 
 
 def segments(frames: int, longest: int | None) -> list[tuple[int, int]]:
     """First frame and last frame (not included) of the segments of a capture of ``frames`` frames.
 
     They have the same length, at most ``longest``, and neighbours share about as many frames as
-    :func:`mixdepth.sizes.segment_overlap` says.
+    :func:`mixdepth.scene.sizes.segment_overlap` says.
     With ``longest`` None, or no shorter than the capture, there is one.
     """
     count = segment_count(frames, longest)

@@ -6,15 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixdepth.device import take, training_device, use_cpu
+from mixdepth.compute.device import take, training_device, use_cpu
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.static import StaticField
 from mixdepth.fields.vm import VMGrid, resize_grids
-from mixdepth.losses.depth import LOSSES, DepthSamples
 from mixdepth.rendering.rays import SpaceMap, stratified
 from mixdepth.rendering.static_view import render_static, smaller
 from mixdepth.rendering.trace import RaySamples, StaticShade, sample_rays, shade_static, visible_samples
 from mixdepth.train.data import ImageSet, SparseRays
+from mixdepth.train.losses import LOSSES, DepthSamples
 from mixdepth.train.options import StaticOptions
 from mixdepth.train.session import Session, pack, unpack
 

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from mixdepth.config import VARIANTS
-from mixdepth.io import atomic
+from mixdepth.files.io import atomic
 from mixdepth.report.ablation.scores import BY_COLUMN, Score, summary
+from mixdepth.scene.scene import VARIANTS
 
 WIDTH = 7.0  # inches: both columns of most papers
 DOTS_PER_INCH = 200  # of pictures inside a figure

@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-from mixdepth.config import Scene
-from mixdepth.evaluation.stage import View, open_view
+from mixdepth.evaluation.tasks import View, open_view
 from mixdepth.evaluation.truth import load_truth
 from mixdepth.report.ablation.figures import WIDTH, new_figure, save, style, variants_of
 from mixdepth.report.comparison import busiest_frame
+from mixdepth.scene.scene import Scene
 
 LARGEST = 0.2  # share of the true depth at the end of the colour scale
 SOUND = 0.05

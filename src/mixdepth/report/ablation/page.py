@@ -9,8 +9,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from mixdepth.config import Scene
-from mixdepth.io import atomic
+from mixdepth.files.io import atomic
 from mixdepth.report.ablation import text
 from mixdepth.report.ablation.figures import (
     LOOKS,
@@ -34,6 +33,7 @@ from mixdepth.report.ablation.scores import (
     summary,
 )
 from mixdepth.report.ablation.tables import seeds_text, summary_rows, write_csv, write_latex
+from mixdepth.scene.scene import Scene
 
 
 def write_ablation(runs: Sequence[Mapping[str, Any]], scenes: Mapping[str, Scene], results: Path, output: Path) -> None:
@@ -42,7 +42,7 @@ def write_ablation(runs: Sequence[Mapping[str, Any]], scenes: Mapping[str, Scene
     All but times.csv, figures/time.* and the page depend on scores alone, so they are the same whenever those are.
 
     Args:
-        runs: the matrix, rows of :class:`mixdepth.ablation.Run`.
+        runs: the matrix, rows of :class:`mixdepth.scene.ablation.Run`.
         scenes: the configured scenes of the matrix; their options must hold ``truth`` and ``frames``.
         results: the folder of all results.
         output: the report's own folder.

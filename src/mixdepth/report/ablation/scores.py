@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from mixdepth.config import VARIANTS
-from mixdepth.io import read_json
-from mixdepth.report.provenance import read_benchmarks
+from mixdepth.files.io import read_json
+from mixdepth.record.provenance import read_benchmarks
+from mixdepth.scene.scene import VARIANTS
 
 # What says which cell of the matrix a row is of; the runs of a cell differ in their seed.
 CELL = ["scene", "set", "cameras", "variant"]
@@ -60,7 +60,7 @@ def read_runs(runs: Sequence[Mapping[str, Any]], results: Path) -> pd.DataFrame:
     A score within a group is named by both: ``depth_median``. What is null is NaN.
 
     Args:
-        runs: rows of :class:`mixdepth.ablation.Run`.
+        runs: rows of :class:`mixdepth.scene.ablation.Run`.
         results: the folder of all results.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from mixdepth.io import atomic
+from mixdepth.files.io import atomic
 from mixdepth.report.ablation.scores import CELL, Score, summary
 
 # Scores are written with all digits that a float32 has; what is shown is rounded.

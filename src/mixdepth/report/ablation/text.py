@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from mixdepth.config import VARIANTS
 from mixdepth.report.ablation.scores import BY_COLUMN, Difference, Score, cell, paired
+from mixdepth.scene.scene import VARIANTS
 
 PSNR = BY_COLUMN["psnr"]
 BASE = "none"  # what depth is measured against

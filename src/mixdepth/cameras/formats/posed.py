@@ -1,0 +1,147 @@
+"""A camera as a file gives it, before it is matched with a video or a photo; the checks that all formats share."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mixdepth.cameras.camera import LARGEST_SIDE
+from mixdepth.cameras.lens import MODELS, Lens
+from mixdepth.errors import UserError
+from mixdepth.files.io import read_json
+
+ASPECT_TOLERANCE = 0.01  # relative difference of the file's and the images' aspect
+ROTATION_TOLERANCE = 1e-3  # largest entry of R^T R - I (published files are rounded to float32 or worse)
+ROUNDED = 1e-6  # a rotation that is off by more was rounded to float32 or worse: the nearest true one is taken
+# From the simplest to the one that holds most.
+PERSPECTIVE = ("PINHOLE", "OPENCV", "FULL_OPENCV")
+FISHEYE = ("OPENCV_FISHEYE",)
+
+Size = tuple[int, int]  # (width, height), pixels
+
+
+@dataclass(frozen=True)
+class Posed:
+    """Lens at the size that the file is for, pose, and (near, far) where the file has them.
+
+    ``c2w`` is [4, 4] float64, OpenCV camera to world; None where the file has a lens only.
+    """
+
+    lens: Lens
+    c2w: np.ndarray | None = field(repr=False)
+    bounds: tuple[float, float] | None = None
+
+
+def read_object(path: Path, what: str) -> dict:
+    """A JSON file that holds an object; ``what`` it should be is named in the error.
+
+    Raises:
+        UserError: missing, not a file, not JSON, nested too deeply, or not an object.
+    """
+    try:
+        return read_json(path)
+    except UserError as error:
+        raise UserError(f"{error} Expected {what}.") from None
+
+
+def numbers(where: str, value: object, *shapes: tuple[int, ...]) -> np.ndarray:
+    """``value`` (numbers, lists of them) as float64 of one of ``shapes``.
+
+    Raises:
+        UserError: not numbers, of another shape, or not finite.
+    """
+    expected = "expected " + " or ".join(
+        f"{' x '.join(map(str, shape))} numbers" if shape else "one number" for shape in shapes
+    )
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise UserError(f"{where}: {error}; {expected}.") from None
+    if array.shape not in shapes:
+        raise UserError(f"{where}: has the shape {list(array.shape)}; {expected}.")
+    if not np.isfinite(array).all():
+        raise UserError(f"{where}: not finite: {array.tolist()}. Make the file again.")
+    return array
+
+
+def rotation_matrix(where: str, matrix: np.ndarray, advice: str) -> np.ndarray:
+    """``matrix`` [3, 3] if it is a rotation; where it was rounded, the nearest one.
+
+    Raises:
+        UserError: mirrored, or not orthonormal; ``advice`` says what was expected.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        error = np.abs(matrix.T @ matrix - np.eye(3)).max()
+        mirrored = np.linalg.det(matrix) < 0
+    if mirrored or not error <= ROTATION_TOLERANCE:
+        raise UserError(f"{where}: its rotation is {'mirrored' if mirrored else 'not orthonormal'}. {advice}")
+    if error > ROUNDED:
+        u, _, vt = np.linalg.svd(matrix)
+        return u @ vt
+    return matrix
+
+
+def pose(rotation: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """c2w [4, 4] of a camera-to-world ``rotation`` [3, 3] and a ``centre`` [3]."""
+    c2w = np.eye(4)
+    c2w[:3, :3], c2w[:3, 3] = rotation, centre
+    return c2w
+
+
+def inverse_pose(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
+    """c2w [4, 4] of a world-to-camera ``rotation`` [3, 3] and ``translation`` [3]."""
+    return pose(rotation.T, -rotation.T @ translation)
+
+
+def make_lens(where: str, size: Sequence[float], values: Mapping[str, float], models: Sequence[str]) -> Lens:
+    """The lens with the parameters ``values`` (fx, fy, cx, cy, k1 ... by COLMAP's names; absent means 0).
+
+    Args:
+        where: file and camera, for the error.
+        size: (width, height) in pixels.
+        models: names of lens models; the first that holds all of ``values`` is taken.
+
+    Raises:
+        UserError: an impossible size or focal length, or a parameter that no model holds.
+    """
+    width, height = (int(side) for side in size)
+    if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
+        raise UserError(f"{where}: images of {size[0]:g}x{size[1]:g} pixels; expected a width and a height above 0.")
+    if not np.isfinite(list(values.values())).all():
+        raise UserError(f"{where}: its lens is not finite: {dict(values)}. Make the file again.")
+    if not (values["fx"] > 0 and values["fy"] > 0):
+        raise UserError(f"{where}: focal lengths {values['fx']:g}, {values['fy']:g} pixels; expected numbers above 0.")
+    given = {name for name, value in values.items() if value and name not in ("fx", "fy", "cx", "cy")}
+    for model in models:
+        names = MODELS[model]
+        if given <= set(names) and ("fx" in names or values["fx"] == values["fy"]):
+            params = ({**values, "f": values["fx"]}.get(name, 0.0) for name in names)
+            return Lens(model, width, height, tuple(map(float, params)))
+    lost = sorted(given - set(MODELS[models[-1]]))
+    raise UserError(
+        f"{where}: its lens has {', '.join(lost)}, which {models[-1]} does not hold. Undistort the images and give "
+        f"pinhole cameras, or calibrate with fewer parameters."
+    )
+
+
+def fit_lens(where: str, lens: Lens, size: Size) -> Lens:
+    """``lens`` for the same picture at another ``size`` (width, height).
+
+    Raises:
+        UserError: another aspect, so it cannot be the same picture.
+    """
+    if (lens.width, lens.height) == tuple(size):
+        return lens
+    sx, sy = size[0] / lens.width, size[1] / lens.height
+    if abs(sx / sy - 1) > ASPECT_TOLERANCE:
+        raise UserError(
+            f"{where}: made for images of {lens.width}x{lens.height} pixels, but the image is {size[0]}x{size[1]}, "
+            "which is another aspect. Expected the same picture at any size; use uncropped images, or the file made "
+            "from these."
+        )
+    values = dict(zip(MODELS[lens.model], lens.params, strict=True))
+    (fx, fy), (cx, cy) = lens.focal, lens.principal_point
+    values |= {"fx": fx * sx, "fy": fy * sy, "cx": cx * sx, "cy": cy * sy}
+    values.pop("f", None)
+    return make_lens(where, size, values, (lens.model, *(FISHEYE if lens.is_fisheye else PERSPECTIVE)))

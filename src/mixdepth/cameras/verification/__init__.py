@@ -1,0 +1,1 @@
+"""Whether poses can be trusted."""

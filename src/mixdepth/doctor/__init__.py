@@ -1,0 +1,1 @@
+"""What a machine lacks, and what scenes will cost."""

@@ -1,0 +1,154 @@
+"""Single pictures: read upright as 8-bit RGB, written whole or not at all, scaled."""
+
+import contextlib
+import io
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from PIL.ExifTags import Base
+
+from mixdepth.errors import UserError
+from mixdepth.files.io import atomic, check_seal, reading
+from mixdepth.scene.capture import refuse_unread_kind
+
+# EXIF orientation -> what makes the picture upright (EXIF 2.32, tag 0x0112); 5 and more swap width and height.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# What Pillow raises of damaged files; and MemoryError where a size is wrong.
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+# Brands of ISO/IEC 23008-12 (HEIF) files, at the bytes 8 to 12.
+HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"}
+
+
+def read_image(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """One image, upright as its EXIF orientation says, [H, W, 3] uint8 RGB, scaled to ``size`` = (width, height).
+
+    Of 16 bits the upper 8 are kept, grey becomes RGB, and what is transparent becomes black.
+
+    Raises:
+        UserError: missing, unreadable, cut short, or of a kind that is not read.
+    """
+    with _opened(path) as image:
+        # Before the pixels are loaded, so that it is what `image_size` sees.
+        orientation = _orientation(image, path)
+        rgb = _rgb(image, path)
+    if orientation in UPRIGHT:
+        rgb = rgb.transpose(UPRIGHT[orientation])
+    return resize(np.asarray(rgb), size)
+
+
+def image_size(path: Path, whole: bool = False) -> tuple[int, int]:
+    """(width, height) of the upright image, from its header; with ``whole`` the pixels are read too, to find a cut.
+
+    Raises:
+        UserError: as :func:`read_image`.
+    """
+    with _opened(path) as image:
+        width, height = image.size
+        orientation = _orientation(image, path)
+        if whole:
+            # An eighth of the size is enough to notice, and several times faster (JPEG only; ignored by others).
+            image.draft("RGB", (width // 8, height // 8))
+            image.load()
+    return (height, width) if orientation >= 5 else (width, height)
+
+
+def resize(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+    """``image`` [H, W, 3] uint8 at ``size`` = (width, height): by area where smaller, bicubic where larger."""
+    height, width = image.shape[:2]
+    if size is None or size == (width, height):
+        return image
+    smaller = size[0] <= width and size[1] <= height
+    method = Image.Resampling.BOX if smaller else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(image).resize(size, method))
+
+
+def write_image(path: Path, image: np.ndarray, kind: str, **options: object) -> None:
+    """Write ``image`` ([H, W, 3] or [H, W], uint8) as "PNG" or "JPEG", whole or not at all.
+
+    Raises:
+        UserError: no space left on the device.
+    """
+    # By way of memory: Pillow's own writing to a file forgets the errno of a full disk.
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, kind, **options)
+    with atomic(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    refuse_unread_kind(path)
+    with reading(path, "an image", "Delete its folder and run the same command again."):
+        check_seal(Path(path))
+    try:
+        with Image.open(path) as image:
+            yield image
+    except FileNotFoundError:
+        raise UserError(f"{path}: image not found. Put it there or correct the configuration.") from None
+    except MemoryError as error:
+        raise UserError(
+            f"{path}: cannot be read as an image: that takes more memory than there is, or it is damaged"
+        ) from error
+    except UNREADABLE as error:
+        if path.is_file() and _is_heif(path):
+            refuse_unread_kind(path, ".heic")
+        said = "no kind of image that is known" if isinstance(error, UnidentifiedImageError) else error
+        raise UserError(
+            f"{path}: cannot be read as an image ({said}). Copy or export it again, or remove it."
+        ) from None
+
+
+def _is_heif(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head[4:8] == b"ftyp" and head[8:] in HEIF_BRANDS
+
+
+def _rgb(image: Image.Image, path: Path) -> Image.Image:
+    """The pixels as 8-bit RGB, not yet upright."""
+    if image.mode.startswith("I;16"):
+        # Pillow's own conversion clips everything above 255 to white.
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise UserError(f"{path}: 32 bits per pixel; expected 8 or 16 bits per channel. Export it as such a PNG.")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA")).convert("RGB")
+
+
+def _orientation(image: Image.Image, path: Path) -> int:
+    """EXIF orientation, 1 to 8, without reading pixels; 1 where there is none or none that can be understood."""
+    try:
+        if image.format == "PNG":
+            # Pillow would read all pixels to look for the tag behind them.
+            exif = Image.Exif()
+            exif.load(image.info.get("exif") or _png_exif(path))
+        else:
+            exif = image.getexif()
+        orientation = exif.get(Base.Orientation, 1)
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):
+        return 1
+    return orientation if orientation in UPRIGHT else 1
+
+
+def _png_exif(path: Path) -> bytes:
+    """The EXIF block of a PNG file wherever it is, empty where there is none."""
+    with Path(path).open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if kind == b"eXIf":
+                return file.read(length)
+            file.seek(length + 4, io.SEEK_CUR)
+    return b""

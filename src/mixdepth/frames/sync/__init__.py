@@ -1,0 +1,1 @@
+"""Whether videos show the same moments."""

@@ -1,0 +1,148 @@
+"""How far a capture's cameras are out of step: by sound, else by motion. An estimate; nothing is changed by it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixdepth.files.io import write_json
+from mixdepth.frames.decode import open_video
+from mixdepth.frames.sync.alignment import align
+from mixdepth.frames.sync.signals import BANDS, MAX_FRAMES, MAX_SOUND, ROWS, Signal, motion_signal, sound_signal
+
+TRUSTED = 0.5  # confidence from which an estimate is worth acting on
+FLOOR = 0.1  # confidence below which there is no estimate
+AGREEING = 0.75  # frames: half a frame that a right estimate may be off, and a quarter that rounding may add
+
+
+def write_sync(path: Path, videos: Mapping[str, Path], fps: float | None, configured: Mapping[str, float]) -> dict:
+    """Write :func:`estimate_offsets` as JSON and return it."""
+    result = estimate_offsets(videos, fps, configured)
+    write_json(path, result)
+    return result
+
+
+def estimate_offsets(videos: Mapping[str, Path], fps: float | None, configured: Mapping[str, float]) -> dict:
+    """Offsets between the cameras of a capture, in the convention of the setting ``frames.offsets``.
+
+    Args:
+        videos: camera name -> video file or folder of images.
+        fps: common rate, frames per second; None takes the lowest of the videos' rates. Folders have the common rate.
+        configured: camera name -> offset that the configuration gives, frames at the common rate.
+
+    Returns:
+        ``{"reference", "method": {...}, "fps", "cameras": {name: {"offset_frames", "offset_seconds", "confidence",
+        "method", "configured", "agrees"}}, "notes": [str]}``. ``offset_frames`` is the frame, at the common rate, of
+        the camera's video that shows what the reference's shows at 0; None, as ``agrees``, where there is no estimate
+        (``method`` is then "none"). ``confidence`` is 0..1: see :func:`mixdepth.frames.sync.alignment.align`; above
+        ``TRUSTED`` the captures of benchmarks/sync.py were right within half a frame. ``configured`` is relative to
+        the reference as well.
+
+    Raises:
+        UserError: a video cannot be read.
+    """
+    paths = {name: Path(videos[name]) for name in sorted(videos)}
+    rate = fps or min(filter(None, map(_video_rate, paths.values())), default=None)
+    found, notes = _found(paths, rate)
+    reference = max(found, key=lambda name: (found[name].method == "audio", found[name].confidence))
+    cameras = {}
+    for name, place in found.items():
+        # Two cameras are in step as surely as the less sure of them; the reference is the surest.
+        known = place.confidence >= FLOOR or name == reference
+        offset = place.offset - found[reference].offset if known else None
+        given = float(configured.get(name, 0.0) - configured.get(reference, 0.0))
+        cameras[name] = {
+            "offset_frames": None if offset is None else round(offset, 2),
+            "offset_seconds": None if offset is None or rate is None else round(offset / rate, 4),
+            "confidence": round(place.confidence, 2),
+            "method": place.method if place.confidence >= FLOOR else "none",
+            "configured": given,
+            "agrees": None if offset is None else bool(abs(offset - given) <= AGREEING),
+        }
+    return {
+        "reference": reference,
+        "method": {
+            "audio": f"energy that rises in {BANDS} frequency bands, the first {MAX_SOUND:g} s",
+            "motion": f"brightening and darkening of {ROWS} image rows, the first {MAX_FRAMES} frames",
+        },
+        "fps": rate,
+        "cameras": cameras,
+        "notes": notes + _advice(reference, cameras),
+    }
+
+
+@dataclass(frozen=True)
+class Place:
+    """A camera in time."""
+
+    offset: float  # frames at the common rate; only differences matter
+    confidence: float  # 0..1
+    method: str  # "audio" or "motion"
+
+
+def _found(paths: Mapping[str, Path], rate: float | None) -> tuple[dict[str, Place], list[str]]:
+    """Every camera's place, by sound for those whose sounds agree, and what to tell."""
+    sounds = {name: sound_signal(path, rate) for name, path in paths.items()} if rate else {}
+    heard = _places({name: sound for name, sound in sounds.items() if sound is not None}, "audio")
+    heard = {name: place for name, place in heard.items() if place.confidence >= TRUSTED}
+    if len(heard) < 2:
+        heard = {}
+    if len(heard) == len(paths):
+        return heard, []
+    signals = {name: motion_signal(path, rate) for name, path in paths.items()}
+    seen = _places(signals, "motion")
+    if heard:
+        # The cameras that are both heard and seen tie the two together, the surest one first.
+        link = max(heard, key=lambda name: seen[name].confidence)
+        apart, limit = heard[link].offset - seen[link].offset, seen[link].confidence
+        seen = {n: Place(p.offset + apart, min(p.confidence, limit), "motion") for n, p in seen.items()}
+    cut = [name for name, signal in signals.items() if signal.values.shape[2] >= MAX_FRAMES - 1]
+    notes = [f"Motion was looked at in the first {MAX_FRAMES} frames of {', '.join(cut)}."] if cut else []
+    return {name: heard.get(name, place) for name, place in seen.items()}, notes
+
+
+def _places(signals: Mapping[str, Signal], method: str) -> dict[str, Place]:
+    offsets, confidence = align(list(signals.values()))
+    return {n: Place(float(o), float(c), method) for n, o, c in zip(signals, offsets, confidence, strict=True)}
+
+
+def _advice(reference: str, cameras: Mapping[str, dict]) -> list[str]:
+    """Sentences for the log and the report."""
+    others = {name: camera for name, camera in cameras.items() if name != reference}
+    unknown = [name for name, camera in others.items() if camera["method"] == "none"]
+    unsure = [name for name, camera in others.items() if FLOOR <= camera["confidence"] < TRUSTED]
+    sure = {name: camera for name, camera in others.items() if camera["confidence"] >= TRUSTED}
+    apart = [name for name, camera in sure.items() if not camera["agrees"]]
+    notes = []
+    if unknown:
+        notes.append(
+            f"No estimate of the offset of {', '.join(unknown)} to {reference}: too little moves, or it repeats "
+            "itself, or what the cameras see differs too much. A clap or a flash that all cameras record would tell."
+        )
+    if unsure:
+        notes.append(
+            f"The offset of {', '.join(unsure)} to {reference} is a guess (confidence below {TRUSTED}); check by eye."
+        )
+    if sure and not apart:
+        notes.append(f"In step with {reference}, as configured: {', '.join(sure)}.")
+    if apart:
+        told = ", ".join(
+            "{0} {offset_frames:+.1f} frames from {1}, configured {configured:+g} "
+            "(confidence {confidence:.2f}, {method})".format(name, reference, **cameras[name])
+            for name in apart
+        )
+        lines = ", ".join(
+            f"{name}: {round(camera['offset_frames'], 1) + 0.0 if name in sure else camera['configured']:g}"
+            for name, camera in cameras.items()
+        )
+        notes.append(
+            f"Out of step: {told}. Nothing was changed. If so, write below the scene's `frames`: offsets: {{{lines}}}"
+        )
+    return notes
+
+
+def _video_rate(path: Path) -> float | None:
+    if path.is_dir():
+        return None
+    with open_video(path) as (_, stream):
+        rate = stream.average_rate or stream.guessed_rate
+        return float(rate) if rate else None

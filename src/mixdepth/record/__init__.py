@@ -1,0 +1,1 @@
+"""Where results come from: hashes, and their comparison."""

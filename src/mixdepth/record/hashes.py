@@ -1,0 +1,107 @@
+"""What a scene's results were made from and what they are, by SHA-256: the part of provenance.json that can be made
+again later and compared (:mod:`mixdepth.record.reproduction`)."""
+
+import errno
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixdepth.errors import UserError
+from mixdepth.files.io import check_seal, reading
+from mixdepth.scene.capture import IMAGE_SUFFIXES
+from mixdepth.scene.scene import Scene
+
+THREADS = 2  # hashing leaves Python's lock; more would wait for the disk
+# What a scene decides from its settings and its files together.
+ROLES = (
+    *("train_cameras", "test_cameras", "train_photos", "test_photos", "variants"),
+    *("video_variant", "video_camera", "viewer_cameras"),
+)
+
+
+def hashes(files: Mapping[str, Path]) -> dict[str, dict[str, Any] | None]:
+    """``{bytes, sha256}`` of each file, read as a stream; None for one that is not there.
+
+    Raises:
+        UserError: a file may not be read.
+    """
+    with ThreadPoolExecutor(THREADS) as pool:
+        return dict(zip(files, pool.map(_hash, files.values()), strict=True))
+
+
+def _hash(path: Path) -> dict[str, Any] | None:
+    try:
+        if not path.is_file():  # nor a device, that a record of somebody else's may name
+            return None
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return {"bytes": file.tell(), "sha256": digest}
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return None
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def refuse_damaged(path: Path, mend: str = "Delete it and run the same command again.") -> None:
+    """Refuse a result that is not as it was written, by its seal, or an npz file's own checksums. One without either
+    passes.
+
+    Raises:
+        UserError: with ``mend``, what to do.
+    """
+    with reading(path, "the result that was written", mend):
+        check_seal(path)
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                if broken := file.zip.testzip():
+                    raise ValueError(f"{broken} in it")
+
+
+def input_files(scene: Scene) -> dict[str, Path]:
+    """Every file from outside that models and scores depend on, by its path below the scene's ``data`` where it
+    is there: videos (or the images of a folder), photos, poses, known lenses, the truth, LPIPS weights."""
+    found = [Path(scene.cameras[camera]) for camera in scene.used_cameras]
+    found = [file for path in found for file in _inside(path, IMAGE_SUFFIXES)]
+    found += [Path(scene.photos[stem]) for stem in sorted({*scene.train_photos, *scene.test_photos})]
+    poses = scene.poses_path
+    if scene.options["poses"]["source"] == "panoptic":
+        found += [poses / "train_meta.json", poses / "test_meta.json"]
+    else:
+        found += _inside(poses, (".bin", ".txt")) if poses else []
+    lenses = None if poses else scene.intrinsics_path  # known lenses are for COLMAP alone
+    found += [path for path in (lenses, scene.truth) if path]
+    found += [Path(path) for path in scene.options["lpips"].values() if path]
+    return {_below(scene.data, file): file for file in found}
+
+
+def _inside(path: Path, kinds: Collection[str]) -> list[Path]:
+    """The file itself; of a folder, its files of these suffixes."""
+    if not path.is_dir():
+        return [path]
+    return sorted(p for p in path.iterdir() if p.suffix.lower() in kinds and p.name[0] != ".")
+
+
+def output_files(folder: Path, outputs: Iterable[str | Path]) -> dict[str, Path]:
+    """The files of a scene's ``outputs`` (files, or folders with all that is in them), by their path below ``folder``,
+    in the order given. Hidden files, as seals, are left out."""
+    files = []
+    for path in map(Path, outputs):
+        inside = sorted(p for p in path.rglob("*") if p.is_file() and p.name[0] != ".") if path.is_dir() else [path]
+        files += inside
+    return {_below(folder, file): file for file in files}
+
+
+def _below(folder: Path, path: Path) -> str:
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+
+
+def configuration(scene: Scene) -> dict[str, Any]:
+    """The scene's settings with every default, and who trains and is held out; not where its data lie."""
+    values = {**scene.options, **{key: getattr(scene, key) for key in ROLES}}
+    values.pop("data", None)
+    return json.loads(json.dumps(values))

@@ -1,0 +1,189 @@
+"""What differs between two records of results (provenance.json), or between a record and what is there now."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixdepth.errors import UserError, printable
+from mixdepth.files.io import check_seal, read_json
+from mixdepth.record.hashes import configuration, hashes, input_files
+from mixdepth.record.provenance import surroundings
+from mixdepth.scene.scene import Scene
+
+FILES = {str: ({"bytes": int, "sha256": str}, None)}
+SHAPE = {"scene": str, "data": str, "inputs": FILES, "settings": {}, "stages": {str: int}, "outputs": FILES}
+SHAPE |= {"versions": {str: (str, None)}, "host": {}, "commit": ({}, None)}
+# The part of a record: what people call it. Those of RESULTS decide whether two results are the same; the others are
+# why they may not be.
+RESULTS = {"inputs": "inputs", "settings": "settings", "outputs": "outputs"}
+CAUSES = {"versions": "packages", "stages": "stage versions", "commit": "code", "host": "machine"}
+SHOWN = 8  # differences that are listed one by one
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that two records do not agree about; None: not there, or unknown."""
+
+    part: str  # a key of RESULTS or CAUSES
+    name: str
+    before: Any
+    now: Any
+
+    def __str__(self) -> str:
+        if self.part not in ("inputs", "outputs"):
+            return f"{self.name}: {_short(self.before)}, now {_short(self.now)}"
+        if self.now is None or self.before is None:
+            return f"{self.name} is not there" if self.now is None else f"{self.name} was not there"
+        before, now = self.before["bytes"], self.now["bytes"]
+        return f"{self.name} ({before} bytes, now {now} bytes)" if before != now else f"{self.name} (same size)"
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The record of a folder of results, or that file itself.
+
+    Raises:
+        UserError: there is none, or it is one of before there were hashes.
+    """
+    file = path / "provenance.json" if path.is_dir() else path
+    if not file.exists():
+        raise UserError(f"{file}: file not found. `snakemake --cores 2 results/<scene>/provenance.json` makes a record")
+    try:
+        return read_json(file, SHAPE)
+    except UserError as error:
+        raise UserError(f"{error} (A record of an older mixdepth has no hashes.)") from None
+
+
+def present(record: Mapping[str, Any], folder: Path, scene: Scene | None) -> dict[str, Any]:
+    """The same record made anew, of what is there now.
+
+    Args:
+        record: what was recorded; the files that it names are looked for.
+        folder: the scene's results.
+        scene: the scene as it is configured now; without one the settings are taken as recorded.
+    """
+    data = scene.data if scene else Path(record["data"])
+    inputs = {name: data / name for name in record["inputs"]}
+    now = surroundings()
+    return {
+        "inputs": hashes({**inputs, **(input_files(scene) if scene else {})}),
+        "settings": configuration(scene) if scene else record["settings"],
+        "outputs": hashes({name: folder / name for name in record["outputs"]}),
+        **json.loads(json.dumps(now)),
+    }
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
+    """Everything that two records do not agree about: inputs, settings, outputs in the order in which they depend on
+    each other, and what may be the cause. The host's name is nobody's cause."""
+    found = []
+    for part in (*RESULTS, *CAUSES):
+        one, other = (_flat(record.get(part) or {}, part) for record in (before, now))
+        names = [
+            name for name in [*one, *(name for name in other if name not in one)] if (part, name) != ("host", "name")
+        ]
+        found += [Difference(part, n, one.get(n), other.get(n)) for n in names if one.get(n) != other.get(n)]
+    return found
+
+
+def _flat(values: Mapping[str, Any], part: str) -> dict[str, Any]:
+    """Nested settings with dotted names; hashes of files stay as they are."""
+    if part != "settings":
+        return dict(values)
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        nested = isinstance(value, Mapping)
+        flat |= {f"{key}.{k}": v for k, v in _flat(value, part).items()} if nested else {key: value}
+    return flat
+
+
+def same(found: list[Difference]) -> bool:
+    """Whether inputs, settings and outputs are the same, whatever they were made with."""
+    return not {one.part for one in found} & set(RESULTS)
+
+
+def damaged(found: list[Difference], folder: Path) -> list[str]:
+    """Outputs that are not even as whoever wrote them left them: their seals do not fit."""
+    names = []
+    for one in found:
+        if one.part == "outputs" and one.now is not None:
+            try:
+                check_seal(folder / one.name)
+            except ValueError:
+                names.append(one.name)
+    return names
+
+
+def told(
+    found: list[Difference],
+    record: Mapping[str, Any],
+    against: bool = False,
+    broken: Sequence[str] = (),
+    unknown: str = "",
+) -> str:
+    """The differences for people: a line for each part, then what follows from them.
+
+    Args:
+        record: what ``found`` is the difference to.
+        against: whether it was compared with another record, and not with what is there now.
+        broken: see :func:`damaged`.
+        unknown: why the settings could not be compared, if so.
+    """
+    lines = []
+    for part, title in {**RESULTS, **CAUSES}.items():
+        own = [one for one in found if one.part == part]
+        all_of_it = len(record[part]) if part in ("inputs", "outputs") else 0
+        if not own:
+            state = (
+                unknown if part == "settings" and unknown else "the same" + f" ({all_of_it} files)" * bool(all_of_it)
+            )
+            lines.append(f"{title}: {state}")
+            continue
+        lines.append(
+            f"{title}: {len(own)}{f' of {all_of_it}' if all_of_it else ''} differ{'s' if len(own) == 1 else ''}"
+        )
+        lines += [f"    {one}{', damaged' if one.name in broken else ''}" for one in own[:SHOWN]]
+        lines += [f"    and {len(own) - SHOWN} more (--json lists all)"] * (len(own) > SHOWN)
+    return printable("\n".join([*lines, "", _verdict(found, against, broken)]))
+
+
+def _verdict(found: list[Difference], against: bool, broken: Sequence[str]) -> str:
+    """Is it the same, and if not, why that may be."""
+    parts = {one.part for one in found}
+    causes = [_cause(part, [one for one in found if one.part == part]) for part in ("inputs", "settings", *CAUSES)]
+    why = ", ".join(filter(None, causes))
+    if "outputs" in parts:
+        first = next(one.name for one in found if one.part == "outputs")
+        alike = [part for part in ("inputs", "settings") if part not in parts]
+        reasons = [f"same {' and '.join(alike)}"] * bool(alike) + [why or "nothing that is recorded tells why"]
+        if against:
+            return f"Other outputs from {first} on: {', '.join(reasons)}."
+        if broken:
+            return f"Damaged: {_listed(list(broken))}. Delete what is damaged and run snakemake again."
+        return f"Not the outputs that were recorded, from {first} on: made anew or changed since; {', '.join(reasons)}."
+    if parts & set(RESULTS):
+        return f"The recorded outputs, but {why}: made anew, they may differ."
+    if why:
+        return f"The same inputs, settings and outputs. Made anew with {why}, they may differ in their last digits."
+    return "The same."
+
+
+def _cause(part: str, own: list[Difference]) -> str:
+    """What may have made a difference, in a few words."""
+    names = [one.name for one in own]
+    if not own or (part == "host" and not {"cpu", "machine", "gpu"} & set(names)):
+        return ""
+    if part == "inputs":
+        return f"other inputs ({_listed(names)})"
+    if part == "settings":
+        return f"other settings ({_listed(names)})"
+    return {"versions": f"other {_listed(names)}", "host": "another processor or GPU"}.get(part, "other code")
+
+
+def _listed(names: list[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + f" and {len(names) - most} more" * (len(names) > most)
+
+
+def _short(value: Any) -> str:
+    return "not there" if value is None else f"{json.dumps(value):.60}"

@@ -1,0 +1,245 @@
+"""The report of one scene: one HTML file that needs nothing else, not even a network."""
+
+import base64
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import yaml
+
+from mixdepth.cameras.camera import load_cameras
+from mixdepth.files.images import read_image
+from mixdepth.files.io import atomic, read_json, read_npz
+from mixdepth.record.hashes import refuse_damaged
+from mixdepth.report.curves import frame_charts, training_charts
+from mixdepth.report.geometry import geometry, sentence, sync_plot
+from mixdepth.report.pictures import TRUTH, compared_pictures, webp
+from mixdepth.report.remarks import remarks
+from mixdepth.report.rig import rig
+from mixdepth.report.scores import camera_tables, reasons, score_tables
+from mixdepth.report.verdict import DEPTH_ALONE, tiles, verdict
+from mixdepth.scene.scene import VARIANTS, Scene
+
+MEANING = {
+    "none": "no depth anywhere",
+    "colmap": "sparse COLMAP depth",
+    "distilled": "depth maps of the static model",
+    "inherited": "the static model itself, taken over",
+}
+# The page must stay quick to open and to send: what does not fit any more is named, not embedded.
+MAX_BYTES = 24_000_000
+# Files of their own that lie beside the report, below its folder, and what they are.
+BESIDE = (
+    ("viewer.html", "a few rendered views, to look around in while they play"),
+    ("*/paths/*.mp4", "a camera on a path"),
+    ("../ablation/report.html", "several scenes, seeds and sets of cameras compared"),
+)
+
+
+def write_report(scene: Scene, folder: Path, output: Path) -> None:
+    """Write report.html from what the other stages left in ``folder``.
+
+    Needs each variant's metrics.json; whatever else is missing is left out of the page.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    metrics = {v: read_json(folder / v / "metrics.json") for v in VARIANTS if v in scene.variants}
+    provenance = _optional_json(folder / "provenance.json")
+    cameras = geometry(folder)
+    slider = _slider(scene, folder, metrics)
+    budget = Budget(MAX_BYTES - sum(len(picture.uri) for picture in slider["pictures"]) if slider else MAX_BYTES)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("mixdepth.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["signed"] = _signed
+    # They are ours, hold nothing of the scene, and go into the page as they are.
+    style, script = (environment.get_template(f"_{name}.j2").render() for name in ("style.css", "script.js"))
+    text = environment.get_template("report.html.j2").render(
+        style=style,
+        script=script,
+        policy=policy(style, script),
+        scene=scene,
+        sentences=[*verdict(metrics), *filter(None, [sentence(cameras)])],
+        tiles=tiles(metrics, cameras),
+        remarks=remarks(scene, folder, metrics, cameras),
+        geometry=cameras,
+        meaning=MEANING,
+        contact_sheet=budget.embedded("image/jpeg", folder / "contact_sheet.jpg"),
+        comparison=budget.picture(folder / "comparison.png"),
+        comparison_made=(folder / "comparison.png").is_file(),
+        video=_video(scene, folder, budget),
+        beside=_beside(output.parent),
+        slider=slider,
+        scores=score_tables(metrics),
+        by_camera=camera_tables(metrics),
+        reasons=reasons(metrics),
+        frame_charts=frame_charts(metrics),
+        moving=next(iter(metrics.values()))["settings"]["moving"] if metrics else "",
+        training=training_charts(scene, folder),
+        static=_optional_json(folder / "static" / "metrics.json"),
+        rig=rig(scene, folder),
+        cameras=_camera_rows(scene, folder),
+        colmap=_colmap_summary(scene, folder),
+        sync_plot=sync_plot(cameras["sync"]),
+        space=_optional_json(folder / "space.json"),
+        provenance=provenance,
+        times=time_rows(provenance["jobs"] if provenance else []),
+        configuration=_configuration(scene),
+    )
+    with atomic(output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+class Budget:
+    """How many bytes of files the page may still take in."""
+
+    def __init__(self, left: int):
+        self.left = left
+
+    def embedded(self, kind: str, path: Path) -> str | None:
+        """The file as a data: URI; None where there is no file or it is too large for what is left."""
+        if not path.is_file() or path.stat().st_size * 4 / 3 > self.left:
+            return None
+        refuse_damaged(path)
+        return self._taken(f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}")
+
+    def picture(self, path: Path) -> str | None:
+        """The image as a data: URI, in a format that takes a fraction of PNG's space; None as above."""
+        if not path.is_file():
+            return None
+        refuse_damaged(path)
+        return self._taken(webp(read_image(path)))
+
+    def _taken(self, uri: str) -> str | None:
+        if len(uri) > self.left:
+            return None
+        self.left -= len(uri)
+        return uri
+
+
+def policy(style: str, script: str) -> str:
+    """A Content-Security-Policy that lets this style and this script in and nothing else, from nowhere."""
+    hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script))
+    style_hash, script_hash = hashes
+    return (
+        f"default-src 'none'; img-src data:; media-src data:; style-src 'sha256-{style_hash}';"
+        f" script-src 'sha256-{script_hash}'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.2f}".replace("-", "−")
+
+
+def _slider(scene: Scene, folder: Path, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The pictures to compare, beginning with no depth against the best that differs in depth alone."""
+    found = compared_pictures(scene, folder)
+    if found is None:
+        return None
+    shown = [name for name in found["subjects"] if name != TRUTH]
+    known = {name: metrics[name]["psnr"] or 0.0 for name in shown}
+    others = [name for name in DEPTH_ALONE if name in known] or [name for name in shown if name != "none"]
+    best = max(others, key=known.__getitem__) if others else shown[0]
+    left = "none" if "none" in shown and best != "none" else TRUTH
+    return {**found, "left": left, "right": best}
+
+
+def _beside(folder: Path) -> list[dict[str, str]]:
+    """Other pages and videos that exist, as relative paths."""
+    found = []
+    for pattern, text in BESIDE:
+        base = folder.parent if pattern.startswith("../") else folder
+        for path in sorted(base.glob(pattern.removeprefix("../"))):
+            relative = ("../" if base != folder else "") + path.relative_to(base).as_posix()
+            found.append({"path": relative, "text": text})
+    return found
+
+
+def _video(scene: Scene, folder: Path, budget: Budget) -> dict[str, Any] | None:
+    path = folder / "video.mp4"
+    if not path.is_file():
+        return None
+    return {
+        "uri": budget.embedded("video/mp4", path),
+        "megabytes": f"{path.stat().st_size / 1e6:.1f}",
+        "held_out": scene.video_camera in scene.test_cameras,
+    }
+
+
+def _camera_rows(scene: Scene, folder: Path) -> list[dict[str, Any]]:
+    """Name, role, size and sparse depth of every video camera, and of the photos together."""
+    if not (folder / "cameras.json").is_file():
+        return []
+    rows = []
+    for name, camera in sorted(load_cameras(folder / "cameras.json").items()):
+        role = "trains" if name in scene.train_cameras else "held out" if name in scene.test_cameras else "not used"
+        row = {"name": name, "role": role, "size": f"{camera.width} × {camera.height}", "points": None, "sigma": None}
+        sparse = folder / "colmap_depth" / f"{name}.npz"
+        if name in scene.train_cameras and sparse.is_file():
+            found = read_npz(sparse)
+            row["points"] = len(found["z"])
+            # Relative, so that it can be read without knowing the scene's units.
+            row["sigma"] = f"{100 * np.median(found['sigma'] / found['z']):.2f} %" if len(found["z"]) else None
+        rows.append(row)
+    return rows
+
+
+def _colmap_summary(scene: Scene, folder: Path) -> dict[str, Any]:
+    """Counts from COLMAP's models: images and points of ``sfm`` (poses) and ``sparse`` (depth), where they exist."""
+    found: dict[str, Any] = {"source": scene.options["poses"]["source"]}
+    for name in ("sfm", "sparse"):
+        images, points = (_first_number(folder / name / f"{kind}.bin") for kind in ("images", "points3D"))
+        if images is not None and points is not None:
+            found[name] = {"images": images, "points": points}
+    return found
+
+
+def _first_number(path: Path) -> int | None:
+    """COLMAP's binary files begin with the number of their entries (uint64)."""
+    if not path.is_file():
+        return None
+    refuse_damaged(path)
+    with path.open("rb") as file:
+        head = file.read(8)
+    return struct.unpack("<Q", head)[0] if len(head) == 8 else None
+
+
+def time_rows(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Jobs together by rule and variant: ``name``, ``jobs`` (how many), ``seconds`` (sum), ``max_rss_mb`` (most),
+    and both as shares of the largest."""
+    rows: dict[str, dict[str, Any]] = {}
+    for job in jobs:
+        rule, *wildcards = job["job"].split(".")
+        variant = next((text for text in wildcards if text in VARIANTS), None)
+        name = f"{rule} ({variant})" if variant else rule
+        row = rows.setdefault(name, {"name": name, "jobs": 0, "seconds": 0.0, "max_rss_mb": None})
+        row["jobs"] += 1
+        row["seconds"] += job["seconds"] or 0.0
+        row["max_rss_mb"] = max((v for v in (row["max_rss_mb"], job["max_rss_mb"]) if v is not None), default=None)
+    longest = max((row["seconds"] for row in rows.values()), default=0.0)
+    largest = max((row["max_rss_mb"] or 0.0 for row in rows.values()), default=0.0)
+    for row in rows.values():
+        row["seconds_share"] = row["seconds"] / longest if longest else 0.0
+        row["memory_share"] = (row["max_rss_mb"] or 0.0) / largest if largest else 0.0
+    return list(rows.values())
+
+
+def _configuration(scene: Scene) -> str:
+    """The scene's configuration with every default filled in, as YAML."""
+    # By way of JSON: plain dictionaries only, which is all that YAML's safe writer takes.
+    options = json.loads(json.dumps({**scene.options, "data": str(scene.data)}))
+    return yaml.safe_dump({"scenes": {scene.name: options}}, sort_keys=False, default_flow_style=None, width=100)
+
+
+def _optional_json(path: Path) -> dict[str, Any] | None:
+    return read_json(path) if path.is_file() else None

@@ -1,0 +1,275 @@
+"""The configuration: checked against the schema, defaults filled in, and the scenes it describes.
+
+The schema (workflow/schemas/config.schema.yaml) is the only place with defaults; a preset (config/presets), over one
+that it extends, may lie over them and below a scene's own settings. What a scene's files say (which cameras and photos
+there are) is looked up when the scene is first asked for, so a configuration that also names a capture that is not on
+this machine does no harm.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mixdepth.errors import UserError, listed, nearest
+from mixdepth.scene.ablation import FOLDER, Ablation, plan
+from mixdepth.scene.capture import find_photos, find_videos
+from mixdepth.scene.scene import VARIANTS, Scene
+from mixdepth.scene.schema import check, filled, merged, read_yaml
+
+
+class Scenes(Mapping[str, Scene]):
+    """The scenes of a valid configuration by name; each is resolved (its files looked up) on first access.
+
+    Those that an ablation derives are found by name too, but are not counted among the configured ones.
+    """
+
+    def __init__(self, options: dict[str, dict[str, Any]], given: Mapping[str, Mapping[str, Any]]):
+        # Apart: what else is made of a scene does not depend on its ablation.
+        self._ablations = {name: own.get("ablation") for name, own in options.items()}
+        self._options = {name: {k: v for k, v in own.items() if k != "ablation"} for name, own in options.items()}
+        self._given = given  # the options without presets and defaults
+        self._resolved: dict[str, Scene] = {}
+        self._planned: dict[str, Ablation | None] = {}
+
+    def ablation(self, name: str) -> Ablation | None:
+        """The ablation of a configured scene; None where it asks for none."""
+        if name not in self._planned:
+            wanted = self._ablations[name]
+            self._planned[name] = None if wanted is None else plan(self[name], wanted)
+        return self._planned[name]
+
+    def _derived(self, name: str) -> Scene | None:
+        near = (scene for scene in self._options if name.startswith(f"{FOLDER}/{scene}."))
+        for planned in filter(None, map(self.ablation, near)):
+            if found := planned.members.get(name) or planned.camera_sets.get(name):
+                return found
+        return None
+
+    def __getitem__(self, name: str) -> Scene:
+        if derived := self._derived(name):
+            return derived
+        if name not in self._options:
+            raise UserError(
+                f'no scene "{name}" in the configuration{nearest(name, self._options)}; it has'
+                f" {listed(self._options)}. A scene of another file needs --configfile config/<file>.yaml"
+            )
+        if name not in self._resolved:
+            try:
+                self._resolved[name] = _resolve(name, self._options[name])
+            except (OSError, ValueError) as error:  # a path that no system takes, or a folder that may not be read
+                raise UserError(f"scenes.{name}: its files cannot be looked up: {error}") from None
+        return self._resolved[name]
+
+    def cuda_key(self, name: str, variant: str | None) -> str:
+        """The key that says `cuda` for the training of a configured scene's variant (None: of the static model), with
+        the preset that it comes from; "" where another device is configured."""
+        section = "dynamic" if variant else "static"
+        if self[name].settings(section, variant=variant)[section]["device"] != "cuda":
+            return ""
+        given = self._given[name]
+        if "device" in given.get("variant_options", {}).get(variant, {}):
+            return f"scenes.{name}.variant_options.{variant}.device"
+        preset = "" if "device" in given.get(section, {}) else f" (from the preset {given['preset']})"
+        return f"scenes.{name}.{section}.device{preset}"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._options)
+
+    def __len__(self) -> int:
+        return len(self._options)
+
+
+def load_config(raw: Mapping[str, Any], schema: Path, presets: Path | None = None) -> Scenes:
+    """Check a configuration and fill in its presets and defaults: schema < extended preset < preset < scene.
+
+    Args:
+        raw: what Snakemake read from config/config.yaml and --configfile.
+        schema: the path of config.schema.yaml.
+        presets: folder of the presets; config/presets of the schema's repository unless given.
+
+    Raises:
+        UserError: all mistakes that the schema finds, one per line, each with its full key; or a preset that does not
+            exist or is not valid.
+    """
+    rules = read_yaml(schema)
+    check(raw, rules, "the configuration")
+    if FOLDER in raw["scenes"]:
+        raise UserError(f"scenes.{FOLDER}: results/{FOLDER} is the folder of the ablation report; name it otherwise")
+    presets = presets or Path(schema).resolve().parents[2] / "config" / "presets"
+    scenes = {}
+    for name, options in raw["scenes"].items():
+        preset = options.get("preset")
+        below = {} if preset is None else preset_settings(preset, f"scenes.{name}.preset", presets, rules)
+        scenes[name] = merged(below, options)
+    return Scenes(filled({"scenes": scenes}, rules, rules)["scenes"], raw["scenes"])
+
+
+def preset_settings(
+    name: str, key: str, folder: Path, rules: Mapping[str, Any], above: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The settings of a preset, over those of the one that it extends.
+
+    Args:
+        key: what names it, for messages.
+        folder: of the presets.
+        rules: the schema.
+        above: the presets that extend this one, the first one first.
+
+    Raises:
+        UserError: it does not exist, is not valid, or extends itself, by way of others or not; or one below it does.
+    """
+    known = [path.stem for path in folder.glob("*.yaml")]
+    path = folder / f"{name}.yaml"
+    if name not in known:
+        raise UserError(
+            f'{key}: there is no preset "{name}"{nearest(name, known)}; there are {listed(known)}. To add one, write'
+            f" {path} after the model of the files there"
+        )
+    if name in above:
+        raise UserError(
+            f'{key}: found "{name}", which would extend itself ({" > ".join([*above, name])}); name another one of'
+            f" {listed(known)}, or leave `extends` out"
+        )
+    settings = read_yaml(path)
+    check(settings, {"$ref": "#/$defs/preset", "$defs": rules["$defs"]}, str(path))
+    extended = settings.pop("extends", None)
+    if extended is None:
+        return settings
+    return merged(preset_settings(extended, f"{path}: extends", folder, rules, (*above, name)), settings)
+
+
+# Scenes
+
+
+def _resolve(name: str, options: dict[str, Any]) -> Scene:
+    """Look up a scene's files and decide who trains, who is held out and what is compared."""
+    key = f"scenes.{name}"
+    data = Path(options["data"])
+    if not data.is_dir() and options["cameras"] is None:
+        raise UserError(
+            f"{key}.data: the folder {data} was not found (looked from {Path.cwd()}). Give the folder of the capture,"
+            f" or list {key}.cameras where another program makes the files later."
+        )
+    cameras = find_videos(data, options["videos"], options["cameras"])
+    photos = find_photos(data, options["photos"], options["photo_files"], options["exclude_photos"])
+    if not cameras and not photos:
+        raise UserError(
+            f"{key}: no video cameras in {data / options['videos']} and no photos in {data / options['photos']};"
+            f" expected videos or folders of frames named cam00, cam01, ..., or photos"
+        )
+    if len(cameras) == 1:
+        raise UserError(
+            f"{key}: one camera only ({listed(cameras)}); a scene needs at least two video cameras that see the same"
+            f" thing (or none, for a scene of photos)"
+        )
+    test_cameras, train_cameras = _split_cameras(key, list(cameras), options, bool(photos))
+    if options["poses"]["source"] != "colmap":
+        # With given cameras a photo takes the pose of the camera of its name: it would show a held-out view.
+        photos = {stem: path for stem, path in photos.items() if stem not in test_cameras}
+    train_photos, test_photos = _split_photos(key, list(photos), options["test_photos_every"], bool(cameras))
+    video_camera = _video_camera(key, options["video_camera"], train_cameras, test_cameras)
+    _check_paths(f"{key}.paths", options["paths"], sorted({*train_cameras, *test_cameras}))
+    variants = options["variants"] or (VARIANTS if photos else ("none", "colmap"))
+    return Scene(
+        name=name,
+        data=data,
+        cameras=cameras,
+        photos=photos,
+        train_cameras=train_cameras,
+        test_cameras=test_cameras,
+        train_photos=train_photos,
+        test_photos=test_photos,
+        variants=[variant for variant in VARIANTS if variant in variants and cameras],
+        video_variant=options["video_variant"] or ("inherited" if photos else "colmap"),
+        video_camera=video_camera,
+        options=options,
+        viewer_cameras=_viewer_cameras(key, options["viewer_cameras"], video_camera, {*train_cameras, *test_cameras}),
+    )
+
+
+def _split_cameras(
+    key: str, cameras: list[str], options: Mapping[str, Any], photos: bool
+) -> tuple[list[str], list[str]]:
+    """Held-out and training cameras, both sorted."""
+    for role in ("test_cameras", "train_cameras"):
+        for camera in options[role] or []:
+            if camera not in cameras:
+                raise UserError(
+                    f'{key}.{role}: there is no camera "{camera}"{nearest(camera, cameras)}; there are'
+                    f" {listed(cameras)}"
+                )
+    test = cameras[:1] if options["test_cameras"] is None else sorted(set(options["test_cameras"]))
+    if options["train_cameras"] is None:
+        train = [camera for camera in cameras if camera not in test]
+    else:
+        train = sorted(set(options["train_cameras"]))
+    if both := set(train) & set(test):
+        default = " (the first one is held out unless test_cameras is set)" if options["test_cameras"] is None else ""
+        raise UserError(
+            f"{key}: {listed(both)} in both train_cameras and test_cameras{default}; keep it in one of them"
+        )
+    if cameras and not train:
+        raise UserError(f"{key}: no camera is left to train on; test_cameras holds out all of {listed(cameras)}")
+    if len(train) == 1 and not photos:
+        raise UserError(
+            f"{key}: one camera only to train on ({train[0]}) and no photos; depth needs at least two views"
+        )
+    return test, train
+
+
+def _split_photos(key: str, photos: list[str], every: int | None, videos: bool) -> tuple[list[str], list[str]]:
+    """Training and held-out photos, both sorted."""
+    if every is None:
+        every = 0 if videos else 8
+    test = photos[::every] if every else []
+    train = [stem for stem in photos if stem not in test]
+    if photos and not train:
+        raise UserError(
+            f"{key}.test_photos_every: {every} holds out all {len(photos)} photos and leaves none to train on"
+        )
+    return train, test
+
+
+def _check_paths(key: str, paths: Mapping[str, Any], used: list[str]) -> None:
+    """Refuse camera paths that cannot be laid out."""
+    for name, path in paths.items():
+        for camera in path["cameras"] or []:
+            if camera not in used:
+                raise UserError(
+                    f'{key}.{name}.cameras: "{camera}" is not among the cameras that train or are held out'
+                    f"{nearest(camera, used)}; there are {listed(used)}"
+                )
+        count, kind = len(path["cameras"] or []), path["kind"]
+        wanted = {"camera": "one", "move": "two or more", "file": "none: the file has them"}
+        if count and ((kind == "camera" and count > 1) or (kind == "move" and count < 2) or kind == "file"):
+            raise UserError(f"{key}.{name}.cameras: found {count}, but `kind: {kind}` takes {wanted[kind]}")
+        if (path["file"] is None) == (kind == "file"):
+            found = "no file" if kind == "file" else f'the file "{path["file"]}"'
+            raise UserError(f"{key}.{name}: has {found} and `kind: {kind}`; give both `kind: file` and `file`")
+
+
+def _video_camera(key: str, wanted: str | None, train: list[str], test: list[str]) -> str:
+    used = [*test, *train]
+    if wanted is None:
+        return used[0] if used else ""
+    if wanted not in used:
+        raise UserError(
+            f'{key}.video_camera: "{wanted}" is not among the cameras that train or are held out'
+            f"{nearest(wanted, used)}; there are {listed(used)}"
+        )
+    return wanted
+
+
+def _viewer_cameras(key: str, wanted: list[str] | None, video_camera: str, used: set[str]) -> list[str]:
+    """The video's camera, and the first and the last of the others: where cameras stand is not known before there are
+    jobs, but most rigs are numbered from one end to the other."""
+    if wanted is None:
+        others = sorted(used - {video_camera})
+        return [video_camera, *dict.fromkeys([*others[:1], *others[-1:]])] if used else []
+    for camera in wanted:
+        if camera not in used:
+            raise UserError(
+                f'{key}.viewer_cameras: "{camera}" is not among the cameras that train or are held out'
+                f"{nearest(camera, used)}; there are {listed(used)}"
+            )
+    return wanted

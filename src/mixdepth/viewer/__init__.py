@@ -1,0 +1,1 @@
+"""Results to look around in."""

@@ -1,0 +1,1 @@
+"""What Snakemake needs around the work of a rule."""

@@ -1,0 +1,339 @@
+"""What a scene costs, rule by rule, from its size: memory, time and disk. Plain arithmetic, no file is read here.
+
+The standard library only, and nothing that Python 3.6 does not know, as the doctor runs anywhere.
+
+Every figure of a rule is a sum of parts that grow with the scene (:func:`drivers`). Measured on two cores of a server
+(docs/benchmarks.md has the machine) and held against the measurements by benchmarks/costs.py: demo, arc8 and
+basketball (4 to 10 megapixels of video in all) and the demo enlarged to 5 x 96 frames of 1280x960 (590 megapixels);
+memory and what comes before the first step of a training also with 20 x 300 frames of 1352x1014 (8,225 megapixels).
+Extrapolated are times of larger scenes, COLMAP with more than 30 images, other grids than the defaults', several
+segments, and all of what runs on a GPU: no GPU was at hand, so its times are those of two cores divided by
+``GPU_FACTOR``, which is a guess.
+"""
+
+from typing import NamedTuple
+
+from mixdepth.scene.sizes import photo_scale, segment_count
+
+HEADROOM = 1.5  # of the predicted memory is asked for
+SNAKEMAKE_MB = 400  # the Snakemakes that are in every job of a cluster beside the rule, two or three of 130 MB
+MOST_GROWTH = 4  # times as much memory as for the first try
+STEP_MB = 250  # requests are rounded up to it
+SLOWER = 4  # times as long as predicted may a job take before a cluster ends it: other machines, busy file systems
+STEP_MINUTES = 10
+GPU_FACTOR = 5  # a guess
+RESUMES = ("train_static", "train_dynamic")  # go on after a time limit, so that a retry needs no longer one
+COMPUTE = (  # in the threads, or on the GPU, that the options name
+    "train_static",
+    "static_depth",
+    "static_metrics",
+    "train_dynamic",
+    "render",
+    "evaluate",
+    "render_path",
+)
+PATH_FRAMES = 120  # of a camera path at least; slow motion has several times as many as the capture
+
+
+class Size(NamedTuple):
+    """What the costs of a scene follow from; the defaults are those of the configuration."""
+
+    cameras: int = 20  # that train or are held out
+    held_out: int = 1
+    frames: int = 300  # of each, that are used
+    width: int = 2704  # as filmed, pixels
+    height: int = 2028
+    scale: float = 1.0
+    photos: int = 0
+    photo_width: int = 0  # as taken
+    photo_height: int = 0
+    photo_scale: float = 1.0
+    colmap: bool = True  # whether COLMAP finds the cameras
+    variants: int = 2
+    static: bool = False  # whether a variant learns from the static model
+    segment: int = 300  # frames; 0: all at once
+    static_steps: int = 1500
+    static_resolution: int = 256
+    static_batch: int = 8192
+    own_steps: int = 1500  # of the static branch that a variant trains itself
+    steps: int = 600
+    resolution: int = 192
+    rays: int = 512 * 8  # a step: rays x frames
+    threads: int = 2
+    cuda: bool = False
+
+
+class Cost(NamedTuple):
+    """Of one job."""
+
+    memory_mb: float
+    seconds: float
+    bytes: float
+
+
+UNKNOWN = Size(scale=0.5)  # where the size of a scene is not known yet: a large capture
+
+
+def size_of(scene, capture):
+    """The size of a configured scene.
+
+    Args:
+        scene: a ``mixdepth.scene.scene.Scene``.
+        capture: what capture.json holds.
+    """
+    options = scene.options
+    cameras = [capture["cameras"][name] for name in scene.used_cameras]
+    photos = list(capture["photos"].values())
+    largest = max(cameras, key=_pixels) if cameras else {"width": 0, "height": 0}
+    photo = max(photos, key=_pixels) if photos else {"width": 0, "height": 0}
+    wanted = options["frames"]
+    there = min([-(-(c["frames"] - wanted["start"]) // wanted["step"]) for c in cameras] or [0])
+    static, dynamic = options["static"], options["dynamic"]
+    return Size(
+        cameras=len(cameras),
+        held_out=len(scene.test_cameras),
+        frames=max(0, min(there, wanted["count"] or there)),
+        width=largest["width"],
+        height=largest["height"],
+        scale=options["scale"],
+        photos=len(photos),
+        photo_width=photo["width"],
+        photo_height=photo["height"],
+        photo_scale=options["photo_scale"] or photo_scale(_side(cameras), _side(photos), options["scale"]),
+        colmap=options["poses"]["source"] == "colmap",
+        variants=len(scene.variants),
+        static=not cameras or bool({"distilled", "inherited"} & set(scene.variants)),
+        segment=dynamic["segment"] or 0,
+        static_steps=static["steps"],
+        static_resolution=static["resolution"],
+        static_batch=static["batch_samples"],
+        own_steps=dynamic["static"]["steps"],
+        steps=dynamic["steps"],
+        resolution=dynamic["resolution"],
+        rays=dynamic["rays"] * dynamic["frames_per_step"],
+        threads=max(static["threads"], dynamic["threads"]),
+        cuda=dynamic["device"] == "cuda",
+    )
+
+
+def _pixels(image):
+    return image["width"] * image["height"]
+
+
+def _side(images):
+    return max((max(image["width"], image["height"]) for image in images), default=0)
+
+
+def drivers(size):
+    """What costs grow with, by name. Pixels are in megapixels, of videos as scaled unless they are called filmed."""
+    frame = size.width * size.height * size.scale**2 / 1e6
+    filmed = size.width * size.height / 1e6
+    photo = size.photo_width * size.photo_height / 1e6
+    images = size.cameras + size.photos
+    count = segment_count(size.frames, size.segment or None)
+    return {
+        "job": 1,
+        "frame": frame,
+        "filmed": filmed,
+        "cameras": size.cameras,
+        "moments": size.frames,
+        "video": size.frames * frame,  # of one camera
+        "filmed_video": size.frames * filmed,
+        "path": max(size.frames, PATH_FRAMES) * frame,
+        "frames": size.cameras * frame,  # one of every camera
+        "photos": size.photos * photo * size.photo_scale**2,
+        "photo": photo,  # as taken
+        "scored_photo": 0 if size.cameras else photo * size.photo_scale**2,  # scenes of photos hold some of them out
+        "images": images,  # that COLMAP sees
+        "image": max(filmed, photo),
+        "image_pixels": size.cameras * filmed + size.photos * photo,
+        "pairs": images * (images - 1) / 2,
+        # Thousands of steps of the default size.
+        "static_steps": size.static_steps / 1000 * size.static_batch / 8192,
+        "own_steps": size.own_steps / 1000 * size.static_batch / 8192,
+        "steps": count * size.steps / 1000 * size.rays / 4096,
+        "before": count * size.cameras * frame,  # what is rendered before the first step
+        # Cells of the planes, relative to the default grids.
+        "static_grid": (size.static_resolution / 256) ** 2,
+        "grids": count * (size.resolution / 192) ** 2,
+        "held_out": size.held_out,
+        "held_out_video": size.held_out * size.frames * frame,
+        "variants_frame": size.variants * frame,
+        "all_filmed": size.cameras * size.frames * filmed,
+        "everything": size.cameras * size.frames * frame,  # all frame stores, which provenance reads
+    }
+
+
+# Rule -> driver -> MB, seconds, bytes of one job. Memory is without the frames and renders that a job maps into it: the
+# system takes those back where it needs the room.
+MEMORY = {
+    "probe": {"job": 100, "filmed": 30},
+    "sync": {"job": 90, "filmed": 30},
+    "reference": {"job": 95, "filmed": 55},
+    "frame_store": {"job": 70, "filmed": 25, "frame": 110},
+    "contact_sheet": {"job": 80, "frames": 18},
+    "structure_from_motion": {"job": 210, "image": 190, "images": 1.5},
+    "cameras": {"job": 150},
+    "triangulate": {"job": 180, "image": 210, "images": 1.5},
+    "verify_held_out": {"job": 180, "image": 210, "images": 1.5},
+    "held_out_points": {"job": 180, "image": 210, "images": 1.5},
+    "colmap_depth": {"job": 130},
+    "space": {"job": 60},
+    "export": {"job": 130},
+    "static_set": {"job": 90, "photo": 30, "photos": 4},
+    "static_test_set": {"job": 90, "photo": 30, "photos": 4},
+    "train_static": {"job": 650, "static_grid": 60, "photos": 10},
+    "static_depth": {"job": 460, "frames": 150},
+    "static_metrics": {"job": 320, "scored_photo": 900},
+    # What is kept of every moving pixel: a quarter of all moved where this was measured.
+    "train_dynamic": {"job": 840, "static_grid": 60, "grids": 60, "frames": 175},
+    "render": {"job": 650, "frame": 15},
+    "evaluate": {"job": 600, "frame": 700},
+    "render_path": {"job": 580, "frame": 60},
+    "video": {"job": 90, "frame": 60},
+    "path_video": {"job": 330, "frame": 70},
+    "export_renders": {"job": 100, "frame": 70},
+    "comparison": {"job": 130, "variants_frame": 60},
+    "report_html": {"job": 420, "variants_frame": 60},
+    "provenance": {"job": 60},
+    "viewer": {"job": 110, "frame": 60},
+    "demo_capture": {"job": 190},
+    "adopt": {"job": 60},
+    "ablation_report": {"job": 420},
+}
+SECONDS = {
+    "probe": {"job": 2, "filmed_video": 0.005},
+    "sync": {"job": 1, "all_filmed": 0.015},
+    "reference": {"job": 1, "filmed": 1, "filmed_video": 0.02},
+    "frame_store": {"job": 1, "filmed_video": 0.008, "video": 0.05},
+    "contact_sheet": {"job": 1, "frames": 0.5},
+    "structure_from_motion": {"job": 3, "image_pixels": 2, "pairs": 0.08},
+    "cameras": {"job": 1},
+    "triangulate": {"job": 2, "image_pixels": 1.6, "pairs": 0.04},
+    "verify_held_out": {"job": 2, "image_pixels": 1.6, "pairs": 0.04},
+    "held_out_points": {"job": 2, "image_pixels": 1.6, "pairs": 0.04},
+    "colmap_depth": {"job": 1, "image_pixels": 0.25},
+    "space": {"job": 1},
+    "export": {"job": 1},
+    "static_set": {"job": 1, "photos": 0.3},
+    "static_test_set": {"job": 1, "photos": 0.3},
+    "train_static": {"job": 4, "static_steps": 25},
+    "static_depth": {"job": 3, "frames": 14},
+    "static_metrics": {"job": 3, "frames": 0.2, "scored_photo": 60},
+    "train_dynamic": {"job": 5, "own_steps": 22, "steps": 55, "before": 10},
+    # What stands still is rendered once.
+    "render": {"job": 3, "frame": 12, "video": 0.7},
+    "evaluate": {"job": 4, "held_out_video": 4},
+    "render_path": {"job": 3, "path": 10},
+    "video": {"job": 1, "video": 0.1},
+    "path_video": {"job": 2, "path": 0.4},
+    "export_renders": {"job": 2, "video": 0.6},
+    "comparison": {"job": 2, "variants_frame": 1},
+    "report_html": {"job": 3, "variants_frame": 1},
+    "provenance": {"job": 1, "everything": 0.005},
+    "viewer": {"job": 2, "video": 0.3},
+    "demo_capture": {"job": 16},
+    "adopt": {"job": 1},
+    "ablation_report": {"job": 15},
+}
+BYTES = {
+    "probe": {"images": 300},
+    "sync": {"images": 500},
+    "reference": {"filmed": 4 * 1.7e6},
+    "frame_store": {"video": 3e6, "frame": 7e6},
+    "contact_sheet": {"cameras": 4e4},
+    "structure_from_motion": {"images": 7e4},
+    "cameras": {"images": 2e3},
+    "triangulate": {"images": 9e4},
+    "held_out_points": {"held_out": 2e4},
+    "colmap_depth": {"images": 2e4},
+    "export": {"images": 2e5},
+    "static_set": {"photos": 3e6},
+    "static_test_set": {"photos": 3e6},
+    "train_static": {"static_grid": 19.3e6},
+    "static_depth": {"frames": 6.5e6},
+    "train_dynamic": {"static_grid": 19.3e6, "grids": 18.7e6},
+    "render": {"video": 7e6},
+    "render_path": {"path": 7e6},
+    "video": {"moments": 1.4e4, "video": 1e4},
+    "path_video": {"path": 2e5},
+    "export_renders": {"video": 10e6},
+    "comparison": {"variants_frame": 14e6},
+    "report_html": {"job": 3e6},
+    "viewer": {"job": 3e6},
+}
+
+
+def cost(rule, size):
+    """What one job of a rule takes: a :class:`Cost`. Time on a GPU is a guess (``GPU_FACTOR``)."""
+    values = drivers(size)
+    memory, seconds, written = (
+        sum(factor * values[name] for name, factor in table.get(rule, {}).items()) for table in (MEMORY, SECONDS, BYTES)
+    )
+    return Cost(memory, seconds / GPU_FACTOR if size.cuda and rule in COMPUTE else seconds, written)
+
+
+def jobs(size):
+    """How many jobs of each rule lead to a scene's video, comparison and report."""
+    given, static = not size.colmap, size.static
+    rendered = size.variants * max(1, size.held_out)
+    found = {
+        "probe": 1,
+        "sync": 1,
+        "reference": size.cameras,
+        "structure_from_motion": 0 if given else 1,
+        "cameras": 1,
+        "triangulate": 1,
+        "verify_held_out": 1 if given and size.held_out else 0,
+        "held_out_points": 1 if size.held_out else 0,
+        "colmap_depth": 1,
+        "space": 1,
+        "frame_store": size.cameras,
+        "static_set": 1 if static else 0,
+        "train_static": 1 if static else 0,
+        "static_depth": 1 if static and size.cameras else 0,
+        "static_metrics": 1 if static else 0,
+        "train_dynamic": size.variants,
+        "render": rendered,
+        "evaluate": size.variants if size.held_out else 0,
+        "contact_sheet": 1,
+        "video": 1,
+        "comparison": 1,
+        "provenance": 1,
+        "report_html": 1,
+    }
+    if not size.cameras:
+        for rule in ("sync", "contact_sheet", "video", "comparison", "provenance", "report_html", "held_out_points"):
+            found[rule] = 0
+    return {rule: count for rule, count in found.items() if count}
+
+
+def scene_cost(size, cores):
+    """Of a whole scene on one machine, :class:`Cost`: the largest memory of jobs of one rule side by side, the time of
+    all rules one after the other, all bytes that are written."""
+    memory = seconds = written = 0.0
+    for rule, count in jobs(size).items():
+        one = cost(rule, size)
+        threads = size.threads if rule in COMPUTE else 1
+        together = min(count, max(1, cores // threads))
+        memory = max(memory, one.memory_mb * together)
+        seconds += one.seconds * -(-count // together)
+        written += one.bytes * count
+    return Cost(memory, seconds, written)
+
+
+# What jobs ask a cluster for.
+
+
+def memory_mb(rule, size, attempt=1):
+    """MB for a job, with room. A retry asks for twice as much, up to four times: a training that takes many jobs must
+    not ask for ever more."""
+    wanted = HEADROOM * cost(rule, size).memory_mb + SNAKEMAKE_MB
+    return STEP_MB * int(-(-wanted // STEP_MB)) * min(2 ** (attempt - 1), MOST_GROWTH)
+
+
+def minutes(rule, size, attempt=1):
+    """Minutes for a job, with room. A retry gets twice as many, but not a training: it goes on where it was."""
+    wanted = SLOWER * cost(rule, size).seconds / 60
+    longer = 1 if rule in RESUMES else 2 ** (attempt - 1)
+    return STEP_MINUTES * max(1, int(-(-wanted // STEP_MINUTES))) * longer

@@ -1,0 +1,36 @@
+"""What is looked at when the work starts, so that hours of cameras and frames do not come before the mistake."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from mixdepth.scene.config import Scenes
+
+if TYPE_CHECKING:
+    from snakemake.workflow import Workflow
+
+TRAININGS = ("train_static", "train_dynamic")  # rules; what renders goes on without the GPU that trained
+
+
+def unplaced_trainings(workflow: "Workflow", scenes: Scenes, captured: Mapping[str, str]) -> str:
+    """Why trainings that this run will start would fail for want of a GPU; "" where they would not, or only they can
+    tell: jobs of a cluster run on other machines, and those with an environment of their own have another PyTorch.
+
+    Args:
+        workflow: Snakemake's, which knows by now what will be made.
+        captured: of derived scenes, the configured one.
+    """
+    if workflow.touch or not workflow.local_exec or workflow.deployment_settings.deployment_method:
+        return ""
+    jobs = [job.wildcards for job in workflow.dag.needrun_jobs() if job.rule.name in TRAININGS]
+    return without_gpu(scenes.cuda_key(captured.get(of.scene, of.scene), of.get("variant")) for of in jobs)
+
+
+def without_gpu(keys: Iterable[str]) -> str:
+    """Why trainings with these keys (:meth:`Scenes.cuda_key`) would fail here; "" where they would not."""
+    wanted = sorted(set(keys) - {""})
+    if not wanted:
+        return ""
+    from mixdepth.compute.device import missing_gpu  # PyTorch, which takes seconds
+
+    missing = missing_gpu()
+    return missing and f"{', '.join(wanted)}: {missing}"
