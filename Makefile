@@ -1,7 +1,7 @@
 # make demo    the built-in capture, from its videos to video.mp4, comparison.png and report.html
 # make test    all tests
 # make doctor    what this machine lacks, and what scenes will cost (SCENE=..., ARGS="--cameras 20 --size 1352x1014")
-# make lint    formatting and style
+# make lint    formatting, style, types, and what imports what
 # make clean-scene SCENE=demo    remove one scene's results, to free disk space
 # Needs Python 3.11 or newer (with venv) and make; everything else goes into .venv, once.
 
@@ -42,7 +42,7 @@ demo: .venv/.installed
 	@echo "  comparison.png   what each kind of depth supervision changes"
 	@echo "  report.html      everything in one page"
 
-# Before the installation by any Python. Its status is for programs: make would add an error of its own to what it says.
+# Before the installation by any Python (an old one says that it is). Its status is for programs: make would add an error of its own to what it says.
 doctor:
 	@if [ -x .venv/bin/python ]; then python=.venv/bin/python; else python=$(PYTHON); fi; \
 	  PYTHONPATH=src "$$python" -m mixdepth doctor $(SCENE) $(ARGS) || true
@@ -53,8 +53,10 @@ test: .venv/.installed-dev
 lint: .venv/.installed-dev
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
-	@.venv/bin/snakefmt --check Snakefile rules
+	@.venv/bin/snakefmt --check Snakefile workflow/Snakefile rules workflow
 	@.venv/bin/snakemake --lint
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-cache
 
 # A name, not a path: nothing outside results/ may be removed.
 clean-scene:

@@ -24,6 +24,7 @@ from train import OUT, ROOT, changed, prepare, run
 
 from mixdepth.scene.config import load_config
 from mixdepth.scene.scene import Scene
+from mixdepth.variants import VARIANTS
 
 SEEDS = (0, 1, 2)
 STEPS = {"static.steps": 750, "dynamic.static.steps": 750, "dynamic.steps": 300, "dynamic.inherited_steps": 75}
@@ -36,10 +37,7 @@ LOSSES = [
 ]
 GUIDED = [f"{STATIC}guided_samples=16"]
 ROWS: list[tuple[str, list[str]]] = [
-    ("none", []),
-    ("colmap", []),
-    ("distilled", []),
-    ("inherited", []),
+    *((variant, []) for variant in VARIANTS),
     ("inherited", ["dynamic.inherited_steps=0"]),
     *((variant, change) for variant in ("distilled", "colmap") for change in (*LOSSES, GUIDED)),
     ("distilled", [f"{STATIC}depth_sigma=0.003"]),
@@ -56,7 +54,6 @@ def rows(scene: str) -> list[tuple[str, list[str]]]:
     return ROWS + (REAL if scene == "basketball" else [])
 
 
-VARIANTS = ("none", "colmap", "distilled", "inherited")
 FIGURES = {
     "PSNR": lambda r: r["psnr"],
     "moving": lambda r: r.get("psnr_moving"),
@@ -78,8 +75,7 @@ def measure(scene: Scene, seed: int, results: Path, threads: int, records: Path)
     missing = [(v, c) for v, c in rows(scene.name) if v in scene.variants and (scene.name, v, c, seed) not in have]
     if not missing:
         return
-    work, done = OUT / "ablation" / scene.name, {}
-    prepare(results / scene.name, work)
+    work, done = prepare(results / scene.name, OUT / "ablation" / scene.name), {}
     own = {**STEPS, "static.seed": seed, "dynamic.seed": seed, "static.threads": threads, "dynamic.threads": threads}
     for variant, change in missing:
         options = changed(scene.options, [*(f"{key}={value}" for key, value in own.items()), *change])
@@ -124,7 +120,7 @@ def main() -> None:
         config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
         for file in {FILES[name] for name in args.scenes} - {"config"}:
             config["scenes"] |= yaml.safe_load((ROOT / f"config/{file}.yaml").read_text())["scenes"]
-        scenes = load_config(config, ROOT / "workflow/schemas/config.schema.yaml")
+        scenes = load_config(config)
         for seed in args.seeds:
             for name in args.scenes:
                 measure(scenes[name], seed, args.results, args.threads, args.records)

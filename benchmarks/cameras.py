@@ -37,7 +37,7 @@ DATA = ROOT.parent / "shared" / "data"
 
 def colmap_options(**changed: object) -> dict:
     """The defaults of the ``colmap`` section."""
-    scenes = load_config({"scenes": {"x": {"data": str(ROOT)}}}, ROOT / "workflow/schemas/config.schema.yaml")
+    scenes = load_config({"scenes": {"x": {"data": str(ROOT)}}})
     return {**scenes._options["x"]["colmap"], **changed}
 
 

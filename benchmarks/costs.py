@@ -11,45 +11,30 @@ jobs in this folder keep every 0.5 s, and ends with Ctrl-C or `kill`.
 """
 
 import argparse
-import csv
 import json
+import os
 import re
 import signal
 import sys
 import time
 from collections import defaultdict
+from itertools import chain
 from pathlib import Path
 from typing import NoReturn
 
-from mixdepth.cli.commands import SCHEMA
+from mixdepth.record.provenance import read_benchmarks
+from mixdepth.results import Results
 from mixdepth.scene.config import load_config
 from mixdepth.scene.schema import read_yaml
+from mixdepth.variants import VARIANTS
 from mixdepth.workflow.costs import MEMORY, Size, cost, jobs, size_of
+from mixdepth.workflow.stages import STAGES, flat
 
 WATCHED = "watched.json"
 INTERVAL = 0.5  # seconds
 SHORT = 3.0  # seconds: of shorter jobs Snakemake's memory is too low, as it looks too rarely
 LEAST = {"memory_mb": 0, "seconds": SHORT, "disk_mb": 0.1}  # what is worth a comparison
 NAMES = {"report": "report_html", "export": "export_renders"}  # of benchmark files -> of rules
-# Rule -> what one job of it writes, below the results of the scene; one match per job (a file, or a folder).
-OUTPUTS = {
-    "reference": "reference/*",
-    "frame_store": "frames/*",
-    "structure_from_motion": "sfm",
-    "triangulate": "sparse",
-    "static_set": "static/set.npz",
-    "train_static": "static/model.safetensors",
-    "static_depth": "static/depth",
-    "train_dynamic": "[!s]*/model.safetensors",
-    "render": "*/renders/*",
-    "render_path": "*/paths/*[!4]",
-    "path_video": "*/paths/*.mp4",
-    "contact_sheet": "contact_sheet.jpg",
-    "video": "video.mp4",
-    "comparison": "comparison.png",
-    "report_html": "report.html",
-    "viewer": "viewer.html",
-}
 
 
 def main() -> None:
@@ -65,12 +50,12 @@ def main() -> None:
     raw = {"scenes": {}}
     for path in args.config or [Path("config/config.yaml")]:
         raw["scenes"].update(read_yaml(path)["scenes"])
-    scenes = load_config(raw, SCHEMA)
+    scenes = load_config(raw)
     found = {}
     for name in args.scenes:
-        folder = args.results / name
-        size = size_of(scenes[name], json.loads((folder / "capture.json").read_text()))
-        found[name] = {"size": size._asdict(), "rules": measured(folder)}
+        results = Results(args.results / name)
+        size = size_of(scenes[name], json.loads(results.capture.read_text()))
+        found[name] = {"size": size._asdict(), "rules": measured(results)}
     if args.keep:
         args.keep.write_text(json.dumps(found, indent=1) + "\n")
     print_table(found)
@@ -111,47 +96,53 @@ def ratio(predicted: float, measured: float | None, least: float) -> str:
     return f"{predicted / measured:.2f}"
 
 
-def measured(folder: Path) -> dict[str, dict[str, float]]:
+def measured(results: Results) -> dict[str, dict[str, float]]:
     """Rule -> how many jobs there were, most memory of one, mean seconds, mean MB written."""
     found = defaultdict(lambda: {"jobs": 0, "seconds": 0.0})
-    for path in sorted((folder / "benchmarks").glob("*.tsv")):
-        rule = path.name.split(".")[0]
-        with path.open() as file:
-            row = list(csv.DictReader(file, delimiter="\t"))[-1]
-        one, seconds = found[NAMES.get(rule, rule)], float(row["s"])
+    for job in read_benchmarks(results.benchmark().parent):
+        one, seconds = found[NAMES.get(job["rule"], job["rule"])], job["seconds"] or 0.0
         one["jobs"] += 1
         one["seconds"] += seconds
-        if seconds >= SHORT and row["max_rss"] not in ("NA", "-"):
-            one["memory_mb"] = max(one.get("memory_mb", 0), float(row["max_rss"]))
-    watched = folder / "benchmarks" / WATCHED
+        if seconds >= SHORT and job["max_rss_mb"] is not None:
+            one["memory_mb"] = max(one.get("memory_mb", 0), job["max_rss_mb"])
+    watched = results.benchmark().parent / WATCHED
     peaks = json.loads(watched.read_text()) if watched.exists() else {}
     for rule, one in found.items():
         one["seconds"] = round(one["seconds"] / one["jobs"], 2)
         one.update({"memory_mb": peaks[rule]} if rule in peaks else {})
-        if (written := disk(folder, rule)) is not None:
+        if (written := disk(results, rule)) is not None:
             one["disk_mb"] = round(written, 3)
     return dict(found)
 
 
-def disk(folder: Path, rule: str) -> float | None:
-    """MB that one job of a rule wrote, of several the mean; None where that is next to nothing."""
-    found = list(folder.glob(OUTPUTS[rule])) if rule in OUTPUTS else []
-    found = [path for path in found if not path.name.startswith(".")]
-    parts = [path.rglob("*") if path.is_dir() else [path] for path in found]
-    return sum(part.stat().st_size for each in parts for part in each) / 1e6 / len(found) if found else None
+def disk(results: Results, rule: str) -> float | None:
+    """MB that one job of a rule wrote, of several the mean; None where there is nothing."""
+    if rule not in STAGES:
+        return None
+    every = dict.fromkeys(STAGES[rule].wildcards, "*")
+    each = [{**every, "variant": variant} for variant in VARIANTS] if "variant" in every else [every]
+    jobs = written = 0
+    for wildcards in each:
+        patterns = [os.path.relpath(path, results.folder) for path in flat(STAGES[rule].makes(results, **wildcards))]
+        found = [[path for path in results.folder.glob(one) if path.name[0] != "."] for one in patterns]
+        jobs += len(found[0])
+        parts = [path.rglob("*") if path.is_dir() else [path] for path in chain.from_iterable(found)]
+        written += sum(part.stat().st_size for part in chain.from_iterable(parts))
+    return written / 1e6 / jobs if jobs else None
 
 
 def watch(folder: Path) -> NoReturn:
     """Write the most memory of every rule to watched.json of ``folder``/benchmarks, whenever it grows."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     peaks: dict[str, float] = {}
+    benchmarks = Results(folder).benchmark().parent
     while True:
         before = dict(peaks)
         for process in Path("/proc").iterdir():
             if process.name.isdigit() and (rule := running(process)):
                 peaks[rule] = max(peaks.get(rule, 0), kept(process))
-        if peaks != before and (folder / "benchmarks").is_dir():
-            (folder / "benchmarks" / WATCHED).write_text(json.dumps(peaks, indent=1, sort_keys=True))
+        if peaks != before and benchmarks.is_dir():
+            (benchmarks / WATCHED).write_text(json.dumps(peaks, indent=1, sort_keys=True))
         time.sleep(INTERVAL)
 
 

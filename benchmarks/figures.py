@@ -9,7 +9,6 @@ took. The row "static" is the static model. The row "all jobs" adds up the secon
 """
 
 import argparse
-import csv
 import json
 import os
 import time
@@ -17,8 +16,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-VARIANTS = ("none", "colmap", "distilled", "inherited")
-USES_STATIC = ("distilled", "inherited")
+from mixdepth.compute.machine import host
+from mixdepth.record.provenance import commit, read_benchmarks
+from mixdepth.results import STATIC, Results
+from mixdepth.variants import TABLE
+
 THREADS = 2  # as in the training settings
 TITLES = (
     "scene",
@@ -35,40 +37,23 @@ TITLES = (
 Times = dict[str, tuple[float, float]]  # job -> (seconds, peak memory in MB); 0 where Snakemake could not measure
 
 
-def read_times(folder: Path) -> Times:
-    """Seconds and memory of every job from Snakemake's benchmark files; of repeated runs the last row counts."""
-    times = {}
-    for path in sorted(folder.glob("*.tsv")):
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
-        if rows:
-            times[path.stem] = (_number(rows[-1].get("s")), _number(rows[-1].get("max_rss")))
-    return times
-
-
-def _number(text: str | None) -> float:
-    try:
-        value = float(text or 0)
-    except ValueError:  # Snakemake writes "NA" for a job that ended too soon to be measured
-        return 0.0
-    return value if value == value else 0.0
-
-
 def scene_rows(folder: Path) -> list[list[str]]:
     """The rows of one scene; none where nothing was scored."""
-    times, rows = read_times(folder / "benchmarks"), []
-    static = _read(folder / "static" / "metrics.json")
+    results = Results(folder)
+    jobs, rows = read_benchmarks(results.benchmark().parent), []
+    times = {job["job"]: (job["seconds"] or 0.0, job["max_rss_mb"] or 0.0) for job in jobs}
+    static = _read(results.metrics(STATIC))
     if static:
         mine = ["train_static", "static_depth", "static_metrics"]
-        rows.append([folder.name, "static", *_scores(static), _seconds(times, ["train_static"]), _memory(times, mine)])
-    for variant in VARIANTS:
-        metrics = _read(folder / variant / "metrics.json")
+        rows.append([folder.name, STATIC, *_scores(static), _seconds(times, ["train_static"]), _memory(times, mine)])
+    for variant, learns in TABLE.items():
+        metrics = _read(results.metrics(variant))
         if metrics:
-            training = ["train_static"] * (variant in USES_STATIC) + [f"train_dynamic.{variant}"]
+            training = [f"train_dynamic.{variant}"]
+            if learns.needs_static:
+                training.insert(0, "train_static")
             mine = [job for job in times if job in training or variant in job.split(".")[1:]]
-            rows.append(
-                [folder.name, variant, *_scores(metrics), _seconds(times, training), _memory(times, mine)],
-            )
+            rows.append([folder.name, variant, *_scores(metrics), _seconds(times, training), _memory(times, mine)])
     if rows:
         total = f"{sum(seconds for seconds, _ in times.values()):.0f}" if times else "–"
         rows.append([folder.name, "all jobs", *["–"] * 5, total, _memory(times, times)])
@@ -137,8 +122,6 @@ def sgemm_gflops(size: int = 2000, runs: int = 5) -> float:
 def machine() -> str:
     """One line: processor, cores, memory, system, versions, and the speed that makes times comparable."""
     import torch
-
-    from mixdepth.record.provenance import commit, host
 
     found, code = host(), commit(Path(__file__).parent)
     version = f"commit {code['id'][:9]}{' with changes' if code['dirty'] else ''}" if code else "no git"

@@ -11,6 +11,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,6 +28,8 @@ from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.paths import Clock, Rig, make_path
 from mixdepth.rendering.rays import SpaceMap
 from mixdepth.rendering.tasks import DENSER
+from mixdepth.results import Results
+from mixdepth.scene.settings import Settings
 
 SPIRAL = {"kind": "spiral", "cameras": None, "file": None, "time": "play", "at": None, "speed": 1.0, "seconds": None}
 SPIRAL |= {"frames": None, "fps": None, "width": None, "height": None}
@@ -41,11 +44,11 @@ def timed(function: Callable, *given: object) -> tuple[float, object]:
 class Model:
     """A trained variant, one segment, as the held-out camera ``cam00`` and paths show it."""
 
-    def __init__(self, folder: Path, variant: str):
-        header, self.static, self.dynamic = load_model(folder / variant / "model.safetensors")
+    def __init__(self, results: Results, variant: str):
+        header, self.static, self.dynamic = load_model(results.model(variant))
         torch.set_num_threads(header["options"]["threads"])
-        self.space, self.samples = SpaceMap(Space.load(folder / "space.json")), round(DENSER * header["samples"])
-        self.cameras = load_cameras(folder / "cameras.json")
+        self.space, self.samples = SpaceMap(Space.load(results.space)), round(DENSER * header["samples"])
+        self.cameras = load_cameras(results.cameras)
         self.frames = header["segments"][0][1]
 
     def see(self, camera: object, times: np.ndarray, dynamic: object = None) -> tuple[np.ndarray, np.ndarray]:
@@ -139,7 +142,7 @@ def replace_frame(field: torch.nn.Module, t: int) -> torch.nn.Module:
     return other
 
 
-def exports(width: int, height: int, frames: int, folder: Path) -> None:
+def exports(width: int, height: int, frames: int, results: Results) -> None:
     """Frames per second of every kind of export, with pictures that have some texture."""
     generator = np.random.default_rng(0)
     small = generator.integers(0, 256, (height // 8, width // 8, 3)).astype(np.uint8)
@@ -148,16 +151,15 @@ def exports(width: int, height: int, frames: int, folder: Path) -> None:
         [np.roll(base, 3 * k, axis=1) + generator.integers(0, 6, base.shape, dtype=np.uint8) for k in range(frames)]
     )
     depth = (3 + rgb[..., 0] / 100 + generator.uniform(0, 0.01, rgb.shape[:3])).astype(np.float32)
-    lens = load_cameras(folder / "cameras.json")["cam00"].resized(width, height)
-    source = Source(
-        "x", rgb, depth, [lens] * frames, np.linspace(0, 1, frames), 24.0, Space.load(folder / "space.json")
-    )
-    tasks.open_source = lambda *_: source
-    scene = SimpleNamespace(options={"exports": {"points": None}})
+    lens = load_cameras(results.cameras)["cam00"].resized(width, height)
+    source = Source("x", rgb, depth, [lens] * frames, np.linspace(0, 1, frames), 24.0, Space.load(results.space))
+    tasks.open_source = lambda *_, **__: source
+    scene = SimpleNamespace(config=Settings.of({"exports": {"points": None}}))
+    files = dict.fromkeys(("renders", "cameras", "space", "capture"), results.folder)  # of the source that stands in
     print(f"\n{width}x{height}, {frames} frames\n\n| export | frames per second | MB per frame |\n|---|---|---|")
     for kind in KINDS:
         with tempfile.TemporaryDirectory() as output:
-            seconds, _ = timed(tasks.export_renders, scene, folder, folder, kind, Path(output) / "x")
+            seconds, _ = timed(partial(tasks.export_renders, scene, kind, **files, output=Path(output) / "x"))
             size = sum(path.stat().st_size for path in (Path(output) / "x").iterdir()) / frames / 1e6
         print(f"| `{kind}` | {frames / seconds:.1f} | {size:.2f} |")
 
@@ -169,12 +171,13 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=24)
     parser.add_argument("--only", choices=("rendering", "slow", "exports"))
     args = parser.parse_args()
+    results = Results(args.results)
     if args.only in (None, "rendering"):
-        rendering(Model(args.results, args.variant), args.frames)
+        rendering(Model(results, args.variant), args.frames)
     if args.only in (None, "slow"):
-        slow_motion(Model(args.results, args.variant))
+        slow_motion(Model(results, args.variant))
     if args.only in (None, "exports"):
-        exports(1280, 720, args.frames, args.results)
+        exports(1280, 720, args.frames, results)
 
 
 if __name__ == "__main__":

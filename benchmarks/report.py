@@ -22,12 +22,13 @@ def main() -> None:
     parser.add_argument("scene")
     parser.add_argument("configuration", nargs="?", type=Path, default=REPOSITORY / "config" / "config.yaml")
     given = parser.parse_args()
-    schema = REPOSITORY / "workflow" / "schemas" / "config.schema.yaml"
-    scene = load_config(yaml.safe_load(given.configuration.read_text()), schema)[given.scene]
+    scenes = load_config(yaml.safe_load(given.configuration.read_text()))
+    scene = scenes[given.scene]
+    results = scenes.results(given.scene, Path("results"))
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "report.html"
         started = time.perf_counter()
-        write_report(scene, Path("results") / given.scene, page)
+        write_report(scene, results, page)
         seconds = time.perf_counter() - started
         text = page.read_text()
     print(f"{given.scene}: {seconds:.1f} s, {len(text.encode()) / 1e6:.1f} MB")

@@ -16,7 +16,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mixdepth.record.provenance import host, versions
+from mixdepth.compute.machine import host
+from mixdepth.record.provenance import versions
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 REFERENCE = REPOSITORY / "tests" / "reference" / "yardstick.json"

@@ -178,8 +178,7 @@ def sizes(preset: str | None) -> dict[str, Any]:
     if preset is None:
         return {}
     scene = {"data": ".", "cameras": {name: name for name in "abc"}, "preset": preset}
-    schema = ROOT / "workflow/schemas/config.schema.yaml"
-    options = load_config({"scenes": {"x": scene}}, schema)["x"].options["dynamic"]
+    options = load_config({"scenes": {"x": scene}})["x"].options["dynamic"]
     return {**asdict(from_mapping(DynamicOptions, options)), "device": "cpu"}
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixdepth.cli.parser import SCHEMA
+from mixdepth.results import Results
 from mixdepth.scene.config import load_config
 from mixdepth.scene.scene import Scene
 from mixdepth.scene.schema import read_yaml
@@ -103,7 +103,7 @@ def worse(depth: np.ndarray, how: str) -> np.ndarray:
     return depth * np.kron(1 + noise, np.ones((16, 16)))[:height, :width].astype(np.float32)
 
 
-def rank(scene: Scene, folder: Path) -> None:
+def rank(scene: Scene, results: Results) -> None:
     """Print depth scores with and without the truth, and how alike they rank."""
     from mixdepth.cameras.camera import load_cameras
     from mixdepth.evaluation.consistency import neighbours
@@ -113,23 +113,28 @@ def rank(scene: Scene, folder: Path) -> None:
     from mixdepth.evaluation.view import open_view
 
     truth = load_truth(scene, scene.test_cameras, video=True)
-    cameras = load_cameras(folder / "cameras.json")
-    scale = truth.similarity(folder / "cameras.json").scale
+    cameras = load_cameras(results.cameras)
+    scale = truth.similarity(results.cameras).scale
     near = {name: neighbours(name, cameras, scene.used_cameras) for name in scene.test_cameras}
     rows = []
     print("| depth | truth: median | within 5 % | points: median | within 5 % | neighbours: median | within 5 % |")
     print("|---|---|---|---|---|---|---|")
     for variant in scene.variants:
         for how in ("as it is", "blocks 0.02", "blocks 0.05", "x1.03", "x1.1"):
-            views = [open_view(scene, variant, name, folder, truth, scale) for name in scene.test_cameras]
+            views = [
+                open_view(scene, name, results.renders(variant, name).folder, results.store(name).folder, truth, scale)
+                for name in scene.test_cameras
+            ]
             views = [replace(view, depth=worse(view.depth, how)) for view in views]
 
             def pairs(views: list = views) -> list:
                 return [pair for view in views for pair in view.depth_pairs("depth")]
 
             found = [relative_median(pairs), depth_errors(pairs)["within_5_percent"]]
-            for scores in (point_scores(views, folder), consistency_scores(views, variant, cameras, near, folder)):
-                found += [scores[None]["median_relative"], scores[None]["within_5_percent"]]
+            model, space = results.model(variant), results.space
+            by_points = point_scores(views, results.held_out_depth)
+            for scores in (by_points, consistency_scores(views, model, space, cameras, near)):
+                found += [scores.whole.value["median_relative"], scores.whole.value["within_5_percent"]]
             rows.append(found)
             shown = [f"{v:.2%}" if i % 2 == 0 else f"{v:.1%}" for i, v in enumerate(found)]
             print(f"| {variant}, {how} | {' | '.join(shown)} |", flush=True)
@@ -153,10 +158,11 @@ def main() -> None:
     if args.what == "speed":
         width, height = map(int, args.size.split("x"))
         return speed((width, height), args.frames)
-    scene = load_config(read_yaml(args.config), SCHEMA)[args.scene]
+    scenes = load_config(read_yaml(args.config))
+    scene = scenes[args.scene]
     if args.what == "scene":
         return scene_times(scene, args.config, args.results)
-    return rank(scene, args.results / scene.name)
+    return rank(scene, scenes.results(scene.name, args.results))
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from slurm import cluster, unavailable  # noqa: E402
-from test_incremental import TARGETS, write_tiny_capture  # noqa: E402
-from test_workflow import snakemake  # noqa: E402
+from helpers.slurm import cluster, unavailable  # noqa: E402
+from helpers.tiny import TARGETS, write_tiny_capture  # noqa: E402
+from helpers.workflow import snakemake  # noqa: E402
 
 
 def timed(folder: Path, *options: str) -> tuple[float, str]:

@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,15 @@ import yaml
 
 from mixdepth.evaluation.tasks import evaluate_static, evaluate_variant
 from mixdepth.rendering.tasks import render_camera
+from mixdepth.results import STATIC, Results
 from mixdepth.scene.config import load_config
 from mixdepth.scene.scene import Scene
 from mixdepth.train.tasks import extract_depth, train_dynamic, train_static
+from mixdepth.variants import TABLE, VARIANTS
+from mixdepth.workflow.stages import Job
 
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / "benchmarks/out"
-MADE_HERE = {"static", "none", "colmap", "distilled", "inherited", "logs", "benchmarks"}
 
 
 def gflops() -> float:
@@ -61,36 +64,35 @@ def changed(options: dict, settings: list[str]) -> dict:
     return options
 
 
-def prepare(results: Path, work: Path) -> None:
-    """A scene's folder whose inputs are links to those of ``results``."""
+def prepare(prepared: Path, work: Path) -> Results:
+    """Empty results below ``work``, which share all that is prepared with a scene's."""
     shutil.rmtree(work, ignore_errors=True)
-    (work / "static").mkdir(parents=True)
-    for path in results.iterdir():
-        if path.name not in MADE_HERE:
-            (work / path.name).symlink_to(path.resolve())
-    for path in (results / "static").glob("*set.npz"):
-        (work / "static" / path.name).symlink_to(path.resolve())
+    return Results(work, capture=prepared, rig=prepared)
 
 
-def run(scene: Scene, variant: str, work: Path, done: dict[str, float]) -> dict[str, Any]:
-    """Train, render and score one variant; ``done`` remembers what the static model took."""
-    if variant in ("static", "distilled", "inherited") and "static" not in done:
-        (work / "static/depth").mkdir(exist_ok=True)
-        done["static"] = _seconds(lambda: train_static(scene, work, work / "static/model.safetensors"))[0]
+def _did(function: Callable, stage: str, scene: Scene, results: Results, *args: Any, **wildcards: str) -> float:
+    """Seconds in which ``function`` did the work of one stage."""
+    job = Job.of(stage, **wildcards)
+    return _seconds(lambda: function(scene, *args, **job.read(results, scene), **job.makes(results)))[0]
+
+
+def run(scene: Scene, variant: str, results: Results, done: dict[str, float]) -> dict[str, Any]:
+    """Train, render and score one variant, or the static model; ``done`` remembers what the latter took."""
+    needs_static = variant == STATIC or TABLE[variant].needs_static
+    if needs_static and STATIC not in done:
+        done[STATIC] = _did(train_static, "train_static", scene, results, results.run(STATIC))
         if scene.cameras:
-            extract_depth(scene, work, work / "static/depth")
-    if variant == "static":
-        evaluate_static(scene, work, work / "static/metrics.json")
-        scores = json.loads((work / "static/metrics.json").read_text())
-        return {**scores, "own": 0.0, "static": done["static"]}
-    (work / variant).mkdir(exist_ok=True)
-    own = _seconds(lambda: train_dynamic(scene, variant, work, work / variant / "model.safetensors"))[0]
+            _did(extract_depth, "static_depth", scene, results)
+    static = done[STATIC] if needs_static else 0.0
+    if variant == STATIC:
+        _did(evaluate_static, "static_metrics", scene, results)
+        return {**json.loads(results.metrics(STATIC).read_text()), "own": 0.0, "static": static}
+    own = _did(train_dynamic, "train_dynamic", scene, results, variant, results.run(variant), variant=variant)
     render = 0.0
     for camera in scene.test_cameras:
-        render += _seconds(lambda c=camera: render_camera(scene, variant, c, work, work / variant / "renders" / c))[0]
-    evaluate_variant(scene, variant, work, work / variant / "metrics.json")
-    scores = json.loads((work / variant / "metrics.json").read_text())
-    static = done["static"] if variant in ("distilled", "inherited") else 0.0
+        render += _did(render_camera, "render", scene, results, variant, camera, variant=variant, camera=camera)
+    _did(evaluate_variant, "evaluate", scene, results, variant, variant=variant)
+    scores = json.loads(results.metrics(variant).read_text())
     return {**scores, "own": own, "static": static, "render": render}
 
 
@@ -116,7 +118,7 @@ TITLES = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scene")
-    parser.add_argument("variants", nargs="+", choices=["static", "none", "colmap", "distilled", "inherited"])
+    parser.add_argument("variants", nargs="+", choices=[STATIC, *VARIANTS])
     parser.add_argument("--config", type=Path, help="a dataset's file, as snakemake's --configfile")
     parser.add_argument("--results", type=Path, default=ROOT / "results")
     parser.add_argument("--set", nargs="*", action="extend", default=[], metavar="section.key=value")
@@ -125,19 +127,18 @@ def main() -> None:
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     if args.config:
         config["scenes"] |= yaml.safe_load(args.config.read_text())["scenes"]
-    scene = load_config(config, ROOT / "workflow/schemas/config.schema.yaml")[args.scene]
+    scene = load_config(config)[args.scene]
     OUT.mkdir(exist_ok=True)
     rows = []
     speed = gflops()
     for seed in args.seeds:
-        work = OUT / "train" / args.scene
-        prepare(args.results / args.scene, work)
+        results = prepare(args.results / args.scene, OUT / "train" / args.scene)
         seeded = [f"static.seed={seed}", f"dynamic.seed={seed}"]
         trained = replace(scene, options=changed(scene.options, [*args.set, *seeded]))
         done: dict[str, float] = {}
         for variant in args.variants:
             own = {**trained.options, "dynamic": trained.dynamic_options(variant)}
-            scores = run(replace(trained, options=own), variant, work, done)
+            scores = run(replace(trained, options=own), variant, results, done)
             label = " ".join(args.set) or "as configured"
             rows.append(row(args.scene, variant, label, seed, scores))
             record = {"scene": args.scene, "variant": variant, "set": args.set, "seed": seed, "gflops": speed, **scores}

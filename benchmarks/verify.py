@@ -183,7 +183,7 @@ def subset(model: Model, names: Iterable[str]) -> Model:
 
 def options(**changed: object) -> dict:
     """The defaults of the ``colmap`` section."""
-    scenes = load_config({"scenes": {"x": {"data": str(ROOT)}}}, ROOT / "workflow/schemas/config.schema.yaml")
+    scenes = load_config({"scenes": {"x": {"data": str(ROOT)}}})
     return {**scenes._options["x"]["colmap"], **changed}
 
 

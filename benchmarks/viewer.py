@@ -21,9 +21,11 @@ import yaml
 
 from mixdepth.cameras.camera import load_cameras, save_cameras
 from mixdepth.files.io import new_npy, read_json, write_json
+from mixdepth.results import Results
 from mixdepth.scene.config import load_config
 from mixdepth.scene.scene import Scene
 from mixdepth.viewer.page import write_viewer
+from mixdepth.workflow.stages import Job
 
 EXECUTABLE = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-quic", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
@@ -37,16 +39,14 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=1, help="frames: how many times in a row")
     parser.add_argument("--enlarge", type=int, default=1, help="pictures: how many times as large")
     args = parser.parse_args()
-    scene = load_config(yaml.safe_load(args.config.read_text()), Path("workflow/schemas/config.schema.yaml"))[
-        args.scene
-    ]
+    scene = load_config(yaml.safe_load(args.config.read_text()))[args.scene]
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path("results") / args.scene
+        results = Results(Path("results") / args.scene)
         if args.repeat > 1 or args.enlarge > 1:
-            folder = larger(scene, folder, Path(temporary) / "large", args.repeat, args.enlarge)
+            results = larger(scene, results, Results(Path(temporary) / "large"), args.repeat, args.enlarge)
         page = Path(temporary) / "viewer.html"
         began = time.perf_counter()
-        write_viewer(scene, folder, page)
+        write_viewer(scene, **Job.of("viewer").read(results, scene), output=page)
         seconds = time.perf_counter() - began
         # Without what is mapped from files, which the system takes back as it likes.
         memory = re.search(r"RssAnon:\s*(\d+)", Path("/proc/self/status").read_text())[1]
@@ -54,20 +54,18 @@ def main() -> None:
         measure(page)
 
 
-def larger(scene: Scene, folder: Path, output: Path, repeat: int, enlarge: int) -> Path:
-    """The same renders, repeated in time and enlarged, below ``output``."""
-    cameras = load_cameras(folder / "cameras.json")
-    save_cameras(
-        output / "cameras.json", {n: c.resized(enlarge * c.width, enlarge * c.height) for n, c in cameras.items()}
-    )
-    write_json(output / "capture.json", read_json(folder / "capture.json"))
+def larger(scene: Scene, results: Results, output: Results, repeat: int, enlarge: int) -> Results:
+    """The same renders, repeated in time and enlarged, as ``output``."""
+    cameras = load_cameras(results.cameras)
+    save_cameras(output.cameras, {n: c.resized(enlarge * c.width, enlarge * c.height) for n, c in cameras.items()})
+    write_json(output.capture, read_json(results.capture))
     for name in scene.viewer_cameras:
-        for file in ("rgb.npy", "depth.npy"):
-            path = Path(scene.video_variant) / "renders" / name / file
-            small = np.load(folder / path, mmap_mode="r", allow_pickle=False)
+        ours, theirs = (one.renders(scene.video_variant, name) for one in (results, output))
+        for read, written in ((ours.rgb, theirs.rgb), (ours.depth, theirs.depth)):
+            small = np.load(read, mmap_mode="r", allow_pickle=False)
             frames, height, width = small.shape[:3]
             shape = (repeat * frames, enlarge * height, enlarge * width, *small.shape[3:])
-            with new_npy(output / path, shape, small.dtype) as large:
+            with new_npy(written, shape, small.dtype) as large:
                 for index in range(len(large)):
                     large[index] = small[index % frames].repeat(enlarge, axis=0).repeat(enlarge, axis=1)
     return output

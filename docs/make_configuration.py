@@ -11,11 +11,9 @@ from typing import Any
 
 import yaml
 
-from mixdepth.scene.config import preset_settings
+from mixdepth.scene.config import PRESETS, SCHEMA, preset_settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.yaml"
-PRESETS = REPOSITORY / "config" / "presets"
 OWN_PRESETS = ("tiny", "cpu", "T", "S", "M", "L")  # users may have added others
 OUTPUT = REPOSITORY / "docs" / "configuration.md"
 
@@ -43,7 +41,7 @@ A scene may name one as `preset`. It is a file of `config/presets/` with setting
 the place of the defaults; what the scene sets itself wins, key by key (above: all of `T`, but 6,000 dynamic steps). To
 add your own, write a file there. It may say only what differs from another one that it `extends`, as `S`, `M` and `L`
 do: schema < extended preset < preset < scene. `cpu` is the defaults, `tiny` is for the demo and tests; `T`, `S`, `M`
-and `L` are for GPUs, after the published sizes of MixVoxels ([T.yaml](../config/presets/T.yaml) says what differs).
+and `L` are for GPUs, after the published sizes of MixVoxels (`config/presets/T.yaml` says what differs).
 
 What each comes to, with what it extends; what it leaves to the defaults is –.
 

@@ -1,218 +1,178 @@
 # Where every camera stands, what its lens does, and the sparse depth that follows from it.
 
+at = rule_of("structure_from_motion")
+
 
 rule structure_from_motion:
     input:
-        references=references(lambda scene: scene.used_cameras),
-        photos=photo_files(lambda scene: scene.photos),
-        lenses=known_lenses,
+        at.inputs,
     output:
-        expand("results/{{scene}}/sfm/{file}", file=MODEL_FILES),
-        report="results/{scene}/sfm/report.json",
+        **at.outputs,
     log:
-        "results/{scene}/logs/structure_from_motion.log",
+        at.log,
     benchmark:
-        "results/{scene}/benchmarks/structure_from_motion.tsv"
+        at.benchmark
     wildcard_constraints:
-        scene=CONFIGURED,
+        scene=at.scenes,
     conda:
         "../envs/cameras.yaml"
-    threads: 1
+    threads: at.threads
     resources:
-        mem_mb=memory("structure_from_motion"),
-        runtime=run_time("structure_from_motion"),
+        **at.resources,
     params:
-        settings=settings("colmap", "poses.intrinsics", "poses.allow_missing"),
-        version=STAGE_VERSIONS["cameras"],
+        **at.params,
     script:
         "../workflow/scripts/structure_from_motion.py"
 
 
+at = rule_of("cameras")
+
+
 rule cameras:
     input:
-        poses=given_poses,
-        # Only the sizes of their images. Were these not ancient, a touched held-out video would retrain everything; where
-        # a size does change, frame_store refuses. (Only files that no rule makes may be ancient here: Snakemake does not
-        # look at jobs behind a job that is to run, even if all that they take from it is ancient.)
-        videos=ancient(used_videos),
-        images=ancient(photo_files(lambda scene: scene.photos)),
+        at.inputs,
     output:
-        cameras="results/{scene}/cameras.json",
-        photos="results/{scene}/photos.json",
-        lenses="results/{scene}/lenses.json",
-        world="results/{scene}/world.json",
+        **at.outputs,
     log:
-        "results/{scene}/logs/cameras.log",
+        at.log,
     benchmark:
-        "results/{scene}/benchmarks/cameras.tsv"
+        at.benchmark
     wildcard_constraints:
-        scene=CONFIGURED,
+        scene=at.scenes,
     conda:
         "../envs/cameras.yaml"
-    threads: 1
+    threads: at.threads
     resources:
-        mem_mb=memory("cameras"),
-        runtime=run_time("cameras"),
+        **at.resources,
     params:
-        settings=settings("poses.source", "poses.path", "world", "scale", "photo_scale"),
-        version=STAGE_VERSIONS["cameras"],
+        **at.params,
     script:
         "../workflow/scripts/cameras.py"
 
 
+at = rule_of("triangulate")
+
+
 rule triangulate:
     input:
-        cameras="results/{scene}/cameras.json",
-        photos="results/{scene}/photos.json",
-        lenses="results/{scene}/lenses.json",
-        references=references(lambda scene: scene.train_cameras),
-        images=photo_files(lambda scene: scene.train_photos),
-        ladder=ladder,
+        at.inputs,
     output:
-        expand("results/{{scene}}/sparse/{file}", file=MODEL_FILES),
-        report="results/{scene}/cameras_report.json",
+        **at.outputs,
     log:
-        "results/{scene}/logs/triangulate.log",
+        at.log,
     benchmark:
-        "results/{scene}/benchmarks/triangulate.tsv"
+        at.benchmark
     wildcard_constraints:
-        scene=WITH_OWN_CAMERAS,
+        scene=at.scenes,
     conda:
         "../envs/cameras.yaml"
-    threads: 1
+    threads: at.threads
     resources:
-        mem_mb=memory("triangulate"),
-        runtime=run_time("triangulate"),
+        **at.resources,
     params:
-        settings=settings("colmap", "poses.source"),
-        version=STAGE_VERSIONS["cameras"],
+        **at.params,
     script:
         "../workflow/scripts/triangulate.py"
 
 
-# Held-out cameras with given poses; with COLMAP they are verified together with all others.
+at = rule_of("verify_held_out")
+
+
 rule verify_held_out:
     input:
-        cameras="results/{scene}/cameras.json",
-        photos="results/{scene}/photos.json",
-        lenses="results/{scene}/lenses.json",
-        references=references(lambda scene: scene.used_cameras),
-        images=photo_files(lambda scene: scene.train_photos),
+        at.inputs,
     output:
-        "results/{scene}/held_out_report.json",
+        **at.outputs,
     log:
-        "results/{scene}/logs/verify_held_out.log",
+        at.log,
     benchmark:
-        "results/{scene}/benchmarks/verify_held_out.tsv"
+        at.benchmark
     wildcard_constraints:
-        scene=CONFIGURED,
+        scene=at.scenes,
     # Early: a wrong pose makes every score worthless.
     priority: 90
     conda:
         "../envs/cameras.yaml"
-    threads: 1
+    threads: at.threads
     resources:
-        mem_mb=memory("verify_held_out"),
-        runtime=run_time("verify_held_out"),
+        **at.resources,
     params:
-        settings=settings("colmap", "poses.trust"),
-        version=STAGE_VERSIONS["cameras"],
+        **at.params,
     script:
         "../workflow/scripts/verify_held_out.py"
 
 
-# One rule per scene, because the files that it makes are named by the scene's training cameras.
-for scene in [*scenes_at_hand(), *CAMERA_SETS]:
+at = rule_of("colmap_depth")
 
-    rule:
-        name:
-            f"colmap_depth_{tag(scene)}"
-        input:
-            cameras="results/{scene}/cameras.json",
-            photos="results/{scene}/photos.json",
-            lenses="results/{scene}/lenses.json",
-            model=expand("results/{{scene}}/sparse/{file}", file=MODEL_FILES),
-            report="results/{scene}/cameras_report.json",
-            references=references(lambda scene: scene.train_cameras),
-            given=given_bounds,
-        output:
-            depth=[path.replace(f"results/{scene.name}/", "results/{scene}/") for path in sparse_depth_files(scene)],
-            bounds="results/{scene}/bounds.json",
-            poses_bounds="results/{scene}/poses_bounds.npy",
-        log:
-            "results/{scene}/logs/colmap_depth.log",
-        benchmark:
-            "results/{scene}/benchmarks/colmap_depth.tsv"
-        wildcard_constraints:
-            scene=re.escape(scene.name),
-        conda:
-            "../envs/cameras.yaml"
-        threads: 1
-        resources:
-            mem_mb=memory("colmap_depth"),
-            runtime=run_time("colmap_depth"),
-        params:
-            settings=settings("poses.source", "poses.path", "poses.trust", "near", "far"),
-            version=STAGE_VERSIONS["cameras"],
-        script:
-            "../workflow/scripts/colmap_depth.py"
+
+rule colmap_depth:
+    input:
+        at.inputs,
+    output:
+        **at.outputs,
+    log:
+        at.log,
+    benchmark:
+        at.benchmark
+    wildcard_constraints:
+        scene=at.scenes,
+    conda:
+        "../envs/cameras.yaml"
+    threads: at.threads
+    resources:
+        **at.resources,
+    params:
+        **at.params,
+    script:
+        "../workflow/scripts/colmap_depth.py"
+
+
+at = rule_of("space")
 
 
 rule space:
     input:
-        cameras="results/{scene}/cameras.json",
-        photos="results/{scene}/photos.json",
-        bounds="results/{scene}/bounds.json",
-        # For the reason in words: how many points near and far come from.
-        depth=sparse_depth,
+        at.inputs,
     output:
-        "results/{scene}/space.json",
+        **at.outputs,
     log:
-        "results/{scene}/logs/space.log",
+        at.log,
     benchmark:
-        "results/{scene}/benchmarks/space.tsv"
+        at.benchmark
     wildcard_constraints:
-        scene=WITH_OWN_CAMERAS,
+        scene=at.scenes,
     conda:
         "../envs/cameras.yaml"
-    threads: 1
+    threads: at.threads
     resources:
-        mem_mb=memory("space"),
-        runtime=run_time("space"),
+        **at.resources,
     params:
-        settings=settings("space", "near", "far"),
-        version=STAGE_VERSIONS["cameras"],
+        **at.params,
     script:
         "../workflow/scripts/space.py"
 
 
-# The cameras as other programs read them, for the original images. Ask for results/<scene>/export/transforms.json.
+at = rule_of("export")
+
+
+# Ask for results/<scene>/export/transforms.json.
 rule export:
     input:
-        cameras="results/{scene}/cameras.json",
-        photos="results/{scene}/photos.json",
-        lenses="results/{scene}/lenses.json",
-        bounds="results/{scene}/bounds.json",
-        model=expand("results/{{scene}}/sparse/{file}", file=MODEL_FILES),
+        at.inputs,
     output:
-        poses_bounds="results/{scene}/export/poses_bounds.npy",
-        transforms="results/{scene}/export/transforms.json",
-        colmap=expand(
-            "results/{{scene}}/export/colmap/{file}.{form}",
-            file=("cameras", "images", "points3D"),
-            form=("bin", "txt"),
-        ),
+        **at.outputs,
     log:
-        "results/{scene}/logs/export.log",
+        at.log,
     benchmark:
-        "results/{scene}/benchmarks/export.tsv"
+        at.benchmark
+    wildcard_constraints:
+        scene=at.scenes,
     conda:
         "../envs/cameras.yaml"
-    threads: 1
+    threads: at.threads
     resources:
-        mem_mb=memory("export"),
-        runtime=run_time("export"),
+        **at.resources,
     params:
-        version=STAGE_VERSIONS["cameras"],
+        **at.params,
     script:
         "../workflow/scripts/export.py"

@@ -3,19 +3,19 @@
 
 rule demo_capture:
     output:
-        videos=expand("data/demo/videos/cam{number:02d}.mp4", number=range(5)),
-        photos=expand("data/demo/photos/photo{number:02d}.jpg", number=range(1, 13)),
-        truth="data/demo/truth.npz",
+        # Local: where the configuration says, also in a workflow that has this one as a module below a prefix.
+        videos=[local(f"data/demo/videos/cam{number:02d}.mp4") for number in range(5)],
+        photos=[local(f"data/demo/photos/photo{number:02d}.jpg") for number in range(1, 13)],
+        truth=local("data/demo/truth.npz"),
     log:
-        "results/demo/logs/demo_capture.log",
+        Results(ROOT / "demo").log("demo_capture"),
     benchmark:
-        "results/demo/benchmarks/demo_capture.tsv"
+        Results(ROOT / "demo").benchmark("demo_capture")
     conda:
         "../envs/frames.yaml"
     threads: 1
     resources:
-        mem_mb=memory("demo_capture"),
-        runtime=run_time("demo_capture"),
+        **unsized("demo_capture"),
     params:
         version=STAGE_VERSIONS["demo"],
     script:

@@ -1,30 +1,26 @@
 # The dynamic model, once per variant: `none` no depth, `colmap` sparse depth, `distilled` the static model's depth,
 # `inherited` the static model itself.
 
+at = rule_of("train_dynamic")
+
 
 rule train_dynamic:
     input:
-        stores=stores(lambda scene: scene.train_cameras),
-        cameras="results/{scene}/cameras.json",
-        lenses="results/{scene}/lenses.json",
-        space="results/{scene}/space.json",
-        depth=variant_depth,
-        static=inherited_model,
+        at.inputs,
     output:
-        "results/{scene}/{variant}/model.safetensors",
+        **at.outputs,
     log:
-        "results/{scene}/logs/train_dynamic.{variant}.log",
+        at.log,
     benchmark:
-        "results/{scene}/benchmarks/train_dynamic.{variant}.tsv"
+        at.benchmark
+    wildcard_constraints:
+        scene=at.scenes,
     conda:
         "../envs/train.yaml"
-    threads: training_threads("dynamic")
+    threads: at.threads
     resources:
-        mem_mb=memory("train_dynamic"),
-        runtime=run_time("train_dynamic"),
-        gpu=gpus("dynamic"),
+        **at.resources,
     params:
-        settings=settings("dynamic"),
-        version=STAGE_VERSIONS["dynamic"],
+        **at.params,
     script:
         "../workflow/scripts/train_dynamic.py"

@@ -1,136 +1,133 @@
 # Videos and photos, from files to arrays: what there is, one reference image per camera, the frame stores.
 
+at = rule_of("probe")
 
-# First of all jobs, so that a capture that cannot work is refused before anything long has started.
+
 rule probe:
     input:
-        videos=used_videos,
-        photos=photo_files(lambda scene: scene.photos),
+        at.inputs,
     output:
-        "results/{scene}/capture.json",
+        **at.outputs,
     log:
-        "results/{scene}/logs/probe.log",
+        at.log,
     benchmark:
-        "results/{scene}/benchmarks/probe.tsv"
+        at.benchmark
     wildcard_constraints:
-        scene=CONFIGURED,
+        scene=at.scenes,
+    # First of all jobs, so that a capture that cannot work is refused before anything long has started.
     priority: 100
     conda:
         "../envs/frames.yaml"
-    threads: 1
+    threads: at.threads
     resources:
-        mem_mb=memory("probe"),
-        runtime=run_time("probe"),
+        **at.resources,
     params:
-        settings=settings("frames"),
-        version=STAGE_VERSIONS["frames"],
+        **at.params,
     script:
         "../workflow/scripts/probe.py"
+
+
+at = rule_of("sync")
 
 
 # Whether the videos show the same moments. Reported, never applied: `frames.offsets` is the user's.
 rule sync:
     input:
-        videos=used_videos,
+        at.inputs,
     output:
-        "results/{scene}/sync.json",
+        **at.outputs,
     log:
-        "results/{scene}/logs/sync.log",
+        at.log,
     benchmark:
-        "results/{scene}/benchmarks/sync.tsv"
+        at.benchmark
     wildcard_constraints:
-        scene=CONFIGURED,
+        scene=at.scenes,
     conda:
         "../envs/frames.yaml"
-    threads: 1
+    threads: at.threads
     resources:
-        mem_mb=memory("sync"),
-        runtime=run_time("sync"),
+        **at.resources,
     params:
-        settings=settings("frames"),
-        version=STAGE_VERSIONS["sync"],
+        **at.params,
     script:
         "../workflow/scripts/sync.py"
 
 
+at = rule_of("reference")
+
+
 rule reference:
     input:
-        video=video_files,
-        # Only their frame rates (see rule cameras for what may be ancient).
-        others=ancient(other_videos),
+        at.inputs,
     output:
-        directory("results/{scene}/reference/{camera}"),
+        **at.outputs,
     log:
-        "results/{scene}/logs/reference.{camera}.log",
+        at.log,
     benchmark:
-        "results/{scene}/benchmarks/reference.{camera}.tsv"
+        at.benchmark
     wildcard_constraints:
-        scene=CONFIGURED,
+        scene=at.scenes,
     conda:
         "../envs/frames.yaml"
-    threads: 1
+    threads: at.threads
     resources:
-        mem_mb=memory("reference"),
-        runtime=run_time("reference"),
+        **at.resources,
     params:
-        settings=settings("frames", "colmap.reference_frames"),
-        version=STAGE_VERSIONS["reference"],
+        **at.params,
     script:
         "../workflow/scripts/reference.py"
 
 
+at = rule_of("frame_store")
+
+
 rule frame_store:
     input:
-        video=video_files,
-        others=ancient(other_videos),
-        cameras="results/{scene}/cameras.json",
-        lenses="results/{scene}/lenses.json",
+        at.inputs,
     output:
-        rgb="results/{scene}/frames/{camera}/rgb.npy",
-        median="results/{scene}/frames/{camera}/median.npy",
-        std="results/{scene}/frames/{camera}/std.npy",
+        **at.outputs,
     log:
-        "results/{scene}/logs/frame_store.{camera}.log",
+        at.log,
     benchmark:
-        "results/{scene}/benchmarks/frame_store.{camera}.tsv"
+        at.benchmark
     wildcard_constraints:
-        scene=CONFIGURED,
+        scene=at.scenes,
     conda:
         "../envs/frames.yaml"
-    threads: 1
+    threads: at.threads
     resources:
-        mem_mb=memory("frame_store"),
-        runtime=run_time("frame_store"),
+        **at.resources,
     params:
-        settings=settings("frames", "scale"),
-        version=STAGE_VERSIONS["frames"],
+        **at.params,
     script:
         "../workflow/scripts/frame_store.py"
 
 
+at = rule_of("contact_sheet")
+
+
 rule contact_sheet:
     input:
-        stores=stores(lambda scene: scene.used_cameras),
-        # Not shown: who looks at the sheet wants to know that the videos fit together.
-        capture="results/{scene}/capture.json",
+        at.inputs,
     output:
-        report(
-            "results/{scene}/contact_sheet.jpg",
+        **at.reported(
+            report,
             caption="../workflow/report/contact_sheet.rst",
             category="{scene}",
             labels={"what": "Every camera at a glance"},
         ),
     log:
-        "results/{scene}/logs/contact_sheet.log",
+        at.log,
     benchmark:
-        "results/{scene}/benchmarks/contact_sheet.tsv"
+        at.benchmark
+    wildcard_constraints:
+        scene=at.scenes,
     conda:
         "../envs/report.yaml"
-    threads: 1
+    threads: at.threads
     resources:
-        mem_mb=memory("contact_sheet"),
-        runtime=run_time("contact_sheet"),
+        **at.resources,
     params:
-        version=STAGE_VERSIONS["frames"],
+        **at.params,
     script:
         "../workflow/scripts/contact_sheet.py"

@@ -1,79 +1,76 @@
 # What a trained model shows along a camera path, and renders of cameras and paths as other programs read them.
 
+at = rule_of("render_path")
+
 
 rule render_path:
     input:
-        model="results/{scene}/{variant}/model.safetensors",
-        cameras="results/{scene}/cameras.json",
-        space="results/{scene}/space.json",
-        capture="results/{scene}/capture.json",
-        file=path_file,
+        at.inputs,
     output:
-        directory("results/{scene}/{variant}/paths/{path}"),
+        **at.outputs,
     log:
-        "results/{scene}/logs/render_path.{variant}.{path}.log",
+        at.log,
     benchmark:
-        "results/{scene}/benchmarks/render_path.{variant}.{path}.tsv"
+        at.benchmark
+    wildcard_constraints:
+        scene=at.scenes,
     conda:
         "../envs/train.yaml"
-    threads: training_threads("dynamic")
+    threads: at.threads
     resources:
-        mem_mb=memory("render_path"),
-        runtime=run_time("render_path"),
-        gpu=gpus("dynamic"),
+        **at.resources,
     params:
-        settings=path_settings,
-        version=STAGE_VERSIONS["rendering"],
+        **at.params,
     script:
         "../workflow/scripts/render_path.py"
 
 
+at = rule_of("path_video")
+
+
 rule path_video:
     input:
-        renders="results/{scene}/{variant}/paths/{path}",
+        at.inputs,
     output:
-        report(
-            "results/{scene}/{variant}/paths/{path}.mp4",
-            caption="../workflow/report/path_video.rst",
-            category="{scene}",
-        ),
+        **at.reported(report, caption="../workflow/report/path_video.rst", category="{scene}"),
     log:
-        "results/{scene}/logs/path_video.{variant}.{path}.log",
+        at.log,
     benchmark:
-        "results/{scene}/benchmarks/path_video.{variant}.{path}.tsv"
+        at.benchmark
+    wildcard_constraints:
+        scene=at.scenes,
     conda:
         "../envs/report.yaml"
-    threads: 2
+    threads: at.threads
     resources:
-        mem_mb=memory("path_video"),
-        runtime=run_time("path_video"),
+        **at.resources,
     params:
-        version=STAGE_VERSIONS["rendering"],
+        **at.params,
     script:
         "../workflow/scripts/path_video.py"
 
 
-# `renders` is renders/<camera> or paths/<path>. Ask for results/<scene>/<variant>/exports/paths/spiral/exr, for example.
+at = rule_of("export_renders", log="export")
+
+
+# Ask for results/<scene>/<variant>/exports/paths/spiral/exr, for example.
 rule export_renders:
     input:
-        renders="results/{scene}/{variant}/{source}/{name}",
-        cameras="results/{scene}/cameras.json",
-        space="results/{scene}/space.json",
-        capture="results/{scene}/capture.json",
+        at.inputs,
     output:
-        directory("results/{scene}/{variant}/exports/{source}/{name}/{kind}"),
+        **at.outputs,
     log:
-        "results/{scene}/logs/export.{variant}.{source}.{name}.{kind}.log",
+        at.log,
     benchmark:
-        "results/{scene}/benchmarks/export.{variant}.{source}.{name}.{kind}.tsv"
+        at.benchmark
+    wildcard_constraints:
+        scene=at.scenes,
     conda:
         "../envs/report.yaml"
-    threads: 2
+    threads: at.threads
     resources:
-        mem_mb=memory("export_renders"),
-        runtime=run_time("export_renders"),
+        **at.resources,
     params:
-        settings=export_settings,
-        version=STAGE_VERSIONS["exports"],
+        **at.params,
     script:
         "../workflow/scripts/export_renders.py"

@@ -1,53 +1,50 @@
 # What a trained model sees from a camera, and the video that shows it.
 
+at = rule_of("render")
+
 
 rule render:
     input:
-        model="results/{scene}/{variant}/model.safetensors",
-        cameras=rendered_cameras,
-        space="results/{scene}/space.json",
+        at.inputs,
     output:
-        directory("results/{scene}/{variant}/renders/{camera}"),
+        **at.outputs,
     log:
-        "results/{scene}/logs/render.{variant}.{camera}.log",
+        at.log,
     benchmark:
-        "results/{scene}/benchmarks/render.{variant}.{camera}.tsv"
+        at.benchmark
+    wildcard_constraints:
+        scene=at.scenes,
     conda:
         "../envs/train.yaml"
-    threads: training_threads("dynamic")
+    threads: at.threads
     resources:
-        mem_mb=memory("render"),
-        runtime=run_time("render"),
-        gpu=gpus("dynamic"),
+        **at.resources,
     params:
-        version=STAGE_VERSIONS["rendering"],
+        **at.params,
     script:
         "../workflow/scripts/render.py"
 
 
+at = rule_of("video")
+
+
 rule video:
     input:
-        sources=video_sources,
-        capture="results/{scene}/capture.json",
+        at.inputs,
     output:
-        report(
-            "results/{scene}/video.mp4",
-            caption="../workflow/report/video.rst",
-            category="{scene}",
-            labels={"what": "Video"},
-        ),
+        **at.reported(report, caption="../workflow/report/video.rst", category="{scene}", labels={"what": "Video"}),
     log:
-        "results/{scene}/logs/video.log",
+        at.log,
     benchmark:
-        "results/{scene}/benchmarks/video.tsv"
+        at.benchmark
+    wildcard_constraints:
+        scene=at.scenes,
     conda:
         "../envs/report.yaml"
-    threads: 2
+    threads: at.threads
     resources:
-        mem_mb=memory("video"),
-        runtime=run_time("video"),
+        **at.resources,
     params:
-        settings=settings("frames"),
-        version=STAGE_VERSIONS["rendering"],
+        **at.params,
     script:
         "../workflow/scripts/video.py"

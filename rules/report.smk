@@ -1,98 +1,85 @@
 # What people look at: the comparison of the variants, the report, and where the results come from.
 
+at = rule_of("comparison")
+
 
 rule comparison:
     input:
-        renders=compared_renders,
-        scores=scores,
-        cameras="results/{scene}/cameras.json",
-        truth=truth,
+        at.inputs,
     output:
-        report(
-            "results/{scene}/comparison.png",
+        **at.reported(
+            report,
             caption="../workflow/report/comparison.rst",
             category="{scene}",
             labels={"what": "Comparison of the variants"},
         ),
     log:
-        "results/{scene}/logs/comparison.log",
+        at.log,
     benchmark:
-        "results/{scene}/benchmarks/comparison.tsv"
+        at.benchmark
+    wildcard_constraints:
+        scene=at.scenes,
     conda:
         "../envs/report.yaml"
-    threads: 1
+    threads: at.threads
     resources:
-        mem_mb=memory("comparison"),
-        runtime=run_time("comparison"),
+        **at.resources,
     params:
-        settings=settings("frames", "truth"),
-        version=STAGE_VERSIONS["report"],
+        **at.params,
     script:
         "../workflow/scripts/comparison.py"
 
 
+at = rule_of("report_html", log="report")
+
+
 rule report_html:
     input:
-        scores=scores,
-        renders=compared_renders,
-        truth=truth,
-        comparison="results/{scene}/comparison.png",
-        video="results/{scene}/video.mp4",
-        contact_sheet="results/{scene}/contact_sheet.jpg",
-        provenance="results/{scene}/provenance.json",
-        capture="results/{scene}/capture.json",
-        sync="results/{scene}/sync.json",
-        verified=verified_held_out,
-        verification="results/{scene}/cameras_report.json",
-        world="results/{scene}/world.json",
-        cameras="results/{scene}/cameras.json",
-        photos="results/{scene}/photos.json",
-        depth=sparse_depth,
-        colours=point_colours,
-        static_depth=report_static_depth,
-        space="results/{scene}/space.json",
+        at.inputs,
     output:
-        report(
-            "results/{scene}/report.html",
+        **at.reported(
+            report,
             caption="../workflow/report/report.rst",
             category="{scene}",
             labels={"what": "Report: did depth help?"},
         ),
     log:
-        "results/{scene}/logs/report.log",
+        at.log,
     benchmark:
-        "results/{scene}/benchmarks/report.tsv"
+        at.benchmark
+    wildcard_constraints:
+        scene=at.scenes,
     conda:
         "../envs/report.yaml"
-    threads: 1
+    threads: at.threads
     resources:
-        mem_mb=memory("report_html"),
-        runtime=run_time("report_html"),
+        **at.resources,
     params:
-        settings=all_settings,
-        version=STAGE_VERSIONS["report"],
+        **at.params,
     script:
         "../workflow/scripts/report.py"
 
 
+at = rule_of("provenance")
+
+
 rule provenance:
     input:
-        # Whatever of them is made anew, the record is.
-        recorded,
+        at.inputs,
     output:
-        "results/{scene}/provenance.json",
+        **at.outputs,
     log:
-        "results/{scene}/logs/provenance.log",
+        at.log,
     benchmark:
-        "results/{scene}/benchmarks/provenance.tsv"
+        at.benchmark
+    wildcard_constraints:
+        scene=at.scenes,
     conda:
         "../envs/report.yaml"
-    threads: 2
+    threads: at.threads
     resources:
-        mem_mb=memory("provenance"),
-        runtime=run_time("provenance"),
+        **at.resources,
     params:
-        settings=all_settings,
-        version=STAGE_VERSIONS["report"],
+        **at.params,
     script:
         "../workflow/scripts/provenance.py"

@@ -1,25 +1,25 @@
 # A result to look around in: a few views as a relief over time, in one page.
 
+at = rule_of("viewer")
+
 
 rule viewer:
     input:
-        renders=viewer_renders,
-        cameras="results/{scene}/cameras.json",
-        capture="results/{scene}/capture.json",
+        at.inputs,
     output:
-        report("results/{scene}/viewer.html", caption="../workflow/report/viewer.rst", category="{scene}"),
+        **at.reported(report, caption="../workflow/report/viewer.rst", category="{scene}"),
     log:
-        "results/{scene}/logs/viewer.log",
+        at.log,
     benchmark:
-        "results/{scene}/benchmarks/viewer.tsv"
+        at.benchmark
+    wildcard_constraints:
+        scene=at.scenes,
     conda:
         "../envs/report.yaml"
-    threads: 1
+    threads: at.threads
     resources:
-        mem_mb=memory("viewer"),
-        runtime=run_time("viewer"),
+        **at.resources,
     params:
-        settings=settings("frames"),
-        version=STAGE_VERSIONS["viewer"],
+        **at.params,
     script:
         "../workflow/scripts/viewer.py"

@@ -1,16 +1,17 @@
-"""What tests share."""
+"""What tests share: fixtures. Functions are in tests/helpers."""
 
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from browser import chromium  # noqa: F401 (a fixture)
+
+from helpers.browser import chromium  # noqa: F401 (a fixture)
+from helpers.checkout import REPOSITORY
 
 if TYPE_CHECKING:
-    from jobs import Made
-
-REPOSITORY = Path(__file__).resolve().parents[1]
+    from helpers.jobs import Made
+    from helpers.workflow import Job
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +25,17 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> "Made":
-    """Every output of every rule, of tiny scenes (tests/jobs.py). Tests leave it as it is."""
-    from jobs import make_everything
+    """Every output of every rule, of tiny scenes (tests/helpers/jobs.py). Tests leave it as it is."""
+    from helpers.jobs import make_everything
 
     return make_everything(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(scope="session")
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> list["Job"]:
+    """Everything that there is to make of a capture with given poses, three cameras that train, and photos."""
+    from helpers.captures import write_capture
+    from helpers.workflow import plan
+
+    everything = ["video.mp4", "comparison.png", "report.html", "contact_sheet.jpg", "provenance.json"]
+    return plan(write_capture(tmp_path_factory.mktemp("x")), *(f"results/x/{name}" for name in everything))

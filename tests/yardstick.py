@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from test_training import DYNAMIC, QUIET, STATIC
 
+from helpers.training import DYNAMIC, QUIET, STATIC
 from mixdepth import kernels
 from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.space import choose_space

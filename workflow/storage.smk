@@ -4,30 +4,35 @@
 #   snakemake --snakefile workflow/storage.smk --config store=s3://bucket/demo scene=demo -- fetch
 #   snakemake --snakefile workflow/storage.smk --config store=s3://bucket/demo scene=demo -- publish
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from snakemake.exceptions import WorkflowError
+
+from mixdepth.results import STATIC, Results
+from mixdepth.variants import VARIANTS
 
 STORE, SCENE = (str(config.get(key, "")).rstrip("/") for key in ("store", "scene"))
 if not STORE or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", SCENE):
     raise WorkflowError("say where and what: --config store=s3://bucket/folder scene=<scene>")
 DATA = str(config.get("data", f"data/{SCENE}")).rstrip("/")
 
+RESULTS = Results(f"results/{SCENE}")
+
 # What others want of a scene; everything else can be made again.
 PUBLISHED = sorted(
-    str(path.relative_to(f"results/{SCENE}"))
-    for pattern in (
-        *("video.mp4", "comparison.png", "report.html", "viewer.html", "contact_sheet.jpg", "provenance.json"),
-        *("cameras.json", "space.json", "*/metrics.json", "*/model.safetensors", "export/*"),
+    str(path.relative_to(RESULTS.folder))
+    for path in (
+        *(RESULTS.video, RESULTS.comparison, RESULTS.report, RESULTS.viewer, RESULTS.contact_sheet, RESULTS.provenance),
+        *(RESULTS.cameras, RESULTS.space, RESULTS.export.poses_bounds, RESULTS.export.transforms),
+        *(of(name) for name in (STATIC, *VARIANTS) for of in (RESULTS.metrics, RESULTS.model)),
     )
-    for path in Path("results", SCENE).glob(pattern)
-    if path.is_file() and not path.name.startswith(".")
+    if path.is_file()
 )
 
 
 def published_files(wildcards):
     if not PUBLISHED:
-        raise WorkflowError(f"there is nothing in results/{SCENE} to publish; make it first: results/{SCENE}/video.mp4")
+        raise WorkflowError(f"there is nothing in {RESULTS.folder} to publish; make it first: {RESULTS.video}")
     return [storage(f"{STORE}/results/{file}") for file in PUBLISHED]
 
 
@@ -63,7 +68,7 @@ checkpoint capture_list:
     input:
         storage(f"{STORE}/capture.txt"),
     output:
-        f"results/{SCENE}/capture.txt",
+        str(RESULTS.folder / "capture.txt"),
     shell:
         "cp {input:q} {output:q}"
 
@@ -84,7 +89,7 @@ rule publish:
 
 rule publish_file:
     input:
-        f"results/{SCENE}/{{file}}",
+        str(RESULTS.folder / "{file}"),
     output:
         storage(f"{STORE}/results/{{file}}"),
     shell:

@@ -21,9 +21,9 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
-from place import write_place_capture  # noqa: E402
-from test_incremental import TARGETS, outputs  # noqa: E402
-from test_workflow import surroundings, workflow  # noqa: E402
+from helpers.place import write_place_capture  # noqa: E402
+from helpers.tiny import TARGETS, outputs  # noqa: E402
+from helpers.workflow import surroundings, workflow  # noqa: E402
 
 # What is killed: a pattern of its command line, how many such processes a whole run has (one of them is chosen), and
 # within how many seconds of its start. Stages are the scripts that Snakemake starts; COLMAP runs within two of them.

@@ -5,7 +5,7 @@
     python benchmarks/gpu/first.py --seconds 225 where limits kernels small tests            # to be stopped after 250 s
     python benchmarks/gpu/first.py --seconds 455 where capture train parts profile render    # after 480 s
 
-From the repository's root, with torch, numpy, safetensors and tqdm (``tests``: pytest too); no network. Between the
+From the repository's root, with torch, numpy and safetensors (``tests``: pytest too); no network. Between the
 calls: think, and mend. A stage that fails says why and the next one runs; one that does not fit --seconds any more is
 skipped. ``train`` to ``render`` work on what ``capture`` and ``train`` made in the same command. Where OUT is in the
 environment, findings are also in $OUT/first.json and first.md, and the profile in $OUT/profile.txt. ``--small`` makes
@@ -33,11 +33,11 @@ from timing import compare_kernels, limits, step_findings, synchronise, triton, 
 from torch.profiler import ProfilerActivity, profile
 from training import Run, Trainer, options_of
 
-from mixdepth import kernels
 from mixdepth.compute.device import training_device
+from mixdepth.kernels import dispatch
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("torch", "triton", "numpy", "numba", "safetensors", "tqdm", "tensorboard", "pillow", "pytest", "PyYAML")
+PACKAGES = ("torch", "triton", "numpy", "numba", "safetensors", "tensorboard", "pillow", "pytest", "PyYAML")
 SHOWN = (
     "nvidia-smi -L",
     "nvidia-smi --query-gpu=driver_version,memory.total,clocks.max.sm --format=csv,noheader",
@@ -88,7 +88,7 @@ class Contact:
             with contextlib.suppress(importlib.metadata.PackageNotFoundError):
                 versions[name] = importlib.metadata.version(name)
         yield "versions", versions
-        yield "numba is of use", kernels.cpu is not None
+        yield "numba is of use", dispatch.cpu is not None
         if torch.cuda.is_available():
             facts = torch.cuda.get_device_properties(0)
             yield "CUDA", f"{torch.version.cuda}, {facts.name}, {facts.total_memory / 1e9:.1f} GB, {facts.uuid}"
@@ -121,14 +121,14 @@ class Contact:
 
     def tests(self) -> Found:
         """The project's own; in a TMPDIR of their own, because this process has the lock on the GPU."""
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_gpu.py"]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit/test_gpu.py"]
         with tempfile.TemporaryDirectory() as folder:
             env, limit = {**os.environ, "TMPDIR": folder}, max(self.left() - 10, 20)
             done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env, timeout=limit)
         print(done.stdout[-6000:], file=sys.stderr, flush=True)
         if done.returncode:
             raise RuntimeError(f"pytest ended with {done.returncode}: {(done.stdout + done.stderr)[-1200:]}")
-        yield "tests/test_gpu.py", done.stdout.strip().splitlines()[-1]
+        yield "tests/unit/test_gpu.py", done.stdout.strip().splitlines()[-1]
 
     def capture(self) -> Found:
         """In memory, where it fits: 8 cameras of 300 frames are 9.9 GB; gone when this process ends."""

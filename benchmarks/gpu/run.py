@@ -5,7 +5,7 @@
     PYTHONPATH=src python benchmarks/gpu/run.py data train         stages that share a folder (--folder)
     PYTHONPATH=src python benchmarks/gpu/run.py --small            everything, tiny: a minute on a CPU
 
-Needs torch, numpy, safetensors and tqdm, no network, and 26 GB of memory or disk for the capture, which it makes
+Needs torch, numpy and safetensors, no network, and 26 GB of memory or disk for the capture, which it makes
 itself: 20 cameras (--cameras) x 300 frames of 1352 x 1014 pixels, ray traced, with exact depth. Stages: ``data`` makes
 it; ``train`` trains with sparse depth and scores a held-out camera; ``steps`` measures the machine, compares kernels,
 and times a step by parts; ``render`` times rendering; ``long`` trains with five times the steps. After --minutes a

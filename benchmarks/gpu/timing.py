@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mixdepth import kernels
 from mixdepth.fields.vm import VMGrid
+from mixdepth.kernels import dispatch
 from mixdepth.train.dynamic import DynamicTrainer
 from mixdepth.train.static import StaticTrainer
 
@@ -70,11 +71,11 @@ def triton_choices(device: torch.device) -> tuple[bool, ...]:
 @contextlib.contextmanager
 def triton(on: bool) -> Iterator[str]:
     """With Triton's kernels or without; what to add to a label."""
-    before, kernels.use_triton = kernels.use_triton, on
+    before, dispatch.use_triton = dispatch.use_triton, on
     try:
         yield " (Triton)" if on else ""
     finally:
-        kernels.use_triton = before
+        dispatch.use_triton = before
 
 
 @contextlib.contextmanager

@@ -17,12 +17,12 @@ from capture import HELD_OUT, aimed, scored
 from findings import Found
 from timing import SET_UP, synchronise, timed, triton, triton_choices
 
-from mixdepth import kernels
 from mixdepth.cameras.camera import load_cameras
 from mixdepth.cameras.space import Space
 from mixdepth.compute.device import training_device
 from mixdepth.fields.storage import load_model, save_model
-from mixdepth.frames.store import FrameStore, motion_map
+from mixdepth.frames.store import MOVING_STD, FrameStore, motion_map
+from mixdepth.kernels import dispatch
 from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.rays import SpaceMap
 from mixdepth.train.data import ImageSet, SparseRays
@@ -35,7 +35,7 @@ from mixdepth.train.video import Video
 Trainer = StaticTrainer | DynamicTrainer
 Options = tuple[StaticOptions, DynamicOptions]
 
-MOVING, AGREEMENT = 0.02, 0.6  # moving_threshold and median_agreement, as in the schema
+AGREEMENT = 0.6  # median_agreement, as in the schema
 
 # The preset T over the defaults (a test compares): a GPU node may have nothing that reads YAML.
 STATIC = StaticOptions(
@@ -47,7 +47,7 @@ STATIC = StaticOptions(
 DYNAMIC = DynamicOptions(
     steps=5000, resolution=320, start_resolution=128, components=24, codes=256, width=512, samples=280,
     start_samples=112, rays=8192, frames_per_step=16, windows=16, grid_rate=0.08, network_rate=0.03,
-    total_variation=0.01, moving_threshold=MOVING, hull_vote=0.7, sparsity=1e-4, surface_weight=0.05,
+    total_variation=0.01, moving_threshold=MOVING_STD, hull_vote=0.7, sparsity=1e-4, surface_weight=0.05,
     threads=2, seed=0, device="cuda", amp=True,
 )  # fmt: skip
 SMALL_STATIC = replace(
@@ -95,7 +95,7 @@ class Run:
 
     def static_trainer(self, videos: list[Video]) -> StaticTrainer:
         """A trainer of the static branch on the medians, with sparse depth."""
-        weight = [v.median_weight(MOVING, AGREEMENT, self.device) for v in videos]
+        weight = [v.median_weight(MOVING_STD, AGREEMENT, self.device) for v in videos]
         data = ImageSet([v.median for v in videos], [v.camera for v in videos], weight)
         parts = [np.load(self.folder / "sparse" / f"{name}.npz", allow_pickle=False) for name in self.names]
         camera = torch.cat([torch.full((len(part["z"]),), index) for index, part in enumerate(parts)])
@@ -138,7 +138,7 @@ class Run:
 
     def train(self, trainer: Trainer, part: str, steps: int | None = None) -> Found:
         """Train to the end, or to ``steps``; a signal stops it with a checkpoint."""
-        identity = {**asdict(trainer.options), "triton": kernels.use_triton}
+        identity = {**asdict(trainer.options), "triton": dispatch.use_triton}
         folder = self.place / f"{part}-{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:8]}"
         session = Session(folder, f"{self.name} {part}", identity)
         with self.clock(part, self.seconds[part] if checkpoints(folder) else 0.0):

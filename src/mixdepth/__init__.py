@@ -2,7 +2,7 @@
 
 import os
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Read when torch is loaded, so it must be set before. Idle OpenMP threads sleep instead of spinning: training beside
 # any other job (two on two cores, say) is otherwise several times slower.

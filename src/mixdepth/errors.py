@@ -1,13 +1,12 @@
-"""The exception for mistakes that a user can mend, and words that such messages share."""
+"""The exception for mistakes that a user can mend."""
 
-import difflib
-from collections.abc import Iterable
+from mixdepth.words import listed, nearest  # noqa: F401 (for those who raise)
 
 LONGEST, TAIL = 3000, 1000  # characters of a message, and of these at its end where it is cut: what to do is there
 
 
 class UserError(Exception):
-    """A mistake in the input or the configuration.
+    """What a user can mend; one of the kinds below wherever it fits.
 
     The message names the file or key, what was found, what was expected and what to do. Workflow scripts print it
     alone, without a traceback (see ``mixdepth.workflow.job``).
@@ -21,6 +20,22 @@ class UserError(Exception):
         super().__init__(printable(message))
 
 
+class ConfigurationError(UserError):
+    """The configuration, or a command, asks for what cannot be or is not there."""
+
+
+class CaptureError(UserError):
+    """Videos, photos or cameras that the user brought are missing, contradict each other or cannot be used."""
+
+
+class DamagedFile(UserError):
+    """A file, whoever wrote it, is missing, cut short, changed, or not what it should be."""
+
+
+class OutOfRoom(UserError):
+    """There is not enough memory, or no space on a disk. What was raised of memory has a MemoryError for its cause."""
+
+
 def printable(text: str) -> str:
     """``text`` with what a terminal would obey or cannot show escaped."""
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
@@ -28,15 +43,3 @@ def printable(text: str) -> str:
 
 class Interrupted(UserError):
     """Stopped by a signal, after a checkpoint."""
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name that ``name`` may be meant for, as a question to put behind it; empty where none is near."""
-    # The time that difflib takes grows with the square of the length.
-    close = difflib.get_close_matches(name[:100], list(known), n=1, cutoff=0.5)
-    return f'; did you mean "{close[0]}"?' if close else ""
-
-
-def listed(names: Iterable[str]) -> str:
-    """Names in one line, sorted."""
-    return ", ".join(sorted(names)) or "none"

@@ -3,8 +3,6 @@
 import sys
 import time
 
-from tqdm import tqdm
-
 
 class Progress:
     """Print ``label  42 %  210/500  0.31 s left ...`` to stderr at the start, every few seconds and at the end.
@@ -23,7 +21,7 @@ class Progress:
         begin = f"going on from step {done} of {total}" if done else f"starting, {total} steps"
         print(f"{label}: {begin}", file=sys.stderr, flush=True)
 
-    def update(self, steps: int = 1, **figures: float) -> None:
+    def update(self, steps: int = 1, /, **figures: float) -> None:
         """Count ``steps`` more; ``figures`` are shown on the line, e.g. ``loss=0.01``."""
         self.done += steps
         now = time.monotonic()
@@ -35,7 +33,14 @@ class Progress:
         shown = "".join(f"  {name} {value:.4g}" for name, value in figures.items())
         print(
             f"{self.label}: {100 * self.done // max(self.total, 1)} %  {self.done}/{self.total}{shown}  "
-            f"{tqdm.format_interval(elapsed)} gone, {tqdm.format_interval(left)} left",
+            f"{_clock(elapsed)} gone, {_clock(left)} left",
             file=sys.stderr,
             flush=True,
         )
+
+
+def _clock(seconds: float) -> str:
+    """[H:]MM:SS."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute:02}:{second:02}"

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    scenes = {name: job.configured(smk, name, declared) for name, declared in smk.params.settings.items()}
-    write_ablation(smk.params.runs, scenes, Path("results"), Path(smk.output.html).parent)
+    scenes = {name: job.planned(smk.params.scenes[name], declared) for name, declared in smk.params.settings.items()}
+    own = Path(smk.output.output).parent
+    write_ablation(smk.params.runs, scenes, own.parent, own)
 
 
 if "snakemake" in globals():

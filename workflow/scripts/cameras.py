@@ -1,10 +1,9 @@
 """Write every camera's pose and intrinsics, from COLMAP's model or from given ones."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth.cameras.tasks import write_cameras
-from mixdepth.frames.probe import probe_capture
+from mixdepth.frames.tasks import look
 from mixdepth.workflow import job
 
 if TYPE_CHECKING:
@@ -13,11 +12,8 @@ if TYPE_CHECKING:
 
 def main(smk: "Snakemake") -> None:
     scene = job.scene(smk)
-    videos = {name: Path(scene.cameras[name]) for name in scene.used_cameras}
-    photos = {stem: Path(path) for stem, path in scene.photos.items()}
     # The selection of frames is checked, not used: choosing others does not move the cameras.
-    capture = probe_capture(videos, photos, job.undeclared_options(smk)["frames"], scene.cameras)
-    write_cameras(scene, capture, job.folder(smk))
+    write_cameras(scene, look(scene, smk.params.checks["frames"]), **job.files(smk))
 
 
 if "snakemake" in globals():

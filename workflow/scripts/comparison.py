@@ -1,6 +1,5 @@
 """Draw the comparison of the variants."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth.report.comparison import write_comparison
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    write_comparison(job.scene(smk), job.folder(smk), Path(smk.output[0]))
+    write_comparison(job.scene(smk), **job.files(smk))
 
 
 if "snakemake" in globals():

@@ -1,6 +1,5 @@
 """One picture of all cameras."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth.report.contact_sheet import write_contact_sheet
@@ -11,9 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    cameras = job.scene(smk).used_cameras
-    stores = {camera: job.folder(smk) / "frames" / camera for camera in cameras}
-    write_contact_sheet(stores, Path(smk.output[0]))
+    write_contact_sheet(**job.files(smk))
 
 
 if "snakemake" in globals():

@@ -1,6 +1,5 @@
 """Score one variant on the held-out cameras."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth.evaluation.tasks import evaluate_variant
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    evaluate_variant(job.scene(smk), smk.wildcards.variant, job.folder(smk), Path(smk.output[0]))
+    evaluate_variant(job.scene(smk), smk.wildcards.variant, **job.files(smk))
 
 
 if "snakemake" in globals():

@@ -1,6 +1,5 @@
 """Write the cameras as other programs read them."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth.cameras.tasks import export
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    export(job.scene(smk), job.folder(smk), Path(smk.output.transforms).parent)
+    export(job.scene(smk), **job.files(smk))
 
 
 if "snakemake" in globals():

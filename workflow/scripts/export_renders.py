@@ -1,6 +1,5 @@
 """Write renders as other programs read them."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth.exports.tasks import export_renders
@@ -11,8 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    renders, output = Path(smk.input.renders), Path(smk.output[0])
-    export_renders(job.scene(smk), job.folder(smk), renders, smk.wildcards.kind, output)
+    export_renders(job.scene(smk), smk.wildcards.kind, **job.files(smk))
 
 
 if "snakemake" in globals():

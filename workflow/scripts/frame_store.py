@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    frame_store(job.scene(smk), smk.wildcards.camera, job.folder(smk))
+    frame_store(job.scene(smk), smk.wildcards.camera, **job.files(smk))
 
 
 if "snakemake" in globals():

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    write_held_out_points(job.scene(smk), job.folder(smk))
+    write_held_out_points(job.scene(smk), **job.files(smk))
 
 
 if "snakemake" in globals():

@@ -1,6 +1,5 @@
 """Write the video of a rendered camera path."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth.exports.side_by_side import write_path_video
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    write_path_video(Path(smk.input.renders), Path(smk.output[0]))
+    write_path_video(job.scene(smk), smk.wildcards.variant, **job.files(smk))
 
 
 if "snakemake" in globals():

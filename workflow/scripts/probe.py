@@ -1,6 +1,5 @@
 """Look at a capture, and refuse one that cannot work, before anything is computed."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth.frames.tasks import probe
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    probe(job.scene(smk), Path(smk.output[0]))
+    probe(job.scene(smk), **job.files(smk))
 
 
 if "snakemake" in globals():

@@ -1,6 +1,5 @@
 """Record where a scene's results come from and what they are."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth.record.provenance import write_provenance
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    write_provenance(job.scene(smk), job.folder(smk), smk.input, Path(smk.output[0]))
+    write_provenance(job.scene(smk), job.results(smk), **job.files(smk))
 
 
 if "snakemake" in globals():

@@ -1,6 +1,5 @@
 """Write the images of one camera that COLMAP may choose from, their median, and what moves in them."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth.frames.tasks import reference
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    reference(job.scene(smk), smk.wildcards.camera, Path(smk.output[0]))
+    reference(job.scene(smk), smk.wildcards.camera, **job.files(smk))
 
 
 if "snakemake" in globals():

@@ -1,6 +1,5 @@
 """Render one camera's colour and depth at every frame."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth.rendering.tasks import render_camera
@@ -11,8 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    wildcards = smk.wildcards
-    render_camera(job.scene(smk), wildcards.variant, wildcards.camera, job.folder(smk), Path(smk.output[0]))
+    render_camera(job.scene(smk), smk.wildcards.variant, smk.wildcards.camera, **job.files(smk))
 
 
 if "snakemake" in globals():

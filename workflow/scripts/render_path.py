@@ -1,6 +1,5 @@
 """Render colour and depth along a camera path."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth.rendering.tasks import render_path
@@ -11,8 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    wildcards = smk.wildcards
-    render_path(job.scene(smk), wildcards.variant, wildcards.path, job.folder(smk), Path(smk.output[0]))
+    render_path(job.scene(smk), smk.wildcards.variant, smk.wildcards.path, **job.files(smk))
 
 
 if "snakemake" in globals():

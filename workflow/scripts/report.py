@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    write_report(job.scene(smk), job.folder(smk), Path(smk.output[0]))
+    write_report(job.scene(smk), job.results(smk), Path(smk.output.output))
 
 
 if "snakemake" in globals():

@@ -1,9 +1,8 @@
 """Choose the space that a scene lives in."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth.cameras.space import write_space
+from mixdepth.cameras.tasks import write_space
 from mixdepth.workflow import job
 
 if TYPE_CHECKING:
@@ -11,8 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    inputs = [Path(smk.input[key]) for key in ("cameras", "photos", "bounds")]
-    write_space(job.scene(smk), *inputs, Path(smk.output[0]), [Path(path) for path in smk.input.depth])
+    write_space(job.scene(smk), **job.files(smk))
 
 
 if "snakemake" in globals():

@@ -1,6 +1,5 @@
 """Read the static model's depth out, for training cameras only."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth.train.tasks import extract_depth
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    extract_depth(job.scene(smk), job.folder(smk), Path(smk.output[0]).parent)
+    extract_depth(job.scene(smk), **job.files(smk))
 
 
 if "snakemake" in globals():

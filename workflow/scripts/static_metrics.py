@@ -1,6 +1,5 @@
 """Score the static model."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth.evaluation.tasks import evaluate_static
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    evaluate_static(job.scene(smk), job.folder(smk), Path(smk.output[0]))
+    evaluate_static(job.scene(smk), **job.files(smk))
 
 
 if "snakemake" in globals():

@@ -1,6 +1,5 @@
 """Collect what the static model learns from: photos, else the training cameras' temporal medians."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth.frames.tasks import static_set
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    static_set(job.scene(smk), job.folder(smk), Path(smk.output[0]))
+    static_set(job.scene(smk), **job.files(smk))
 
 
 if "snakemake" in globals():

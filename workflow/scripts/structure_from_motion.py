@@ -1,6 +1,5 @@
 """Find all cameras with COLMAP: one model for photos and videos together."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth.cameras.tasks import structure_from_motion
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    structure_from_motion(job.scene(smk), job.folder(smk), Path(smk.output.report).parent)
+    structure_from_motion(job.scene(smk), **job.files(smk))
 
 
 if "snakemake" in globals():

@@ -1,6 +1,5 @@
 """Estimate how many frames the videos are out of step."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth.frames.tasks import sync
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    sync(job.scene(smk), Path(smk.output[0]))
+    sync(job.scene(smk), **job.files(smk))
 
 
 if "snakemake" in globals():

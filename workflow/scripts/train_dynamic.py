@@ -1,6 +1,5 @@
 """Train the dynamic model of one variant."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth.train.tasks import train_dynamic
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    train_dynamic(job.scene(smk), smk.wildcards.variant, job.folder(smk), Path(smk.output[0]))
+    train_dynamic(job.scene(smk), smk.wildcards.variant, job.results(smk).run(smk.wildcards.variant), **job.files(smk))
 
 
 if "snakemake" in globals():

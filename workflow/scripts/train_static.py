@@ -1,8 +1,8 @@
 """Train the static model."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mixdepth.results import STATIC
 from mixdepth.train.tasks import train_static
 from mixdepth.workflow import job
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    train_static(job.scene(smk), job.folder(smk), Path(smk.output[0]))
+    train_static(job.scene(smk), job.results(smk).run(STATIC), **job.files(smk))
 
 
 if "snakemake" in globals():

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    write_sparse(job.scene(smk), job.folder(smk))
+    write_sparse(job.scene(smk), **job.files(smk))
 
 
 if "snakemake" in globals():

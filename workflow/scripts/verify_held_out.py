@@ -1,6 +1,5 @@
 """Check the given poses of the held-out cameras against what the training images show."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth.cameras.tasks import verify_held_out
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    verify_held_out(job.scene(smk), job.folder(smk), Path(smk.output[0]))
+    verify_held_out(job.scene(smk), **job.files(smk))
 
 
 if "snakemake" in globals():

@@ -1,9 +1,8 @@
 """Write video.mp4: rendered colour and depth beside the camera's own video."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdepth.exports.side_by_side import write_video
+from mixdepth.exports.side_by_side import write_scene_video
 from mixdepth.workflow import job
 
 if TYPE_CHECKING:
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    write_video(job.scene(smk), job.folder(smk), Path(smk.output[0]))
+    write_scene_video(job.scene(smk), **job.files(smk))
 
 
 if "snakemake" in globals():

@@ -1,6 +1,5 @@
 """Write viewer.html: a few rendered views to look around in."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth.viewer.page import write_viewer
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(smk: "Snakemake") -> None:
-    write_viewer(job.scene(smk), job.folder(smk), Path(smk.output[0]))
+    write_viewer(job.scene(smk), **job.files(smk))
 
 
 if "snakemake" in globals():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixdepth.errors import UserError
+from mixdepth.errors import DamagedFile
 from mixdepth.files.io import read_json, write_json
 from mixdepth.files.shapes import CAMERAS
 
@@ -52,12 +52,28 @@ class Camera:
 
         Returns:
             pixels [N, 2] (x, y; centre of the top left pixel at 0.5) and z-depth [N], world units (negative behind).
+
+        >>> camera = Camera(width=640, height=480, fx=500, fy=500, cx=320, cy=240, c2w=np.eye(4))
+        >>> uv, z = camera.project(np.array([[0.0, 0, 2], [1, 0, 2], [9, 0, 2]]))
+        >>> uv.tolist(), z.tolist()
+        ([[320.0, 240.0], [570.0, 240.0], [2570.0, 240.0]], [2.0, 2.0, 2.0])
+        >>> camera.shows(uv, z).tolist()
+        [True, True, False]
         """
         local = (points - self.centre) @ self.c2w[:3, :3]
         z = local[:, 2]
         with np.errstate(divide="ignore", invalid="ignore"):
             uv = local[:, :2] / z[:, None] * [self.fx, self.fy] + [self.cx, self.cy]
         return uv, z
+
+    def shows(self, uv: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Whether projected points are in the picture, [N] bool: in front of the camera and within its borders.
+
+        Args:
+            uv, z: pixels [N, 2] and z-depths [N], as :meth:`project` returns them; where either is NaN it is not.
+        """
+        with np.errstate(invalid="ignore"):
+            return (z > 0) & np.all((uv >= 0) & (uv < [self.width, self.height]), axis=1)
 
     def unproject(self, uv: np.ndarray, z: np.ndarray) -> np.ndarray:
         """World points [N, 3] of pixels ``uv`` [N, 2] at z-depth ``z`` [N]."""
@@ -98,11 +114,11 @@ def load_cameras(path: Path) -> dict[str, Camera]:
     """
     cameras = {}
     for name, value in read_json(path, CAMERAS).items():
-        numbers = [float(value[key]) for key in ("fx", "fy", "cx", "cy")]
-        camera = Camera(value["width"], value["height"], *numbers, c2w=np.array(value["c2w"], dtype=np.float64))
-        if not (0 < camera.width <= LARGEST_SIDE and 0 < camera.height <= LARGEST_SIDE and min(numbers[:2]) > 0):
-            raise UserError(
-                f"{path}: camera {name}: {camera.width}x{camera.height} pixels, focal lengths {numbers[:2]}; expected"
+        fx, fy, cx, cy = (float(value[key]) for key in ("fx", "fy", "cx", "cy"))
+        camera = Camera(value["width"], value["height"], fx, fy, cx, cy, np.array(value["c2w"], dtype=np.float64))
+        if not (0 < camera.width <= LARGEST_SIDE and 0 < camera.height <= LARGEST_SIDE and min(fx, fy) > 0):
+            raise DamagedFile(
+                f"{path}: camera {name}: {camera.width}x{camera.height} pixels, focal lengths {[fx, fy]}; expected"
                 " numbers above 0. Delete it and run the same command again."
             )
         cameras[name] = camera

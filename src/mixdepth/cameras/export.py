@@ -11,6 +11,7 @@ from mixdepth.cameras.formats.llff import write_poses_bounds
 from mixdepth.cameras.formats.transforms import write_transforms
 from mixdepth.cameras.lens import Lens
 from mixdepth.cameras.model import Model
+from mixdepth.results import Export
 
 GRID = 33  # points along each side of the image, corners included, at which losses are measured
 
@@ -34,19 +35,19 @@ def export_cameras(
     Returns:
         a line for each format that says how many pixels are lost at most, at which camera.
     """
-    folder = Path(folder)
+    export = Export(Path(folder))
     every = {
         image: (lenses[group][name], c2w[group][name]) for group in images for name, image in images[group].items()
     }
-    write_colmap(folder / "colmap", every, points)
-    write_transforms(folder / "transforms.json", every)
+    write_colmap(export.colmap[0].parent, every, points)
+    write_transforms(export.transforms, every)
     group = "cameras" if lenses["cameras"] else "photos"  # LLFF's rows have no names: one kind of image only
     rows = {name: (lens, c2w[group][name]) for name, lens in lenses[group].items()}
     cameras = {
         name: Camera(lens.width, lens.height, *lens.focal, *lens.principal_point, pose)
         for name, (lens, pose) in rows.items()
     }
-    write_poses_bounds(folder / "poses_bounds.npy", cameras, bounds[group])
+    write_poses_bounds(export.poses_bounds, cameras, bounds[group])
     return [
         _llff_line({name: lens for name, (lens, _) in rows.items()}),
         "colmap: exact",

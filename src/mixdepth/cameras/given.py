@@ -19,8 +19,9 @@ from mixdepth.cameras.formats.panoptic import read_panoptic
 from mixdepth.cameras.formats.posed import Posed, Size, fit_lens
 from mixdepth.cameras.formats.transforms import read_transforms
 from mixdepth.cameras.lens import Lens
-from mixdepth.errors import UserError
+from mixdepth.errors import CaptureError, ConfigurationError
 from mixdepth.scene.capture import camera_name
+from mixdepth.words import first_of
 
 READERS: dict[str, Callable[[Path], list[tuple[str, Posed]]]] = {
     "model": read_colmap,
@@ -81,8 +82,8 @@ def read_given(
     for group, kind in GROUPS.items():
         for name, posed in used[group].items():
             where, (width, height) = f"{path}: {kind} {name}", sizes[group][name]
-            if not np.isfinite(posed.c2w).all():
-                raise UserError(f"{where}: its pose is not finite. Make the file again.")
+            if not np.isfinite(posed.pose).all():
+                raise CaptureError(f"{where}: its pose is not finite. Make the file again.")
             lenses[group][name] = fit_lens(where, posed.lens, (width, height))
             if cropped := _cropped(posed.lens, width, height):
                 notes.append(
@@ -91,7 +92,7 @@ def read_given(
                 )
     return Given(
         lenses,
-        {group: {name: posed.c2w for name, posed in used[group].items()} for group in GROUPS},
+        {group: {name: posed.pose for name, posed in used[group].items()} for group in GROUPS},
         {group: {name: posed.bounds for name, posed in used[group].items() if posed.bounds} for group in GROUPS},
         unused,
         notes,
@@ -106,26 +107,17 @@ def _find(
     photos: Mapping[str, str],
 ) -> tuple[dict[str, dict[str, Posed]], list[str]]:
     """What the file has for every camera and photo, by group and name, and the names in it that nothing took."""
-    if source == "llff":
-        rows = read_poses_bounds(path, cameras or photos)
-        found, entries = {"cameras": rows if cameras else {}, "photos": {} if cameras else rows}, []
-    else:
-        entries = [(name, posed) for name, posed in READERS[source](path) if posed.c2w is not None]
-        found = {"cameras": _match_cameras(path, entries, cameras), "photos": {}}
-        if source in OF_IMAGES:
-            found["photos"] = _match_photos(path, entries, photos, cameras)
-        elif not cameras:
-            found["photos"] = _match_cameras(path, entries, photos)
+    found, entries = _matched(source, path, cameras, photos)
     names = [name for name, _ in entries]
     if missing := sorted(set(sizes["cameras"]) - set(found["cameras"])):
-        raise UserError(
+        raise CaptureError(
             f"{path}: no pose for video camera {', '.join(missing)}; it has poses for{_listed(names) or ' nothing'}. "
             "Use the file that belongs to these videos, leave cameras out (`cameras`), or name them as the file does."
         )
     # A photo without a pose of its own takes that of the video camera of its name.
     found["photos"] = {stem: found["cameras"][stem] for stem in photos if stem in found["cameras"]} | found["photos"]
     if missing := sorted(set(sizes["photos"]) - set(found["photos"])):
-        raise UserError(
+        raise CaptureError(
             f"{path}: photos without a pose: {', '.join(missing)}. A photo takes the pose of its own name, where "
             f"the file has one (it has{_listed(names) or ' none'}), else that of the video camera of its name "
             f"({_listed(cameras).strip() or 'there is none'}). Exclude them (`exclude_photos`), or use COLMAP "
@@ -134,6 +126,22 @@ def _find(
     # By what they hold: several frames of one camera are one.
     taken = {_content(posed) for group in found.values() for posed in group.values()}
     return found, sorted({name for name, posed in entries if _content(posed) not in taken})
+
+
+def _matched(
+    source: str, path: Path, cameras: Sequence[str], photos: Mapping[str, str]
+) -> tuple[dict[str, dict[str, Posed]], Entries]:
+    """What the file itself has for cameras and photos, by group and name; and all that it has by its own names."""
+    if source == "llff":
+        rows = read_poses_bounds(path, cameras or photos)
+        return {"cameras": rows if cameras else {}, "photos": {} if cameras else rows}, []
+    entries = [(name, posed) for name, posed in READERS[source](path) if posed.c2w is not None]
+    found = {"cameras": _match_cameras(path, entries, cameras), "photos": {}}
+    if source in OF_IMAGES:
+        found["photos"] = _match_photos(path, entries, photos, cameras)
+    elif not cameras:
+        found["photos"] = _match_cameras(path, entries, photos)
+    return found, entries
 
 
 def read_lenses(path: Path, sizes: Mapping[str, Size]) -> dict[str, Lens]:
@@ -151,11 +159,11 @@ def read_lenses(path: Path, sizes: Mapping[str, Size]) -> dict[str, Lens]:
     path = Path(path)
     source = {".json": "transforms", ".toml": "toml"}.get(path.suffix.lower())
     if source is None:
-        raise UserError(f"{path}: expected a transforms.json or a calibration (.toml) as `poses.intrinsics`.")
+        raise ConfigurationError(f"{path}: expected a transforms.json or a calibration (.toml) as `poses.intrinsics`.")
     entries = [(name, Posed(posed.lens, None)) for name, posed in READERS[source](path)]
     found = _match_cameras(path, entries, sizes)
     if not found:
-        raise UserError(
+        raise CaptureError(
             f"{path}: has no lens of {', '.join(sorted(sizes))}; it has{_listed(name for name, _ in entries)}. "
             "Name the cameras as the file does, or correct `poses.intrinsics`."
         )
@@ -217,7 +225,7 @@ def _only(path: Path, what: str, fitting: Entries) -> Posed:
     first = fitting[0][1]
     for name, posed in fitting[1:]:
         if posed.lens != first.lens or not _same_pose(posed.c2w, first.c2w):
-            raise UserError(
+            raise CaptureError(
                 f"{path}: {what} could be {fitting[0][0]} or {name}, which differ. Expected one pose per camera that "
                 "does not move: keep one of them, or name the cameras (`cameras`) as the file does."
             )
@@ -225,7 +233,7 @@ def _only(path: Path, what: str, fitting: Entries) -> Posed:
 
 
 def _content(posed: Posed) -> tuple[Lens, bytes]:
-    return posed.lens, posed.c2w.tobytes()
+    return posed.lens, posed.pose.tobytes()
 
 
 def _same_pose(one: np.ndarray | None, two: np.ndarray | None) -> bool:
@@ -257,8 +265,7 @@ def _match_photos(path: Path, entries: Entries, photos: Mapping[str, str], camer
 def _listed(names: Iterable[str]) -> str:
     """Names for a message, with a blank before them; the first forty where there are more."""
     names = sorted(set(names))
-    shown = ", ".join(names[:40]) + (f" and {len(names) - 40} more" if len(names) > 40 else "")
-    return f" {shown}" if names else ""
+    return f" {first_of(names, 40)}" if names else ""
 
 
 def _cropped(lens: Lens, width: int, height: int) -> float:

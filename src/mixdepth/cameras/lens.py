@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.polynomial import Polynomial
 
-from mixdepth.errors import UserError
+from mixdepth.errors import DamagedFile
 from mixdepth.files.io import read_json, write_json
 from mixdepth.files.shapes import LENSES
 
@@ -115,7 +115,7 @@ class Lens:
         distorted = Polynomial([0, 1]) * numerator(Polynomial([0, 0, 1]))
         below = denominator(Polynomial([0, 0, 1]))
         turns = [(distorted.deriv() * below - distorted * below.deriv()).trim(), below]  # slope zero, or a pole
-        roots = np.concatenate([p.roots() for p in turns if p.degree() > 0] or [[]])
+        roots = np.concatenate([p.roots() for p in turns if p.degree() > 0] or [np.zeros(0)])
         real = roots.real[(np.abs(roots.imag) < 1e-9) & (roots.real > 0)]
         largest = float(real.min(initial=math.inf))
         if self.is_fisheye:  # the polynomial is in the angle
@@ -182,7 +182,7 @@ def load_lenses(path: Path) -> dict[str, dict[str, Lens]]:
         for name, value in saved[group].items():
             lens = Lens(value["model"], value["width"], value["height"], tuple(map(float, value["params"])))
             if len(lens.params) != len(MODELS.get(lens.model, ())):
-                raise UserError(
+                raise DamagedFile(
                     f"{path}: {group} {name}: {lens.model} with {len(lens.params)} params; expected one of"
                     f" {', '.join(MODELS)} with its parameters. Delete it and run the same command again."
                 )

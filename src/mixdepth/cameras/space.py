@@ -5,20 +5,16 @@ rig and without a fixed focal length). ``bounded``: a box. ``unbounded``: a box 
 (mip-NeRF 360, Barron et al. 2022, in the infinity norm). The model sees normalised coordinates only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mixdepth.cameras.camera import Camera, load_cameras
-from mixdepth.errors import UserError
-from mixdepth.files.io import read_json, read_npz, write_json
-from mixdepth.files.shapes import BOUNDS, SPACE
-
-if TYPE_CHECKING:
-    from mixdepth.scene.scene import Scene
+from mixdepth.cameras.camera import Camera
+from mixdepth.errors import ConfigurationError, DamagedFile
+from mixdepth.files.io import read_json, write_json
+from mixdepth.files.shapes import SPACE
 
 FORWARD_SPREAD = 35.0  # degrees: cameras that look about the same way differ by less from their mean direction
 MEET = 0.9  # share of the cameras that must have one place in their images to look "inward"
@@ -39,6 +35,8 @@ class Space:
         frame: [4, 4] camera-to-world of the reference frame (identity for boxes).
         low, high: [3] corners that map to -1 and 1: of (x/z, y/z, disparity share) for ``forward``, of the world
             (``bounded``: everything; ``unbounded``: the part that is not contracted, which maps to [-1/2, 1/2]).
+        reference_near, reference_far: of ``forward``: z-depths in the reference frame at which the share of the
+            disparity is 0 and 1; 0 for boxes, which have no such frame.
     """
 
     kind: str
@@ -65,8 +63,9 @@ class Space:
         space = Space(**{key: saved[key] for key in SPACE})
         near, far = space.reference_near, space.reference_far
         box = all(low < high for low, high in zip(space.low, space.high, strict=True))
-        if space.kind not in KINDS or not (0 < space.near < space.far and box and (0 < near < far or near == far == 0)):
-            raise UserError(
+        reference = 0 < near < far or (near == far == 0 and space.kind != "forward")
+        if space.kind not in KINDS or not (0 < space.near < space.far and box and reference):
+            raise DamagedFile(
                 f"{path}: {space.kind}, near {space.near:g}, far {space.far:g} (reference {near:g}, {far:g}), box"
                 f" {space.low} to {space.high}; expected {', '.join(KINDS)}, and each range ascending from above 0."
                 " Delete it and run the same command again."
@@ -98,7 +97,9 @@ def choose_space(
     near = near or NEAR_PAD * min(b[0] for b in bounds)
     far = far or FAR_PAD * max(b[1] for b in bounds)
     if not 0 < near < far:
-        raise UserError(f"near {near:g} and far {far:g}: expected 0 < near < far; set `near` and `far` of the scene")
+        raise ConfigurationError(
+            f"near {near:g} and far {far:g}: expected 0 < near < far; set `near` and `far` of the scene"
+        )
     forward = np.stack([c.c2w[:3, 2] for c in cameras])
     mean = forward.mean(axis=0)
     spread = np.degrees(np.arccos(np.clip(forward @ mean / max(np.linalg.norm(mean), 1e-9), -1, 1))).max()
@@ -125,7 +126,8 @@ def choose_space(
         if not inward:  # what they see lies around the cameras, not between them
             half = max(half, np.sqrt(near * far))
         low, high = focus - half, focus + half
-    return Space(kind, reason, float(near), float(far), np.eye(4).tolist(), low.tolist(), high.tolist())
+    frame = np.eye(4).tolist()
+    return Space(kind, reason, float(near), float(far), frame=frame, low=low.tolist(), high=high.tolist())
 
 
 def _said(near: float | None, far: float | None, bounds: Sequence[tuple[float, float]], points: int | None) -> str:
@@ -148,12 +150,12 @@ def common_focus(cameras: Sequence[Camera], near: float) -> tuple[np.ndarray, in
     focus = middle + np.linalg.lstsq(a, b, rcond=1e-6)[0]  # parallel axes: the nearest to the middle of such points
     seeing = 0
     for camera in cameras:
-        [(x, y)], [z] = camera.project(focus[None])
-        seeing += bool(z > near and 0 <= x < camera.width and 0 <= y < camera.height)
+        uv, z = camera.project(focus[None])
+        seeing += bool(z[0] > near and camera.shows(uv, z)[0])
     return focus, seeing
 
 
-def _frustum(camera: Camera, depths: Sequence[float]) -> np.ndarray:
+def _frustum(camera: Camera, depths: Iterable[float]) -> np.ndarray:
     """World points [N, 3] of the image corners at ``depths``."""
     uv = np.array([[x, y] for x in (0, camera.width) for y in (0, camera.height)], dtype=np.float64)
     return np.concatenate([camera.unproject(uv, np.full(4, depth)) for depth in depths])
@@ -172,13 +174,19 @@ def _forward(cameras: Sequence[Camera], mean: np.ndarray, near: float, far: floa
     frame[:3, 3] = centre + back * z
     corners = np.concatenate([_frustum(camera, np.geomspace(near, far, 8)) for camera in cameras])
     local = (corners - frame[:3, 3]) @ frame[:3, :3]
-    ref_near, ref_far = max(local[:, 2].min(), 0.2 * near), local[:, 2].max()
-    uv = local[:, :2] / np.maximum(local[:, 2:], ref_near)
-    low, high = [*uv.min(axis=0), 0.0], [*uv.max(axis=0), 1.0]
+    reference_near, reference_far = max(local[:, 2].min(), 0.2 * near), local[:, 2].max()
+    uv = local[:, :2] / np.maximum(local[:, 2:], reference_near)
     return Space(
-        "forward", reason, float(near), float(far), frame.tolist(),
-        [float(v) for v in low], [float(v) for v in high], float(ref_near), float(ref_far),
-    )  # fmt: skip
+        kind="forward",
+        reason=reason,
+        near=float(near),
+        far=float(far),
+        frame=frame.tolist(),
+        low=[*uv.min(axis=0).tolist(), 0.0],
+        high=[*uv.max(axis=0).tolist(), 1.0],
+        reference_near=float(reference_near),
+        reference_far=float(reference_far),
+    )
 
 
 def _seen_box(cameras: Sequence[Camera], bounds: Sequence[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
@@ -197,28 +205,3 @@ def _seen_box(cameras: Sequence[Camera], bounds: Sequence[tuple[float, float]]) 
     low, high = np.minimum(*corners)[0], np.maximum(*corners)[1]
     pad = 0.05 * (high - low)
     return low - pad, high + pad
-
-
-def write_space(
-    scene: "Scene",
-    cameras_json: Path,
-    photos_json: Path,
-    bounds_json: Path,
-    output: Path,
-    depth: Sequence[Path] = (),
-) -> None:
-    """Choose the space from every camera and photo of ``scene`` that trains or is rendered and has a pose; write it.
-
-    Args:
-        depth: the sparse depths (colmap_depth/*.npz) behind bounds.json, which the reason counts.
-    """
-    bounds = read_json(bounds_json, BOUNDS)
-    loaded = {"cameras": load_cameras(cameras_json), "photos": load_cameras(photos_json)}
-    train = [("cameras", name) for name in scene.train_cameras] + [("photos", name) for name in scene.train_photos]
-    test = [("cameras", name) for name in scene.test_cameras] + [("photos", name) for name in scene.test_photos]
-    train, test = ([(group, name) for group, name in names if name in loaded[group]] for names in (train, test))
-    cameras = [loaded[group][name] for group, name in train + test]
-    ranges = [tuple(bounds[group][name]) for group, name in train]
-    points = sum(len(read_npz(path)["z"]) for path in depth) if depth else None
-    options = scene.options
-    choose_space(cameras, ranges, options["space"], options["near"], options["far"], points).save(output)

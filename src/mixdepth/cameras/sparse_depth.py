@@ -88,17 +88,12 @@ def sparse_depth(model: Model, cameras: Mapping[str, Camera]) -> dict[str, Spars
         uv, z = camera.project(model.points[point])
         axis = camera.c2w[:3, 2]
         sigma = np.sqrt(axis @ covariances[point] @ axis)
-        inside = _inside(camera, uv, z)
+        inside = camera.shows(uv, z)
         if name in model.lenses:
             column, row = uv[inside].astype(int).T
             inside[inside] = valid_pixels(camera, model.lenses[name])[row, column]
         result[name] = SparseDepth(uv[inside], z[inside], sigma[inside], views[point[inside]])
     return result
-
-
-def _inside(camera: Camera, uv: np.ndarray, z: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore"):
-        return (z > 0) & np.all((uv >= 0) & (uv < [camera.width, camera.height]), axis=1)
 
 
 def depth_bounds(
@@ -120,7 +115,7 @@ def depth_bounds(
         z = _well_seen(depths[name].z, depths[name].views) if name in depths else np.zeros(0)
         if len(z) < FEWEST:
             uv, all_z = camera.project(model.points)
-            inside = _inside(camera, uv, all_z)
+            inside = camera.shows(uv, all_z)
             z = _well_seen(all_z[inside], all_views[inside])
         bounds[name] = tuple(np.percentile(z, PERCENTILES).tolist()) if len(z) else None
     return bounds

@@ -1,19 +1,16 @@
-"""The cameras stage as the workflow calls it: structure from motion, camera files, triangulation, depth, export.
+"""The cameras stages as the workflow calls them: structure from motion, camera files, triangulation, depth, export.
 
 In COLMAP's models the image of video camera ``cam01`` is "cameras/cam01.png", that of a photo "photos/<file name>".
-File names below the scene's folder of results are those of docs/architecture.md.
+Parameters after the star are files, named as in mixdepth/workflow/stages.py.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 # Before numpy and everything else: it sees to it that Pillow is imported before pycolmap.
-from mixdepth.cameras.colmap import mapping as colmap  # isort: skip
-from mixdepth.cameras.colmap import triangulation as colmap_triangulation  # isort: skip
-from mixdepth.cameras.colmap import ladder  # isort: skip
+from mixdepth.cameras.colmap import ladder, mapping, triangulation  # isort: skip
 import numpy as np
 
 from mixdepth.cameras.camera import Camera, load_cameras, save_cameras
@@ -22,16 +19,16 @@ from mixdepth.cameras.formats.llff import write_poses_bounds
 from mixdepth.cameras.given import Given, read_given, read_lenses
 from mixdepth.cameras.lens import Lens, load_lenses, save_lenses
 from mixdepth.cameras.model import Model
+from mixdepth.cameras.space import choose_space
 from mixdepth.cameras.sparse_depth import SparseDepth, depth_bounds, sparse_depth
 from mixdepth.cameras.world import world_transform
-from mixdepth.errors import UserError
+from mixdepth.errors import CaptureError, ConfigurationError
 from mixdepth.files.images import image_size, read_image
-from mixdepth.files.io import read_json, seal, write_json, write_npz
+from mixdepth.files.io import atomic_folder, read_json, read_npz, write_checksum, write_json, write_npz
 from mixdepth.files.shapes import BOUNDS, VERIFICATION, WORLD
+from mixdepth.results import Reference, depth_file
+from mixdepth.scene.scene import Scene
 from mixdepth.scene.sizes import photo_scale
-
-if TYPE_CHECKING:
-    from mixdepth.scene.scene import Scene
 
 GROUPS = ("cameras", "photos")
 NOTHING = SparseDepth(np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros(0, int))
@@ -49,7 +46,7 @@ def photo_image(path: str | Path) -> str:
     return f"photos/{Path(path).name}"
 
 
-def image_names(scene: "Scene") -> dict[str, dict[str, str]]:
+def image_names(scene: Scene) -> dict[str, dict[str, str]]:
     """COLMAP's names of the cameras and photos in use, by group and name."""
     return {
         "cameras": {name: camera_image(name) for name in scene.used_cameras},
@@ -57,121 +54,149 @@ def image_names(scene: "Scene") -> dict[str, dict[str, str]]:
     }
 
 
-def structure_from_motion(scene: "Scene", folder: Path, output: Path) -> None:
-    """One COLMAP model of all video cameras and all photos, and report.json beside it: how it was come by.
+def structure_from_motion(scene: Scene, *, references: Sequence[Path], model: Sequence[Path], report: Path) -> None:
+    """One COLMAP model of all video cameras and all photos, and how it was come by.
 
     Args:
         scene: the scene and its settings (``colmap``, ``poses.intrinsics``, ``poses.allow_missing``).
-        folder: the scene's results, with the reference images.
-        output: folder for the model.
+        references: folders of the reference images of all cameras in use.
+        model: the files of the model, all in one folder.
+        report: the report.json.
 
     Raises:
         UserError: an image that may not be left out could not be registered (it is named, with its matches), or is
             unreadable.
     """
-    candidates = {camera_image(name): _candidates(folder / "reference" / name) for name in scene.used_cameras}
+    of = _by_camera(references)
+    candidates = {camera_image(name): [of[name].median, *of[name].frames] for name in scene.used_cameras}
     candidates |= {photo_image(path): [Path(path)] for path in scene.photos.values()}
-    masks = {camera_image(name): folder / "reference" / name / "moving.png" for name in scene.used_cameras}
+    masks = {camera_image(name): of[name].moving for name in scene.used_cameras}
     known = {}
     if scene.intrinsics_path:
         sizes = {name: image_size(candidates[camera_image(name)][0]) for name in scene.used_cameras}
         known = {camera_image(name): lens for name, lens in read_lenses(scene.intrinsics_path, sizes).items()}
     optional = set(candidates) - {camera_image(name) for name in scene.test_cameras}
     optional -= {photo_image(scene.photos[stem]) for stem in scene.test_photos}
-    report = ladder.run_sfm(
+    found = ladder.run_sfm(
         candidates,
-        output,
-        scene.options["colmap"],
+        model[0].parent,
+        scene.config.colmap.as_mapping(),
         masks=masks,
         known=known,
-        optional=optional if scene.options["poses"]["allow_missing"] else (),
+        optional=optional if scene.config.poses.allow_missing else (),
     )
-    write_json(output / "report.json", report)
+    write_json(report, found)
 
 
-def _candidates(folder: Path) -> list[Path]:
-    """The median first: it shows what stands still, and most of all if people walk through the frames."""
-    return [folder / "median.png", *sorted(folder.glob("frame_*.png"))]
+def _by_camera(folders: Sequence[Path]) -> dict[str, Reference]:
+    """Reference images by camera. The median is the first to try: it shows what stands still, and most of all if people
+    walk through the frames."""
+    return {folder.name: Reference(folder) for folder in folders}
 
 
-def write_cameras(scene: "Scene", capture: Mapping, folder: Path) -> None:
+def write_cameras(
+    scene: Scene,
+    capture: Mapping,
+    *,
+    cameras: Path,
+    photos: Path,
+    lenses: Path,
+    world: Path,
+    sfm_model: Sequence[Path] = (),
+) -> None:
     """Write the cameras of videos and photos, scaled to the size that trains, the lenses of the originals, the world.
 
     Args:
         scene: the scene and its settings (``poses.source``, ``poses.path``, ``world``, ``scale``, ``photo_scale``).
-        capture: capture.json: the original sizes of the cameras and photos in use.
-        folder: the scene's results; cameras.json, photos.json, lenses.json and world.json are written there.
+        capture: what capture.json holds: the original sizes of the cameras and photos in use.
+        cameras, photos, lenses, world: the files that are written.
+        sfm_model: the files of COLMAP's model, where it found the cameras.
 
     Raises:
         UserError: given cameras that do not fit the capture, or a camera or photo without a pose.
     """
     sizes = {group: _sizes(capture[group]) for group in GROUPS}
-    source = scene.options["poses"]["source"]
-    if source == "colmap":
-        lenses, poses = _from_model(scene, sizes, folder / "sfm")
-    else:
+    source = scene.config.poses.source
+    if scene.poses_given:
         given = _given(scene, sizes)
         for note in given.notes:
             print(f"note: {note}", file=sys.stderr)
-        lenses, poses = given.lenses, given.c2w
-    world, reason = world_transform(poses, scene.options["world"], source)
-    scales = {"cameras": scene.options["scale"], "photos": _photo_scale(scene, sizes)}
-    for group in GROUPS:
-        cameras = {n: (lens, world.apply_pose(poses[group][n])) for n, lens in lenses[group].items()}
-        save_cameras(folder / f"{group}.json", {n: _scaled(*posed, scales[group]) for n, posed in cameras.items()})
-    save_lenses(folder / "lenses.json", lenses)
-    matrices = {"rotation": world.rotation.tolist(), "translation": world.translation.tolist()}
-    write_json(folder / "world.json", {"reason": reason, "scale": world.scale, **matrices})
+        found, poses = given.lenses, given.c2w
+    else:
+        found, poses = _from_model(scene, sizes, sfm_model[0].parent)
+    transform, reason = world_transform(poses, scene.config.world.as_mapping(), source)
+    scales = {"cameras": scene.config.scale, "photos": _photo_scale(scene, sizes)}
+    for group, output in zip(GROUPS, (cameras, photos), strict=True):
+        posed = {n: (lens, transform.apply_pose(poses[group][n])) for n, lens in found[group].items()}
+        save_cameras(output, {n: _scaled(*one, scales[group]) for n, one in posed.items()})
+    save_lenses(lenses, found)
+    matrices = {"rotation": transform.rotation.tolist(), "translation": transform.translation.tolist()}
+    write_json(world, {"reason": reason, "scale": transform.scale, **matrices})
 
 
-def write_sparse(scene: "Scene", folder: Path) -> None:
-    """Triangulate points with the cameras fixed, from images that may train and from nothing else, into sparse/; write
-    cameras_report.json: whether the cameras can be trusted.
+def write_sparse(
+    scene: Scene,
+    *,
+    cameras: Path,
+    photos: Path,
+    lenses: Path,
+    references: Sequence[Path],
+    model: Sequence[Path],
+    report: Path,
+    sfm_report: Path | None = None,
+) -> None:
+    """Triangulate points with the cameras fixed, from images that may train and from nothing else, into ``model``;
+    write ``report``: whether the cameras can be trusted.
 
-    COLMAP's cameras were verified, held-out ones too, where they were found; given ones are verified here.
+    COLMAP's cameras were verified, held-out ones too, where they were found (``sfm_report``); given ones are verified
+    here.
     """
-    images, cameras = _posed_images(scene, folder, scene.train_cameras)
-    options = scene.options["colmap"]
-    verification = colmap_triangulation.triangulate(images, cameras, folder / "sparse", options)
-    report, steps = asdict(verification), None
-    if scene.options["poses"]["source"] == "colmap":
-        steps = read_json(folder / "sfm/report.json", {"verification": VERIFICATION})
-        report = steps.pop("verification")
-    write_json(folder / "cameras_report.json", {"source": scene.options["poses"]["source"], **report, "ladder": steps})
-    _tell(report)
+    images, posed = _posed_images(scene, scene.train_cameras, cameras, photos, lenses, references)
+    verification = triangulation.triangulate(images, posed, model[0].parent, scene.config.colmap.as_mapping())
+    found, steps = asdict(verification), None
+    if sfm_report:
+        steps = read_json(sfm_report, {"verification": VERIFICATION})
+        found = steps.pop("verification")
+    write_json(report, {"source": scene.config.poses.source, **found, "ladder": steps})
+    _tell(found)
 
 
-def verify_held_out(scene: "Scene", folder: Path, output: Path) -> None:
+def verify_held_out(
+    scene: Scene, *, cameras: Path, photos: Path, lenses: Path, references: Sequence[Path], output: Path
+) -> None:
     """Check the given poses of the held-out cameras together with the training images; write what was found.
 
     Raises:
         UserError: they contradict what the images show, and ``poses.trust`` is not set.
     """
-    images, cameras = _posed_images(scene, folder, scene.used_cameras)
+    images, posed = _posed_images(scene, scene.used_cameras, cameras, photos, lenses, references)
     held_out = {camera_image(name) for name in scene.test_cameras}
     # All images: where panels look alike, false matches of a held-out image are outvoted by its neighbours only.
-    report = asdict(colmap_triangulation.check_poses(images, cameras, scene.options["colmap"]))
+    report = asdict(triangulation.check_poses(images, posed, scene.config.colmap.as_mapping()))
     report["images"] = {name: value for name, value in report["images"].items() if name in held_out}
     _tell(report)
     _refuse_distrusted(report, {"contradicted"}, scene, "")
     write_json(output, report)
 
 
-def write_held_out_points(scene: "Scene", folder: Path) -> None:
+def write_held_out_points(
+    scene: Scene, *, cameras: Path, photos: Path, lenses: Path, references: Sequence[Path], output: Path
+) -> None:
     """Write the points that stand still and that each held-out camera itself sees, for scoring alone
-    (held_out_depth/<camera>.npz, as colmap_depth/).
+    (<camera>.npz, as the sparse depth of those that train).
 
     They are triangulated from held-out and training images together, with the cameras fixed; nothing that trains may
     read them.
     """
-    images, posed = _posed_images(scene, folder, scene.used_cameras)
-    points = colmap_triangulation.triangulated(images, posed, scene.options["colmap"]).without_strays()
-    cameras = load_cameras(folder / "cameras.json")
-    masks = {camera_image(n): folder / "reference" / n / "moving.png" for n in scene.used_cameras if n in cameras}
-    held_out = {camera_image(name): cameras[name] for name in scene.test_cameras if name in cameras}
+    images, posed = _posed_images(scene, scene.used_cameras, cameras, photos, lenses, references)
+    points = triangulation.triangulated(images, posed, scene.config.colmap.as_mapping()).without_strays()
+    found = load_cameras(cameras)
+    masks = {camera_image(name): one.moving for name, one in _by_camera(references).items() if name in found}
+    held_out = {camera_image(name): found[name] for name in scene.test_cameras if name in found}
     seen = sparse_depth(points.subset(_still(points, masks)), held_out)
-    for name in scene.test_cameras:
-        _write_camera_depth(folder / f"held_out_depth/{name}.npz", seen.get(camera_image(name), NOTHING))
+    with atomic_folder(output) as folder:
+        for name in scene.test_cameras:
+            _write_camera_depth(depth_file(folder, name), seen.get(camera_image(name), NOTHING))
 
 
 def _tell(report: Mapping) -> None:
@@ -179,7 +204,7 @@ def _tell(report: Mapping) -> None:
 
 
 def _posed_images(
-    scene: "Scene", folder: Path, names: list[str]
+    scene: Scene, names: list[str], cameras: Path, photos: Path, lenses: Path, references: Sequence[Path]
 ) -> tuple[dict[str, Path], dict[str, tuple[Lens, np.ndarray]]]:
     """Image file and (lens, c2w), by COLMAP's name, of the video cameras ``names`` and the photos that train; those
     without a pose are left out.
@@ -187,77 +212,106 @@ def _posed_images(
     Videos show one moment, the middle one of their reference frames, with all that moves in it: near and far must hold
     the movers too, and at one moment they are as rigid as the rest.
     """
-    lenses = load_lenses(folder / "lenses.json")
-    posed = {group: load_cameras(folder / f"{group}.json") for group in GROUPS}
+    known = load_lenses(lenses)
+    posed = {"cameras": load_cameras(cameras), "photos": load_cameras(photos)}
+    of = _by_camera(references)
     images: dict[str, Path] = {}
-    cameras: dict[str, tuple[Lens, np.ndarray]] = {}
+    found: dict[str, tuple[Lens, np.ndarray]] = {}
     for name in names:
         if name in posed["cameras"]:
             image = camera_image(name)
-            moments = sorted((folder / "reference" / name).glob("frame_*.png"))
+            moments = of[name].frames
             images[image] = moments[len(moments) // 2]
-            cameras[image] = lenses["cameras"][name], posed["cameras"][name].c2w
+            found[image] = known["cameras"][name], posed["cameras"][name].c2w
     for stem in scene.train_photos:
         if stem in posed["photos"]:
             image = photo_image(scene.photos[stem])
             images[image] = Path(scene.photos[stem])
-            cameras[image] = lenses["photos"][stem], posed["photos"][stem].c2w
-    return images, cameras
+            found[image] = known["photos"][stem], posed["photos"][stem].c2w
+    return images, found
 
 
-def _refuse_distrusted(report: Mapping, verdicts: set[str], scene: "Scene", where: str) -> None:
+def _refuse_distrusted(report: Mapping, verdicts: set[str], scene: Scene, where: str) -> None:
     """Raise a UserError where the verdict on the cameras is one of ``verdicts``, unless the user overrides it."""
     if report["verdict"] not in verdicts:
         return
     told = f"scene {scene.name}: the cameras are not to be trusted (score {report['score']:.2f}): {report['reason']}"
-    if scene.options["poses"]["trust"]:
+    if scene.config.poses.trust:
         print(f"warning: {told} Going on, because `poses.trust` is set.", file=sys.stderr)
         return
-    raise UserError(
+    raise CaptureError(
         f"{told}{where} Nothing was trained. Mend the images or poses it names (leave images out with `cameras` and "
         "`exclude_photos`, add photos in between, give the cameras with `poses.source`), or set `poses: {trust: true}` "
         "to go on all the same."
     )
 
 
-def write_depth(scene: "Scene", folder: Path) -> None:
-    """Write what training cameras and photos see of the points that stand still (colmap_depth/), every camera's near
-    and far (bounds.json; movers count), and poses_bounds.npy.
+def write_depth(
+    scene: Scene,
+    *,
+    cameras: Path,
+    photos: Path,
+    lenses: Path,
+    world: Path,
+    model: Sequence[Path],
+    report: Path,
+    references: Sequence[Path],
+    output: Path,
+    bounds: Path,
+    poses_bounds: Path,
+) -> None:
+    """Write what training cameras and photos see of the points that stand still (a file each in the folder ``output``,
+    and one for all photos), every camera's near and far (``bounds``; movers count), and ``poses_bounds``.
 
     This is the gate: where the cameras are not trusted, nothing goes on.
 
     Raises:
         UserError: the cameras are not trusted, or near and far are neither given nor can be found.
     """
-    report = read_json(folder / "cameras_report.json", VERIFICATION)
-    given = scene.options["poses"]["source"] != "colmap"
-    stops = {"contradicted"} if given else {"contradicted", "unproven"}
-    _refuse_distrusted(report, stops, scene, f" Image by image: {folder / 'cameras_report.json'}.")
-    cameras, photos = load_cameras(folder / "cameras.json"), load_cameras(folder / "photos.json")
-    points = colmap.read_model(folder / "sparse").without_strays()
-    training = {camera_image(name): cameras[name] for name in scene.train_cameras if name in cameras}
-    training |= {photo_image(scene.photos[stem]): photos[stem] for stem in scene.train_photos if stem in photos}
+    stops = {"contradicted"} if scene.poses_given else {"contradicted", "unproven"}
+    _refuse_distrusted(read_json(report, VERIFICATION), stops, scene, f" Image by image: {report}.")
+    posed = {"cameras": load_cameras(cameras), "photos": load_cameras(photos)}
+    points = mapping.read_model(model[0].parent).without_strays()
+    # What trains and has a pose, by group and name.
+    names = {name: camera_image(name) for name in scene.train_cameras if name in posed["cameras"]}
+    stems = {stem: photo_image(scene.photos[stem]) for stem in sorted(scene.train_photos) if stem in posed["photos"]}
+    training = {image: posed["cameras"][name] for name, image in names.items()}
+    training |= {image: posed["photos"][stem] for stem, image in stems.items()}
     every = sparse_depth(points, training)
-    masks = {camera_image(n): folder / "reference" / n / "moving.png" for n in scene.train_cameras if n in cameras}
+    masks = {camera_image(name): one.moving for name, one in _by_camera(references).items() if name in names}
     seen = sparse_depth(points.subset(_still(points, masks)), training)
-    for name in scene.train_cameras:
-        _write_camera_depth(folder / f"colmap_depth/{name}.npz", seen.get(camera_image(name), NOTHING))
-    stems = sorted(stem for stem in scene.train_photos if stem in photos)
-    _write_photo_depth(
-        folder / "colmap_depth/photos.npz", {stem: seen[photo_image(scene.photos[stem])] for stem in stems}
-    )
+    with atomic_folder(output) as folder:
+        for name in scene.train_cameras:
+            _write_camera_depth(depth_file(folder, name), seen.get(camera_image(name), NOTHING))
+        _write_photo_depth(depth_file(folder, "photos"), {stem: seen[image] for stem, image in stems.items()})
 
-    of_photos = {stem: every[photo_image(scene.photos[stem])] for stem in stems}
-    of_cameras = {name: every[camera_image(name)] for name in scene.train_cameras if name in cameras}
-    known = _given_bounds(scene, folder)
-    bounds = {
-        group: _bounds(scene, found, depths, points, known.get(group, {}))
-        for group, found, depths in (("cameras", cameras, of_cameras), ("photos", photos, of_photos))
+    known = _given_bounds(scene, lenses, world)
+    ranges = {
+        group: _bounds(scene, posed[group], {n: every[image] for n, image in own.items()}, points, known.get(group, {}))
+        for group, own in (("cameras", names), ("photos", stems))
     }
-    write_json(folder / "bounds.json", bounds)
-    group = "cameras" if cameras else "photos"
-    write_poses_bounds(folder / "poses_bounds.npy", cameras or photos, bounds[group])
-    seal(folder / "poses_bounds.npy")
+    write_json(bounds, ranges)
+    group = "cameras" if posed["cameras"] else "photos"
+    write_poses_bounds(poses_bounds, posed[group], ranges[group])
+    write_checksum(poses_bounds)
+
+
+def write_space(scene: Scene, *, cameras: Path, photos: Path, bounds: Path, depth: Path, output: Path) -> None:
+    """Choose the space from every camera and photo of ``scene`` that trains or is rendered and has a pose; write it.
+
+    Args:
+        depth: the folder of the sparse depth behind ``bounds``, whose points the reason counts.
+    """
+    ranges = read_json(bounds, BOUNDS)
+    loaded = {"cameras": load_cameras(cameras), "photos": load_cameras(photos)}
+    train = [("cameras", name) for name in scene.train_cameras] + [("photos", name) for name in scene.train_photos]
+    test = [("cameras", name) for name in scene.test_cameras] + [("photos", name) for name in scene.test_photos]
+    train, test = ([(group, name) for group, name in names if name in loaded[group]] for names in (train, test))
+    posed = [loaded[group][name] for group, name in train + test]
+    seen = [tuple(ranges[group][name]) for group, name in train]
+    points = sum(len(read_npz(depth_file(depth, name))["z"]) for name in [*scene.train_cameras, "photos"])
+    config = scene.config
+    choose_space(posed, seen, config.space, config.near, config.far, points).save(output)
 
 
 def _still(points: Model, masks: Mapping[str, Path]) -> np.ndarray:
@@ -273,14 +327,25 @@ def _still(points: Model, masks: Mapping[str, Path]) -> np.ndarray:
     return still
 
 
-def export(scene: "Scene", folder: Path, output: Path) -> None:
+def export(
+    scene: Scene,
+    *,
+    cameras: Path,
+    photos: Path,
+    lenses: Path,
+    bounds: Path,
+    model: Sequence[Path],
+    poses_bounds: Path,
+    transforms: Path,
+    colmap: Sequence[Path],
+) -> None:
     """Write the cameras of the original images as poses_bounds.npy, transforms.json and a COLMAP model with the sparse
     points; print what each format cannot hold."""
-    lenses = load_lenses(folder / "lenses.json")
-    c2w = {g: {n: camera.c2w for n, camera in load_cameras(folder / f"{g}.json").items()} for g in GROUPS}
+    posed = {"cameras": load_cameras(cameras), "photos": load_cameras(photos)}
+    c2w = {g: {name: camera.c2w for name, camera in posed[g].items()} for g in GROUPS}
     images = {g: {n: image for n, image in named.items() if n in c2w[g]} for g, named in image_names(scene).items()}
-    points = colmap.read_model(folder / "sparse")
-    for line in export_cameras(lenses, c2w, read_json(folder / "bounds.json", BOUNDS), images, output, points):
+    known, ranges, points = load_lenses(lenses), read_json(bounds, BOUNDS), mapping.read_model(model[0].parent)
+    for line in export_cameras(known, c2w, ranges, images, transforms.parent, points):
         print(f"export: {line}", file=sys.stderr)
 
 
@@ -288,10 +353,10 @@ def _sizes(entries: Mapping[str, Mapping]) -> dict[str, Size]:
     return {name: (int(entry["width"]), int(entry["height"])) for name, entry in entries.items()}
 
 
-def _photo_scale(scene: "Scene", sizes: Mapping[str, Mapping[str, Size]]) -> float:
+def _photo_scale(scene: Scene, sizes: Mapping[str, Mapping[str, Size]]) -> float:
     """The configured scale of photos, else that of :func:`mixdepth.scene.sizes.photo_scale`."""
     sides = {group: max((side for size in sizes[group].values() for side in size), default=0) for group in GROUPS}
-    return scene.options["photo_scale"] or photo_scale(sides["cameras"], sides["photos"], scene.options["scale"])
+    return scene.config.photo_scale or photo_scale(sides["cameras"], sides["photos"], scene.config.scale)
 
 
 def _scaled(lens: Lens, c2w: np.ndarray, scale: float) -> Camera:
@@ -300,9 +365,9 @@ def _scaled(lens: Lens, c2w: np.ndarray, scale: float) -> Camera:
     return camera.resized(max(1, round(lens.width * scale)), max(1, round(lens.height * scale)))
 
 
-def _from_model(scene: "Scene", sizes: Mapping[str, Mapping[str, Size]], path: Path) -> tuple[dict, dict]:
+def _from_model(scene: Scene, sizes: Mapping[str, Mapping[str, Size]], path: Path) -> tuple[dict, dict]:
     """Lenses and c2w, by group and name, of COLMAP's model; what it was allowed to leave out is not in them."""
-    model = colmap.read_model(path)
+    model = mapping.read_model(path)
     lenses: dict[str, dict[str, Lens]] = {group: {} for group in GROUPS}
     poses: dict[str, dict[str, np.ndarray]] = {group: {} for group in GROUPS}
     for group, names in image_names(scene).items():
@@ -312,7 +377,7 @@ def _from_model(scene: "Scene", sizes: Mapping[str, Mapping[str, Size]], path: P
                 continue
             lens = model.lenses[image]
             if (lens.width, lens.height) != sizes[group][name]:
-                raise UserError(
+                raise CaptureError(
                     f"{path}: image {image} is {lens.width}x{lens.height} pixels, but the capture has "
                     f"{sizes[group][name][0]}x{sizes[group][name][1]}; delete the folder to run COLMAP again."
                 )
@@ -320,23 +385,24 @@ def _from_model(scene: "Scene", sizes: Mapping[str, Mapping[str, Size]], path: P
     return lenses, poses
 
 
-def _given(scene: "Scene", sizes: Mapping[str, Mapping[str, Size]]) -> Given:
-    return read_given(scene.options["poses"]["source"], scene.poses_path, sizes, scene.cameras, scene.photos)
+def _given(scene: Scene, sizes: Mapping[str, Mapping[str, Size]]) -> Given:
+    assert scene.poses_path is not None  # asked for where cameras are given only
+    return read_given(scene.config.poses.source, scene.poses_path, sizes, scene.cameras, scene.photos)
 
 
-def _given_bounds(scene: "Scene", folder: Path) -> dict[str, Bounds]:
+def _given_bounds(scene: Scene, lenses: Path, world: Path) -> dict[str, Bounds]:
     """Near and far by group and name, world units, where the file of given cameras has them."""
-    if scene.options["poses"]["source"] != "llff":
+    if scene.config.poses.source != "llff":
         return {}
-    lenses = load_lenses(folder / "lenses.json")
-    sizes = {group: {name: (lens.width, lens.height) for name, lens in lenses[group].items()} for group in GROUPS}
-    unit = read_json(folder / "world.json", WORLD)["scale"]
+    known = load_lenses(lenses)
+    sizes = {group: {name: (lens.width, lens.height) for name, lens in known[group].items()} for group in GROUPS}
+    unit = read_json(world, WORLD)["scale"]
     bounds = _given(scene, sizes).bounds
     return {group: {name: (near * unit, far * unit) for name, (near, far) in bounds[group].items()} for group in GROUPS}
 
 
 def _bounds(
-    scene: "Scene",
+    scene: Scene,
     cameras: Mapping[str, Camera],
     seen: Mapping[str, SparseDepth],
     model: Model,
@@ -346,21 +412,22 @@ def _bounds(
 
     A camera with no point in its image takes the widest range of the others.
     """
-    near, far = scene.options["near"], scene.options["far"]
+    near, far = scene.config.near, scene.config.far
     found = depth_bounds(cameras, seen, model) | {name: given[name] for name in cameras if name in given}
     known = [value for value in found.values() if value is not None]
     if cameras and not known and (near is None or far is None):
-        raise UserError(
+        raise CaptureError(
             f"scene {scene.name}: no point could be triangulated, so how near and far things are is unknown. Set "
             "`near` and `far` (world units) in the scene's configuration, or lower `colmap.peak_threshold`."
         )
-    widest = (min(low for low, _ in known), max(high for _, high in known)) if known else (near, far)
-    result = {}
+    # Where none is known, both are configured, and the widest range is not looked at.
+    widest = min((low for low, _ in known), default=0.0), max((high for _, high in known), default=0.0)
+    result: Bounds = {}
     for name, value in found.items():
         low, high = value or widest
         result[name] = (near if near is not None else low, far if far is not None else high)
         if not 0 < result[name][0] < result[name][1]:
-            raise UserError(
+            raise ConfigurationError(
                 f"scene {scene.name}: camera {name}: near {result[name][0]:g}, far {result[name][1]:g}; expected "
                 "0 < near < far. Set both `near` and `far` (world units)."
             )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixdepth.errors import UserError
+from mixdepth.errors import ConfigurationError
 
 TILT = np.sin(np.radians(2))  # how far from level a camera is held, about
 PITCH = np.sin(np.radians(30))  # how far up or down a camera looks, about
@@ -69,7 +69,7 @@ def world_transform(
     else:
         direction, reason = np.array(up, dtype=np.float64), "up as configured"
         if not np.linalg.norm(direction) > 0:
-            raise UserError(f"world.up: {list(up)} has no length; expected a direction, such as [0, -1, 0]")
+            raise ConfigurationError(f"world.up: {list(up)} has no length; expected a direction, such as [0, -1, 0]")
     rotation = _axes(direction / np.linalg.norm(direction), c2w)
     return Similarity(scale, rotation, -scale * rotation @ middle), f"{reason}; {unit}"
 
@@ -126,13 +126,13 @@ def _baseline(poses: Mapping[str, Mapping[str, np.ndarray]], baseline: Mapping, 
     """Scale, and what the unit is, of {cameras: [a, b], distance}."""
     known = {**poses.get("photos", {}), **poses.get("cameras", {})}
     if unknown := [name for name in baseline["cameras"] if name not in known]:
-        raise UserError(
+        raise ConfigurationError(
             f"world.baseline: {', '.join(unknown)} is no camera with a pose; there are {', '.join(sorted(known))}"
         )
     one, two = baseline["cameras"]
     distance = float(np.linalg.norm(known[one][:3, 3] - known[two][:3, 3]))
     if distance <= 1e-6 * extent or distance == 0:
-        raise UserError(
+        raise ConfigurationError(
             f"world.baseline: {one} and {two} are in one place, so their distance says nothing about the unit; name "
             "two cameras that stand apart"
         )

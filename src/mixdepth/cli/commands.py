@@ -3,22 +3,24 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import mixdepth
-from mixdepth.errors import UserError, listed, nearest
+from mixdepth.errors import ConfigurationError, UserError
 from mixdepth.files.io import read_json, write_json
 from mixdepth.files.shapes import CAPTURE
+from mixdepth.results import STATIC, Results
 from mixdepth.scene.config import load_config
-from mixdepth.scene.scene import VARIANTS, Scene
+from mixdepth.scene.scene import Scene
 from mixdepth.scene.schema import read_yaml
+from mixdepth.variants import VARIANTS
+from mixdepth.workflow import graph, stages
+from mixdepth.workflow.graph import flat
 
-PROGRAM = "python -m mixdepth"
-MODELS = ("static", *VARIANTS)
-SCHEMA = Path(mixdepth.__file__).resolve().parents[2] / "workflow" / "schemas" / "config.schema.yaml"
+PROGRAM = "mixdepth" if Path(sys.argv[0]).name == "mixdepth" else "python -m mixdepth"  # as it was called
+MODELS = (STATIC, *VARIANTS)
 
 
 @dataclass(frozen=True)
@@ -29,117 +31,116 @@ class Job:
     folder: Path  # the scene's results
     force: bool  # whether to make anew what exists
 
-    def make(
-        self, outputs: Sequence[str], inputs: Sequence[str], function: Callable, *args: Any, anew: bool = False
-    ) -> bool:
-        """Call ``function`` unless all outputs exist; whether it was called.
+    @property
+    def results(self) -> Results:
+        return Results(self.folder)
 
-        What is finished is never lost without ``force`` (or ``anew``), not even where an input is newer: copying
-        results to another machine makes times meaningless. That is told.
+    def make(self, work: graph.Job, function: Callable, *args: Any, anew: bool = False) -> bool:
+        """Let ``function`` do the work of one stage unless all that it makes exists; whether it was called.
+
+        It is given the scene with the settings that the stage declares, ``args`` and the stage's files. What is
+        finished is never lost without ``force`` (or ``anew``), not even where an input is newer: copying results to
+        another machine makes times meaningless. That is told.
         """
-        there = [self.folder / name for name in outputs]
+        inputs, outputs = work.read(self.results, self.scene), work.makes(self.results)
+        there = flat(outputs)
         if not (self.force or anew) and all(path.exists() for path in there):
             oldest = min(path.stat().st_mtime for path in there)
-            newer = [p for p in (self.folder / name for name in inputs) if p.exists() and p.stat().st_mtime > oldest]
+            newer = [path for path in flat(inputs) if path.exists() and path.stat().st_mtime > oldest]
             although = f", although {newer[0]} is newer" if newer else ""
             print(f"{there[0]}: exists, skipped{although} (--force makes it anew)", file=sys.stderr)
             return False
         print(f"{there[0]}: being made", file=sys.stderr)
-        function(*args)
+        options = work.stage.settings(self.scene, **work.wildcards)
+        function(replace(self.scene, options=options), *args, **inputs, **outputs)
         return True
 
-    def need(self, names: Sequence[str], command: str) -> None:
-        """Refuse to go on without the files ``names``, which ``command`` makes."""
-        if missing := [self.folder / name for name in names if not (self.folder / name).exists()]:
-            raise UserError(f"{missing[0]}: not there yet; run `{PROGRAM} {command}` first")
+    def need(self, work: graph.Job) -> None:
+        """Refuse to go on without what a stage reads, and name the command that makes it."""
+        for path in flat(work.read(self.results, self.scene)):
+            if not path.exists():
+                raise ConfigurationError(f"{path}: not there yet; run `{PROGRAM} {self._maker(path)}` first")
+
+    def _maker(self, path: Path) -> str:
+        """The command that makes one of the scene's files."""
+        results = self.results
+        if path in (results.model(STATIC), results.static_depth):
+            return f"train {STATIC}"
+        for variant in VARIANTS:
+            if path == results.model(variant):
+                return f"train {variant}"
+            for option, folder in (("camera", results.renders), ("path", results.path)):
+                if path == folder(variant, path.name).folder:
+                    return f"render {variant} --{option} {path.name}"
+        return "prepare"
 
 
 def prepare(job: Job, _: argparse.Namespace) -> None:
     """Everything up to training: probe, sync, reference images, cameras, sparse depth, space, frames, static sets."""
     from mixdepth.cameras import tasks as cameras
-    from mixdepth.cameras.space import write_space
     from mixdepth.frames import tasks as frames
 
-    scene, folder, make = job.scene, job.folder, job.make
-    references = [f"reference/{camera}" for camera in scene.used_cameras]
-    posed = ["cameras.json", "photos.json", "lenses.json", "world.json"]
-    given = scene.options["poses"]["source"] != "colmap"
+    def write_cameras(scene: Scene, **files: Any) -> None:
+        cameras.write_cameras(scene, read_json(job.results.capture, CAPTURE), **files)
 
-    make(["capture.json"], [], frames.probe, scene, folder / "capture.json")
-    if scene.used_cameras:
-        make(["sync.json"], [], frames.sync, scene, folder / "sync.json")
-    for camera in scene.used_cameras:
-        name = f"reference/{camera}"
-        make([name], [], frames.reference, scene, camera, folder / name)
-    if not given:
-        make(["sfm/report.json"], references, cameras.structure_from_motion, scene, folder, folder / "sfm")
-    source = ["capture.json"] if given else ["sfm/report.json"]
-    make(posed, source, lambda: cameras.write_cameras(scene, read_json(folder / "capture.json", CAPTURE), folder))
-    if given and scene.test_cameras:
-        report = "held_out_report.json"
-        make([report], [*posed, *references], cameras.verify_held_out, scene, folder, folder / report)
-    make(["cameras_report.json"], [*posed, *references], cameras.write_sparse, scene, folder)
-    depth = sparse_depth(scene)
-    bounds = ["bounds.json", "poses_bounds.npy"]
-    make([*depth, *bounds], [*posed, "cameras_report.json"], cameras.write_depth, scene, folder)
-    paths = [folder / name for name in ("cameras.json", "photos.json", "bounds.json", "space.json")]
-    if scene.test_cameras:
-        make(held_out_depth(scene), [*posed, *references], cameras.write_held_out_points, scene, folder)
-    make(["space.json"], [*posed, *bounds], write_space, scene, *paths, [folder / name for name in depth])
-    for camera in scene.used_cameras:
-        make(store_files(camera), ["cameras.json", "lenses.json"], frames.frame_store, scene, camera, folder)
-    sources = ["photos.json", "lenses.json"] if scene.photos else stores(scene)
-    make(["static/set.npz"], sources, frames.static_set, scene, folder, folder / "static/set.npz")
-    if scene.test_photos:
-        output = "static/test_set.npz"
-        make([output], ["photos.json", "lenses.json"], frames.static_test_set, scene, folder, folder / output)
+    work: dict[str, Callable] = {
+        "probe": frames.probe,
+        "sync": frames.sync,
+        "reference": frames.reference,
+        "structure_from_motion": cameras.structure_from_motion,
+        "cameras": write_cameras,
+        "verify_held_out": cameras.verify_held_out,
+        "triangulate": cameras.write_sparse,
+        "colmap_depth": cameras.write_depth,
+        "space": cameras.write_space,
+        "held_out_points": cameras.write_held_out_points,
+        "frame_store": frames.frame_store,
+        "static_set": frames.static_set,
+        "static_test_set": frames.static_test_set,
+    }
+    # Whatever the scene's variants are: any of them may be trained next.
+    for one in stages.jobs(replace(job.scene, variants=list(VARIANTS))):
+        if one.stage.name in work:
+            job.make(one, work[one.stage.name], *one.wildcards.values())
     # At the end: it says that all of this is there, made with these settings.
-    write_json(folder / "scene.json", as_json(scene))
+    write_json(job.results.scene, as_json(job.scene))
 
 
 def train(job: Job, args: argparse.Namespace) -> None:
     """Train the static model (and read its depth out), or one variant."""
     from mixdepth.train import tasks
 
-    scene, folder, name = job.scene, job.folder, args.model
-    model = f"{name}/model.safetensors"
-    if name == "static":
-        inputs = ["static/set.npz", "space.json", *sparse_depth(scene)]
-        job.need(inputs, "prepare")
-        made = job.make([model], inputs, tasks.train_static, scene, folder, folder / model)
-        if scene.train_cameras:
-            output = folder / "static/depth"
-            job.make(static_depth(scene), [model], tasks.extract_depth, scene, folder, output, anew=made)
+    name = args.model
+    run = job.results.run(name)
+    if name == STATIC:
+        static = graph.Job.of("train_static")
+        job.need(static)
+        made = job.make(static, tasks.train_static, run)
+        if job.scene.train_cameras:
+            job.make(graph.Job.of("static_depth"), tasks.extract_depth, anew=made)
         return
-    refuse_photos_only(scene)
-    frames = [*stores(scene), "space.json"]
-    static = ["static/model.safetensors"] if name == "inherited" else []
-    static += static_depth(scene) if name in ("distilled", "inherited") else []
-    sparse = sparse_depth(scene) if name != "none" else []
-    job.need(frames, "prepare")
-    job.need(static, "train static")
-    job.need(sparse, "prepare")
-    own = replace(scene, options=scene.settings("dynamic", variant=name))
-    job.make([model], [*frames, *static, *sparse], tasks.train_dynamic, own, name, folder, folder / model)
+    refuse_photos_only(job.scene)
+    dynamic = graph.Job.of("train_dynamic", variant=name)
+    job.need(dynamic)
+    job.make(dynamic, tasks.train_dynamic, name, run)
 
 
 def render(job: Job, args: argparse.Namespace) -> None:
     """Render what a variant sees from cameras and along camera paths."""
     from mixdepth.rendering.tasks import render_camera, render_path
 
-    scene, folder, variant = job.scene, job.folder, args.variant
+    scene, variant = job.scene, args.variant
     refuse_photos_only(scene)
-    model = f"{variant}/model.safetensors"
-    job.need([model], f"train {variant}")
     paths = [name for name in args.path or [] if scene.path(name)]
     cameras = args.camera or ([] if paths else scene.test_cameras or [scene.video_camera])
-    for camera in [used_camera(scene, name) for name in cameras]:
-        output = folder / variant / "renders" / camera
-        job.make(render_files(variant, camera), [model], render_camera, scene, variant, camera, folder, output)
+    for camera in [stages.used_camera(scene, name) for name in cameras]:
+        work = graph.Job.of("render", variant=variant, camera=camera)
+        job.need(work)
+        job.make(work, render_camera, variant, camera)
     for path in paths:
-        outputs = [f"{variant}/paths/{path}/{name}" for name in ("rgb.npy", "depth.npy", "cameras.json", "path.json")]
-        output = folder / variant / "paths" / path
-        job.make(outputs, [model], render_path, scene, variant, path, folder, output)
+        work = graph.Job.of("render_path", variant=variant, path=path)
+        job.need(work)
+        job.make(work, render_path, variant, path)
 
 
 def export(job: Job, args: argparse.Namespace) -> None:
@@ -147,42 +148,34 @@ def export(job: Job, args: argparse.Namespace) -> None:
     from mixdepth.exports.kinds import check_kind
     from mixdepth.exports.tasks import export_renders
 
-    scene, folder, variant = job.scene, job.folder, args.variant
+    scene = job.scene
     refuse_photos_only(scene)
-    sources = [f"renders/{used_camera(scene, name)}" for name in args.camera or []]
-    sources += [f"paths/{name}" for name in args.path or [] if scene.path(name)]
+    sources = [("renders", stages.used_camera(scene, name)) for name in args.camera or []]
+    sources += [("paths", name) for name in args.path or [] if scene.path(name)]
     kinds = [check_kind(kind) for part in args.kind for kind in part.split(",")]
     if not sources:
-        raise UserError("which renders? Name them with --camera or --path, which may be repeated")
-    for source in sources:
-        option = "--camera" if source.startswith("renders/") else "--path"
-        renders = [f"{variant}/{source}/{name}.npy" for name in ("rgb", "depth")]
-        job.need(renders, f"render {variant} {option} {source.split('/')[1]}")
+        raise ConfigurationError("which renders? Name them with --camera or --path, which may be repeated")
+    for source, name in sources:
         for kind in kinds:
-            output = f"{variant}/exports/{source}/{kind}"
-            rendered = folder / variant / source
-            job.make([output], renders, export_renders, scene, folder, rendered, kind, folder / output)
+            work = graph.Job.of("export_renders", variant=args.variant, source=source, name=name, kind=kind)
+            job.need(work)
+            job.make(work, export_renders, kind)
 
 
 def evaluate(job: Job, args: argparse.Namespace) -> None:
     """Score a variant on the held-out cameras, or the static model on the held-out photos."""
     from mixdepth.evaluation.tasks import evaluate_static, evaluate_variant
 
-    scene, folder, name = job.scene, job.folder, args.model
-    output = folder / name / "metrics.json"
-    scored = replace(scene, options=scene.score_settings(name))
-    if name == "static":
-        inputs = ["static/model.safetensors", *static_depth(scene)]
-        job.need(inputs, "train static")
-        job.make(["static/metrics.json"], inputs, evaluate_static, scored, folder, output)
+    name, output = args.model, job.results.metrics(args.model)
+    if name == STATIC:
+        work = graph.Job.of("static_metrics")
+        job.need(work)
+        job.make(work, evaluate_static)
     else:
-        refuse_photos_only(scene)
-        if not scene.test_cameras:
-            raise UserError(f"scene {scene.name} holds out no camera, so there is nothing to score; set test_cameras")
-        inputs = [path for camera in scene.test_cameras for path in render_files(name, camera)]
-        job.need(inputs, f"render {name}")
-        job.need(held_out_depth(scene), "prepare")
-        job.make([f"{name}/metrics.json"], inputs, evaluate_variant, scored, name, folder, output)
+        refuse_photos_only(job.scene)
+        work = graph.Job.of("evaluate", variant=name)
+        job.need(work)
+        job.make(work, evaluate_variant, name)
     scores = read_json(output)
     told = [f"{label} {scores[key]:.2f}" for key, label in (("psnr", "PSNR"), ("ssim", "SSIM")) if scores.get(key)]
     print(f"{output}: {', '.join(told) or 'no image is held out'}")
@@ -190,18 +183,17 @@ def evaluate(job: Job, args: argparse.Namespace) -> None:
 
 def view(job: Job, args: argparse.Namespace) -> None:
     """Show the rig, the points and the rendered clouds in a browser."""
-    scene, folder, variant = job.scene, job.folder, args.variant or job.scene.video_variant
+    scene, results, variant = job.scene, job.results, args.variant or job.scene.video_variant
     refuse_photos_only(scene)
-    job.need(["cameras.json"], "prepare")
-    if args.variant and not list((folder / variant / "renders").glob("*/depth.npy")):
-        raise UserError(f"{folder / variant}/renders: nothing there yet; run `{PROGRAM} render {variant}` first")
-    try:
-        import viser  # noqa: F401
+    if not results.cameras.exists():
+        raise ConfigurationError(f"{results.cameras}: not there yet; run `{PROGRAM} prepare` first")
+    rendered = [camera for camera in scene.used_cameras if results.renders(variant, camera).depth.exists()]
+    if args.variant and not rendered:
+        folder = results.renders(variant, "").folder
+        raise ConfigurationError(f"{folder}: nothing there yet; run `{PROGRAM} render {variant}` first")
+    from mixdepth.viewer.live import view_scene
 
-        from mixdepth.viewer.live import view_scene
-    except ImportError as error:
-        raise UserError(f"`view` needs the package {error.name}; `pip install {error.name}` adds it") from None
-    view_scene(scene, variant, folder, args.port)
+    view_scene(scene, variant, results, args.port)
 
 
 def verify(args: argparse.Namespace) -> int:
@@ -232,7 +224,7 @@ def _scene_now(args: argparse.Namespace, name: str) -> tuple[Scene | None, str]:
     if config is None:
         return None, "not compared, --config FILE names the configuration"
     try:
-        return load_config(read_yaml(config), SCHEMA)[name], ""
+        return load_config(read_yaml(config))[name], ""
     except UserError as error:
         if args.config:
             raise
@@ -242,39 +234,6 @@ def _scene_now(args: argparse.Namespace, name: str) -> tuple[Scene | None, str]:
 # What the commands share
 
 
-def store_files(camera: str) -> list[str]:
-    return [f"frames/{camera}/{name}.npy" for name in ("rgb", "median", "std")]
-
-
-def stores(scene: Scene) -> list[str]:
-    """The frames of everything that trains."""
-    return [path for camera in scene.train_cameras for path in store_files(camera)]
-
-
-def sparse_depth(scene: Scene) -> list[str]:
-    return [f"colmap_depth/{name}.npz" for name in [*scene.train_cameras, "photos"]]
-
-
-def held_out_depth(scene: Scene) -> list[str]:
-    return [f"held_out_depth/{name}.npz" for name in scene.test_cameras]
-
-
-def static_depth(scene: Scene) -> list[str]:
-    return [f"static/depth/{camera}.npz" for camera in scene.train_cameras]
-
-
-def used_camera(scene: Scene, name: str) -> str:
-    """``name`` itself, of a camera that is in use."""
-    if name not in scene.used_cameras:
-        known, near = listed(scene.used_cameras), nearest(name, scene.used_cameras)
-        raise UserError(f'scene {scene.name} uses no video camera "{name}"{near}; it uses {known}')
-    return name
-
-
-def render_files(variant: str, camera: str) -> list[str]:
-    return [f"{variant}/renders/{camera}/{name}.npy" for name in ("rgb", "depth")]
-
-
 def as_json(scene: Scene) -> dict[str, Any]:
     """The scene as scene.json has it."""
     return json.loads(json.dumps({**asdict(scene), "data": str(scene.data)}))
@@ -282,7 +241,7 @@ def as_json(scene: Scene) -> dict[str, Any]:
 
 def refuse_photos_only(scene: Scene) -> None:
     if not scene.cameras:
-        raise UserError(
+        raise ConfigurationError(
             f"scene {scene.name} has photos only, so there is no video to learn; use `{PROGRAM} train static` and"
             " `evaluate static`"
         )

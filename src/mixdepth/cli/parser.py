@@ -15,7 +15,6 @@ import mixdepth
 from mixdepth.cli.commands import (
     MODELS,
     PROGRAM,
-    SCHEMA,
     Job,
     as_json,
     evaluate,
@@ -27,11 +26,13 @@ from mixdepth.cli.commands import (
     view,
 )
 from mixdepth.doctor import doctor
-from mixdepth.errors import Interrupted, UserError, listed, nearest
+from mixdepth.errors import ConfigurationError, DamagedFile, Interrupted, UserError, listed, nearest
 from mixdepth.exports.kinds import KINDS
 from mixdepth.files.io import disk_errors, read_json
+from mixdepth.results import Results
 from mixdepth.scene.config import load_config
-from mixdepth.scene.scene import VARIANTS, Scene
+from mixdepth.scene.scene import Scene
+from mixdepth.variants import TABLE, VARIANTS
 from mixdepth.workflow.out_of_memory import memory_errors
 from mixdepth.workflow.start import without_gpu
 
@@ -79,6 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"mixdepth: error: {error}", file=sys.stderr)
         return 1
+    except ModuleNotFoundError as error:
+        module = (error.name or "mixdepth").split(".")[0]
+        if module == "mixdepth":
+            raise
+        lacking = f"`{args.run.__name__}` needs {module}, which is not installed"
+        print(f"mixdepth: error: {lacking}; `pip install 'mixdepth[pipeline]'` adds all that it needs", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -87,11 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _configured(args: argparse.Namespace) -> Scene:
     """The scene of the configuration that --config names."""
-    if not SCHEMA.exists():
-        raise UserError(f"{SCHEMA}: file not found; --config needs a checkout of mixdepth, not its package alone")
     from mixdepth.scene.schema import read_yaml
 
-    scenes = load_config(read_yaml(args.config), SCHEMA)
+    scenes = load_config(read_yaml(args.config))
     scene = scenes[_one_of(list(scenes), args.scene, str(args.config))]
     if args.run is prepare and (
         mistake := without_gpu(scenes.cuda_key(scene.name, v) for v in (None, *scene.variants))
@@ -103,10 +109,12 @@ def _configured(args: argparse.Namespace) -> Scene:
 def _prepared(args: argparse.Namespace) -> Scene:
     """The scene that `prepare` left below --results."""
     if args.run is prepare:
-        raise UserError(f"which capture? Name its configuration: {PROGRAM} --config config/kitchen.yaml prepare")
-    found = {path.parent.name: path for path in sorted(args.results.glob("*/scene.json"))}
+        raise ConfigurationError(
+            f"which capture? Name its configuration: {PROGRAM} --config config/kitchen.yaml prepare"
+        )
+    found = {path.parent.name: path for path in sorted(args.results.glob(f"*/{Results('').scene}"))}
     if not found:
-        raise UserError(
+        raise ConfigurationError(
             f"{args.results}: no scene is prepared there. Run `{PROGRAM} --config FILE prepare` first, or name another"
             " folder with --results"
         )
@@ -115,7 +123,7 @@ def _prepared(args: argparse.Namespace) -> Scene:
     try:
         return Scene(**{**values, "data": Path(values["data"])})
     except (TypeError, KeyError) as error:
-        raise UserError(f"{path}: not a scene of this version ({error}); run prepare again") from None
+        raise DamagedFile(f"{path}: not a scene of this version ({error}); run prepare again") from None
 
 
 def _one_of(scenes: Sequence[str], name: str | None, where: str) -> str:
@@ -123,27 +131,32 @@ def _one_of(scenes: Sequence[str], name: str | None, where: str) -> str:
     if name is None and len(scenes) == 1:
         return scenes[0]
     if name is None:
-        raise UserError(f"{where}: which scene? Choose one with --scene: {listed(scenes)}")
+        raise ConfigurationError(f"{where}: which scene? Choose one with --scene: {listed(scenes)}")
     if name not in scenes:
-        raise UserError(f'{where}: there is no scene "{name}"{nearest(name, scenes)}; there are {listed(scenes)}')
+        raise ConfigurationError(
+            f'{where}: there is no scene "{name}"{nearest(name, scenes)}; there are {listed(scenes)}'
+        )
     return name
 
 
 def _refuse_other_settings(job: Job) -> None:
     """What was prepared with other settings must not be mixed with what these settings make."""
-    path = job.folder / "scene.json"
+    path = job.results.scene
     if not path.exists():
         return
     before, now = ({**scene, **scene.get("options", {})} for scene in (read_json(path), as_json(job.scene)))
     keys = sorted({*before, *now} - {*LATER, "options"})
     if changed := [key for key in keys if before.get(key) != now.get(key)]:
-        raise UserError(
+        raise ConfigurationError(
             f"{job.folder} was prepared with other settings (changed: {', '.join(changed)}). `prepare --force` makes"
             " it anew; another folder with --results keeps both"
         )
 
 
 # The parser
+
+
+Commands = argparse._SubParsersAction  # the type has no public name
 
 
 class _Parser(argparse.ArgumentParser):
@@ -169,6 +182,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mixdepth {mixdepth.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
+    _add_steps(commands)
+    _add_others(commands)
+    return parser
+
+
+def _add_steps(commands: Commands) -> None:
+    """The commands that make files of a scene, in the order in which they follow each other."""
+
     def command(function: Callable, text: str, more: str = "") -> argparse.ArgumentParser:
         name = function.__name__
         added = commands.add_parser(name, help=text, description=f"{text}. {more}", parents=[_scene_options()])
@@ -181,11 +202,11 @@ def _parser() -> argparse.ArgumentParser:
         "everything up to training: cameras, sparse depth, frames",
         "Needs --config. Stops with the reason where the capture cannot work or the cameras cannot be trusted.",
     )
-    variants = "Variants: none (no depth), colmap (sparse depth), distilled (depth maps of the static model), inherited"
+    variants = ", ".join(f"{variant.name} ({variant.meaning})" for variant in TABLE.values())
     added = command(
         train,
         "train the static model or a variant",
-        f"{variants} (the static model itself, with the moving things added). The last two need `train static` first.",
+        f"Variants: {variants}. Those that learn from the static model need `train static` first.",
     )
     added.add_argument("model", choices=MODELS, metavar="MODEL", help="|".join(MODELS))
     added = command(
@@ -221,6 +242,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     added.add_argument("variant", nargs="?", choices=VARIANTS, metavar="VARIANT", help="default: that of the video")
     added.add_argument("--port", type=int, default=8080, help="the next free one where it is taken (default: 8080)")
+
+
+def _add_others(commands: Commands) -> None:
+    """The commands that only look."""
     text = "compare results with their record (provenance.json): inputs, settings, outputs, versions, machine"
     status = "Status 0: inputs, settings and outputs are the same; 1: they are not."
     added = commands.add_parser(
@@ -243,16 +268,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     added.add_argument("--json", action="store_true", help="every difference, for programs")
     text = "what this machine lacks, and what scenes will cost"
-    more = "Before anything is installed, any Python answers it: PYTHONPATH=src python3 -m mixdepth doctor"
+    more = "Before anything is installed, Python 3.11 alone answers it: PYTHONPATH=src python3 -m mixdepth doctor"
     added = commands.add_parser("doctor", help=text, description=f"{text}. {more}", parents=[_scene_options()])
     added.set_defaults(run=doctor.answer)
     doctor.add_options(added)
-    return parser
 
 
-def _scene_options() -> argparse.ArgumentParser:
+def _scene_options() -> _Parser:
     """Options that may stand before and after the command."""
-    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    options = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     options.add_argument(
         "--config",
         type=Path,

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from mixdepth.compute import machine
-from mixdepth.errors import UserError
+from mixdepth.errors import ConfigurationError
 
 SHARE = 0.5  # of the free memory, a GPU's or the machine's, may be filled with data
 UPLOAD = 1 << 27  # bytes copied to a device at once
@@ -40,7 +40,7 @@ def training_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and (missing := missing_gpu()):
-        raise UserError(missing)
+        raise ConfigurationError(missing)
     return claimed_gpu() if name == "cuda" else torch.device(name)
 
 

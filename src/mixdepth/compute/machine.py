@@ -1,20 +1,39 @@
-"""What there is of a machine: cores, memory, GPUs, limits. Standard library only, Python 3.6 too (for the doctor).
+"""What there is of a machine: cores, memory, GPUs, limits. Standard library only, for the doctor.
 
 Everything that Linux says in files is looked up below ``root``, so that tests can say otherwise.
 """
 
 import fcntl
 import os
+import platform
 import resource
-import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 LONGEST_SECONDS = 30  # that another program may take to answer
+GIB = 1 << 30
 
 
-def cores(root=Path("/")):
+def host(root: Path = Path("/")) -> dict[str, Any]:
+    """Machine, system, processor, cores and memory (GiB) that this process may use, and GPUs; None for what is not
+    known, or not there."""
+    total = memory(root)[0]
+    return {
+        "name": platform.node(),
+        "machine": platform.machine(),
+        "system": f"{platform.system()} {platform.release()}",
+        "distribution": _distribution(),
+        "cpu": _cpu(root),
+        "cores": cores(root),
+        "memory_gib": None if total is None else round(total / GIB, 1),
+        "gpu": gpus(root) or None,
+    }
+
+
+def cores(root: Path = Path("/")) -> int:
     """Cores that this process may use: those it is bound to, within its cgroup's quota."""
     try:
         found = len(os.sched_getaffinity(0))
@@ -28,7 +47,7 @@ def cores(root=Path("/")):
     return found
 
 
-def memory(root=Path("/")):
+def memory(root: Path = Path("/")) -> tuple[int | None, int | None, str]:
     """Bytes of memory: (in all, free now, what limits it or "").
 
     A cgroup's limit (version 1 or 2; of a container, or of a job on a cluster) or that of the process's address space
@@ -47,7 +66,7 @@ def memory(root=Path("/")):
     return total, free, limit
 
 
-def gpus(root=Path("/")):
+def gpus(root: Path = Path("/")) -> list[str]:
     """The names of NVIDIA's GPUs, by their driver."""
     found = []
     for path in sorted((root / "proc/driver/nvidia/gpus").glob("*/information")):
@@ -55,28 +74,26 @@ def gpus(root=Path("/")):
         found += [line.split(":", 1)[1].strip() for line in lines if line.startswith("Model:")]
     if found:
         return found
-    program = shutil.which("nvidia-smi")
-    listed = run(program, "-L") if program else None
-    return [line.split("(")[0].strip() for line in (listed or "").splitlines() if line.startswith("GPU ")]
+    return (run("nvidia-smi", "--query-gpu=name", "--format=csv,noheader") or "").splitlines()
 
 
-def open_files():
+def open_files() -> int:
     """How many files a process may have open."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def nearest_folder(path):
+def nearest_folder(path: Path) -> Path:
     """``path`` itself or what is there of it."""
-    path = Path(path).absolute()
+    path = path.absolute()
     while not path.is_dir():
         path = path.parent
     return path
 
 
-def used(folder):
+def used(folder: Path) -> int:
     """Bytes of the files in a folder; none where it is not there."""
     total = 0
-    for place, _, names in os.walk(str(folder)):
+    for place, _, names in os.walk(folder):
         for name in names:
             try:
                 total += Path(place, name).lstat().st_size
@@ -85,28 +102,42 @@ def used(folder):
     return total
 
 
-def lock_error(folder):
+def lock_error(folder: Path) -> str | None:
     """Why files in ``folder`` cannot be written or locked; None where they can."""
     try:
-        with tempfile.NamedTemporaryFile(prefix=".doctor-", dir=str(folder)) as file:
+        with tempfile.NamedTemporaryFile(prefix=".doctor-", dir=folder) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         return error.strerror or str(error)
     return None
 
 
-def run(*command):
+def run(*command: str) -> str | None:
     """What a program prints; None where it cannot be started, fails or does not end."""
     try:
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LONGEST_SECONDS, check=False
-        )
+        done = subprocess.run(command, capture_output=True, timeout=LONGEST_SECONDS, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return None if done.returncode else done.stdout.decode("utf-8", "replace")
+    return done.stdout.decode("utf-8", "replace").strip()
 
 
-def _installed(root):
+def _distribution() -> str | None:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME")
+    except OSError:
+        return f"macOS {platform.mac_ver()[0]}" if sys.platform == "darwin" else None
+
+
+def _cpu(root: Path) -> str | None:
+    """The processor's name, where the system tells it."""
+    for line in _text(root / "proc/cpuinfo").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == "model name":
+            return value.strip()
+    return run("sysctl", "-n", "machdep.cpu.brand_string") or platform.processor() or None
+
+
+def _installed(root: Path) -> tuple[int | None, int | None, str]:
     """Memory of the machine as the kernel says: bytes in all, bytes free, and "" for no limit."""
     lines = (line.split() for line in _text(root / "proc/meminfo").splitlines())
     values = {words[0]: 1024 * int(words[1]) for words in lines if len(words) > 1 and _is_number(words[1])}
@@ -118,7 +149,7 @@ def _installed(root):
         return None, None, ""
 
 
-def _cgroups(root, controller):
+def _cgroups(root: Path, controller: str) -> list[Path]:
     """The folders of this process's cgroup and of those around it, of version 2 and of version 1."""
     folders = []
     for line in _text(root / "proc/self/cgroup").splitlines():
@@ -135,20 +166,20 @@ def _cgroups(root, controller):
     return folders
 
 
-def _text(path):
+def _text(path: Path) -> str:
     try:
-        return Path(path).read_text()
+        return path.read_text()
     except (OSError, ValueError):
         return ""
 
 
-def _words(path):
+def _words(path: Path) -> list[str]:
     return _text(path).split()
 
 
-def _word(path):
+def _word(path: Path) -> str:
     return (_words(path) or [""])[0]
 
 
-def _is_number(text):
+def _is_number(text: str) -> bool:
     return bool(text) and text.isdigit()

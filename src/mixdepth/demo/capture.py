@@ -4,22 +4,19 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import ffmpeg
-import imageio_ffmpeg
 import numpy as np
 
 from mixdepth.demo.render import Shot
-from mixdepth.demo.rig import FOCAL, HEIGHT, PHOTO_CAMERAS, VIDEO_CAMERAS, WIDTH
+from mixdepth.demo.rig import FOCAL, PHOTO_CAMERAS, VIDEO_CAMERAS
 from mixdepth.demo.scene import FPS, FRAMES
 from mixdepth.errors import UserError
 from mixdepth.files.images import write_image
-from mixdepth.files.io import atomic, seal, write_npz
-from mixdepth.frames.encode import raise_disk_full
+from mixdepth.files.io import write_checksum, write_npz
+from mixdepth.frames.encode import write_recording
 from mixdepth.progress import Progress
 
 CAMERA_NAMES = tuple(VIDEO_CAMERAS)
 PHOTO_FILES = tuple(PHOTO_CAMERAS)
-_ROUNDING = "area+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 _VIEW_STEPS = 25  # seeing the still scene takes about as long as adding what moves to this many frames
 
 
@@ -48,7 +45,7 @@ def make_demo(output: Path) -> None:
         truth["static_depth"].append(shot.still_depth())
     c2w = np.stack([camera.c2w for camera in VIDEO_CAMERAS.values()])
     arrays = {key: np.stack(values) for key, values in truth.items()}
-    write_npz(output / "truth.npz", {**arrays, "c2w_opencv": c2w, "focal": np.float64(FOCAL)})
+    write_npz(output / "truth.npz", {**arrays, "c2w_opencv": c2w, "focal": np.array(FOCAL, np.float64)})
 
 
 def render_photo(name: str) -> np.ndarray:
@@ -73,38 +70,13 @@ def digest(arrays: list[np.ndarray]) -> str:
 def write_photo(path: Path, picture: np.ndarray) -> None:
     """Write [H, W, 3] uint8 as a JPEG of high quality."""
     write_image(path, picture, "JPEG", quality=95, subsampling=0)
-    seal(path)
+    write_checksum(path)
 
 
 def write_video(path: Path, pictures: np.ndarray) -> None:
-    """Write [T, H, W, 3] uint8 as H.264 that any player shows; colours come back within about two levels.
-
-    One thread and no dates or versions, so that the same pictures give the same bytes.
-    """
-    with atomic(path) as temporary:
-        command = (
-            ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{WIDTH}x{HEIGHT}", r=FPS)
-            .filter("scale", out_color_matrix="bt709", out_range="tv", flags=_ROUNDING)
-            .output(
-                str(temporary),
-                vcodec="libx264",
-                pix_fmt="yuv420p",
-                crf=8,
-                preset="medium",
-                threads=1,
-                colorspace="bt709",
-                color_range="tv",
-                map_metadata=-1,
-                fflags="+bitexact",
-                movflags="+faststart",
-                **{"x264-params": "threads=1:colorprim=bt709:transfer=bt709:colormatrix=bt709", "flags:v": "+bitexact"},
-            )
-            .overwrite_output()
-            .global_args("-loglevel", "error")
-        )
-        try:
-            command.run(cmd=imageio_ffmpeg.get_ffmpeg_exe(), input=pictures.tobytes(), capture_stderr=True)
-        except ffmpeg.Error as error:
-            raise_disk_full(error.stderr)
-            raise UserError(f"{path}: ffmpeg could not write it: {error.stderr.decode(errors='replace')}") from error
-    seal(path)
+    """Write [T, H, W, 3] uint8 as a recording that any player shows."""
+    try:
+        write_recording(pictures, path, FPS)
+    except RuntimeError as error:
+        raise UserError(str(error)) from error
+    write_checksum(path)

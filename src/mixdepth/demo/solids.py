@@ -67,7 +67,7 @@ def _nonzero(direction: np.ndarray) -> np.ndarray:
     return np.where(np.abs(direction) < 1e-8, np.float32(1e-8), direction)
 
 
-def _first(near: np.ndarray, far: np.ndarray, hits: np.ndarray) -> np.ndarray:
+def _first(near: np.ndarray | np.float32, far: np.ndarray | np.float32, hits: np.ndarray | np.bool) -> np.ndarray:
     """t of the entry where it lies ahead, ``FAR`` elsewhere (rays never start inside a shape)."""
     return np.where(hits & (near > 1e-4) & (near <= far), near, FAR)
 

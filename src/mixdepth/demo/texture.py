@@ -21,9 +21,9 @@ _PRIMES = (np.int32(73856093), np.int32(19349663), np.int32(83492791))
 _ASKEW = ((2 / 3, -1 / 3, 2 / 3), (2 / 3, 2 / 3, -1 / 3), (-1 / 3, 2 / 3, 2 / 3))
 
 
-def scramble(cell: Sequence[np.ndarray], seed: int) -> np.ndarray:
+def scramble(cell: Sequence[np.ndarray] | np.ndarray, seed: int) -> np.ndarray:
     """A random number in [0, 1) per lattice cell, [N] float32; ``cell`` holds 1 to 3 integer coordinates [N]."""
-    key = _key(seed)
+    key: np.ndarray | np.int32 = _key(seed)
     for coordinate, prime in zip(cell, _PRIMES, strict=False):
         key = key ^ (coordinate * prime)  # wraps around
     return _look_up(key)
@@ -33,7 +33,7 @@ def _key(seed: int) -> np.int32:
     return np.int32(seed * 2654435761 % (1 << 31))
 
 
-def _look_up(key: np.ndarray) -> np.ndarray:
+def _look_up(key: np.ndarray | np.int32) -> np.ndarray:
     return _TABLE[(key ^ (key >> 16)) & (_TABLE_SIZE - 1)]
 
 
@@ -43,9 +43,9 @@ def cells(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return lower.astype(np.int32), points - lower
 
 
-def noise(points: np.ndarray, frequency: float | Sequence[float], seed: int) -> np.ndarray:
+def noise(points: np.ndarray, frequency: float | Sequence[float] | np.ndarray, seed: int) -> np.ndarray:
     """Smooth value noise in [-1, 1], [N]; ``frequency`` in cells per unit, for all axes or for each."""
-    scale = np.broadcast_to(np.float32(frequency), 3).astype(np.float32)
+    scale = np.full(3, frequency, np.float32)
     cell, place = cells(points * scale[:, None])
     weight = place * place * (3 - 2 * place)
     hashes = [(cell[axis] * _PRIMES[axis], (cell[axis] + 1) * _PRIMES[axis]) for axis in range(3)]

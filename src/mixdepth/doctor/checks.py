@@ -1,16 +1,19 @@
-"""What a machine lacks: the doctor's checks. Standard library only, Python 3.6 too."""
+"""What a machine lacks: the doctor's checks. Standard library only."""
 
+import importlib.metadata
 import importlib.util
 import os
+import platform
 import re
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from mixdepth.compute import machine
+from mixdepth.words import counted
 
-PYTHON = (3, 11)
 ROOT = Path(__file__).absolute().parents[3]
 INSTALL = "make .venv/.installed"
 OPEN_FILES = 1024
@@ -26,41 +29,40 @@ class Finding(NamedTuple):
     found: str
     advice: str = ""  # what is needed, and what to do
 
-    def line(self, width=8):
-        told = f"{self.found}{': ' if self.found and self.advice else ''}{self.advice}"
-        return f"  {self.state:8}{self.name:{width}} {told}"
+    def line(self, width: int = 8) -> str:
+        """The line, its name ``width`` characters wide."""
+        return f"  {self.state:8}{self.name:{width}} {': '.join(filter(None, (self.found, self.advice)))}"
 
 
-def check_python(version=sys.version_info, root=ROOT):
-    found = f"{version[0]}.{version[1]}.{version[2]} ({sys.executable})"
-    if tuple(version[:2]) < PYTHON:
-        names = [f"python3.{minor}" for minor in range(20, PYTHON[1] - 1, -1)]
-        there = [name for name in names if shutil.which(name) and machine.run(name, "--version")]
-        advice = f"3.{PYTHON[1]} or newer is needed; "
-        there = f"there is {there[0]}: `make demo PYTHON={there[0]}`" if there else "install one beside it"
-        return Finding("Python", "missing", found, advice + there)
+def check_python(root: Path = ROOT) -> Finding:
+    """Whether it can make what `make` installs into; that it is new enough is known here."""
+    found = f"{platform.python_version()} ({sys.executable})"
     if not (root / ".venv").exists() and not has_module("ensurepip"):
         advice = "its venv is not there, which `make` needs; on Debian and Ubuntu: apt-get install python3-venv"
         return Finding("Python", "missing", found, advice)
     return Finding("Python", "ok", found)
 
 
-def check_packages(root=ROOT, versions=None):
-    """What is installed against the pins.
+def check_packages(root: Path = ROOT, versions: Callable[[str], str | None] | None = None) -> Finding:
+    """What is installed against the pins; away from a checkout, which has them, against the extra `pipeline`.
 
     Args:
         versions: package -> installed version or None, instead of what this Python has.
     """
+    versions = versions or installed
     try:
         lines = (root / "requirements.txt").read_text().splitlines()
     except OSError:
+        lacking = [name for name in _required() if versions(name) is None]
+        if lacking:
+            advice = "`pip install 'mixdepth[pipeline]'` adds them"
+            return Finding("packages", "missing", ", ".join(lacking) + " are not there", advice)
         return Finding("packages", "note", f"not compared, as there is no {root / 'requirements.txt'}")
     pins = [line.split("==") for line in (line.split("#")[0].strip() for line in lines) if "==" in line]
-    versions = versions or installed
     there = {name: versions(name) for name, _ in pins}
     lacking = [name for name, _ in pins if there[name] is None]
     # torch 2.13.0+cpu is torch 2.13.0.
-    other = [f"{n} {there[n]}, not {pin}" for n, pin in pins if there[n] and there[n].split("+")[0] != pin]
+    other = [f"{n} {has}, not {pin}" for n, pin in pins if (has := there[n]) and has.split("+")[0] != pin]
     if lacking:
         named = ", ".join(lacking[:4]) + (", ..." if len(lacking) > 4 else "")
         own = root / ".venv/bin/python"
@@ -74,7 +76,7 @@ def check_packages(root=ROOT, versions=None):
     return Finding("packages", "ok", f"all {len(pins)} in the versions of requirements.txt")
 
 
-def check_ffmpeg(find=None):
+def check_ffmpeg(find: Callable[[], str] | None = None) -> Finding:
     """Whether the wheel's ffmpeg runs, and whether another package took the place of ffmpeg-python.
 
     Args:
@@ -85,8 +87,7 @@ def check_ffmpeg(find=None):
     if installed("ffmpeg-python") and not _is_ffmpeg_python():
         found = f"the module of ffmpeg-python is overwritten, by the package {guilty or '(which one?)'}"
         return Finding("ffmpeg", "missing", found, mend)
-    if find is None:
-        find = _own_ffmpeg()
+    find = find or _own_ffmpeg()
     if find is None:
         return Finding("ffmpeg", "missing", "not there", "it comes with the packages (imageio-ffmpeg)")
     try:
@@ -103,7 +104,18 @@ def check_ffmpeg(find=None):
     return Finding("ffmpeg", "ok", f"{version.group(1)} ({Path(program).name})")
 
 
-def _is_ffmpeg_python():
+def _required() -> list[str]:
+    """The packages that the installed mixdepth and its extra `pipeline` ask for."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        asked = requires("mixdepth") or []
+    except PackageNotFoundError:
+        return []
+    return [re.split(r"[^\w-]", line)[0] for line in asked if not re.search("extra == .dev", line)]
+
+
+def _is_ffmpeg_python() -> bool:
     try:
         import ffmpeg
     except Exception:  # whatever a module of that name does
@@ -111,7 +123,7 @@ def _is_ffmpeg_python():
     return hasattr(ffmpeg, "probe")
 
 
-def _own_ffmpeg():
+def _own_ffmpeg() -> Callable[[], str] | None:
     try:
         from imageio_ffmpeg import get_ffmpeg_exe
     except Exception:
@@ -119,7 +131,7 @@ def _own_ffmpeg():
     return get_ffmpeg_exe
 
 
-def check_gpu(gpus=None, build=None):
+def check_gpu(gpus: list[str] | None = None, build: str | None = None) -> Finding:
     """Whether PyTorch's build fits the GPUs.
 
     Args:
@@ -139,23 +151,26 @@ def check_gpu(gpus=None, build=None):
     return Finding("GPU", "ok", "no NVIDIA GPU, so the CPU")
 
 
-def check_memory(root=Path("/")):
+def check_memory(root: Path = Path("/")) -> Finding:
+    """How many cores and how much memory this process may use."""
     total, free, limit = machine.memory(root)
-    count = machine.cores(root)
-    named = f"{count} core{'s' * (count > 1)}"
+    named = counted(machine.cores(root), "core")
     if total is None:
         return Finding("memory", "note", f"{named}; nothing tells how much memory there is")
     found = f"{named}, {size_text(total)} of memory"
-    found += f" ({limit})" if limit else f" ({size_text(free)} free)" if free is not None else ""
+    if limit:
+        found += f" ({limit})"
+    elif free is not None:
+        found += f" ({size_text(free)} free)"
     if total < 1.5 * GB:
         return Finding("memory", "warning", found, "even the demo needs 1 GB")
     return Finding("memory", "ok", found)
 
 
-def check_disk(results, free=None):
+def check_disk(results: Path, free: float | None = None) -> Finding:
     """Free space, rights and locks where results go."""
     folder = machine.nearest_folder(results)
-    free = shutil.disk_usage(str(folder)).free if free is None else free
+    free = shutil.disk_usage(folder).free if free is None else free
     found = f"{size_text(free)} free in {folder}"
     error = machine.lock_error(folder)
     if error:
@@ -168,7 +183,8 @@ def check_disk(results, free=None):
     return Finding("disk", "ok", found + ", locks work")
 
 
-def check_files(limit=None):
+def check_files(limit: int | None = None) -> Finding:
+    """How many files may be open at once."""
     limit = machine.open_files() if limit is None else limit
     if 0 <= limit < OPEN_FILES:
         advice = f"every camera's frames are a few open files; `ulimit -n {OPEN_FILES}` raises it"
@@ -176,7 +192,7 @@ def check_files(limit=None):
     return Finding("files", "ok", "any number may be open at once" if limit < 0 else f"{limit} may be open at once")
 
 
-def check_slurm(sbatch=None):
+def check_slurm(sbatch: str | None = None) -> Finding | None:
     """A note where there is a SLURM cluster: nothing on another machine."""
     if not (sbatch or shutil.which("sbatch")):
         return None
@@ -185,33 +201,29 @@ def check_slurm(sbatch=None):
     return Finding("SLURM", "note", "sbatch is there, Snakemake's plugin is not", "docs/cluster.md says how to use it")
 
 
-def checks(results):
+def checks(results: Path) -> list[Finding]:
     """Everything about the machine, in the order in which it is told."""
     found = [check_python(), check_packages(), check_ffmpeg(), check_gpu(), check_memory(), check_disk(results)]
     return found + list(filter(None, [check_files(), check_slurm()]))
 
 
-def _shown(path):
+def _shown(path: Path) -> str:
     """A path as it is typed here."""
     try:
-        return os.path.relpath(str(path))
+        return os.path.relpath(path)
     except ValueError:
         return str(path)
 
 
-def installed(package):
+def installed(package: str) -> str | None:
     """The version of an installed package; None where it is not there."""
     try:
-        from importlib.metadata import PackageNotFoundError, version
-    except ImportError:  # Python 3.7 and older
-        return None
-    try:
-        return version(package)
-    except PackageNotFoundError:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
         return None
 
 
-def torch_build():
+def torch_build() -> str:
     """ "cpu" or "cuda", or "none" where there is no PyTorch: without importing it, which takes seconds."""
     spec = importlib.util.find_spec("torch")
     if spec is None or not spec.origin:
@@ -223,10 +235,11 @@ def torch_build():
     return "cuda" if re.search(r"(?m)^cuda\b.*= *['\"]", text) else "cpu"
 
 
-def has_module(name):
+def has_module(name: str) -> bool:
+    """Whether a module can be imported; it is not."""
     return importlib.util.find_spec(name) is not None
 
 
-def size_text(count):
+def size_text(count: float) -> str:
     """Bytes in words."""
     return f"{count / GB:.1f} GB" if count >= 0.1 * GB else f"{count / 1e6:.0f} MB"

@@ -1,21 +1,25 @@
 """``python -m mixdepth doctor``: what this machine lacks, and what scenes will cost, before anything starts.
 
-It needs nothing but a Python, of any version from 3.6 on: the standard library, and no syntax that is newer. Where the
-packages are there it also reads the configuration and looks into the videos.
+It needs nothing but Python's standard library. Where the packages are there it also reads the configuration and looks
+into the videos.
 """
 
 import argparse
 import json
 import re
 import shutil
-import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mixdepth.compute import machine
-from mixdepth.doctor.checks import PYTHON, ROOT, Finding, checks, has_module, size_text
+from mixdepth.doctor.checks import Finding, checks, has_module, size_text
+from mixdepth.errors import UserError
+from mixdepth.results import Results
 from mixdepth.scene.sizes import photo_scale
+from mixdepth.words import counted
 from mixdepth.workflow.costs import Size, cost, jobs, scene_cost, size_of
+from mixdepth.workflow.out_of_memory import OTHERS, SETTINGS
 
 TELL = "name its --config FILE, or tell a size: doctor --cameras 20 --frames 300 --size 1352x1014 --photos 40"
 TELEPHONE = (4000, 3000)  # pixels of a photo of which nothing is known
@@ -28,12 +32,12 @@ class Scene(NamedTuple):
     """A scene and what it will cost; without a size, why nobody knows."""
 
     name: str
-    size: Size
+    size: Size | None
     assumed: str = ""  # what is not known of it
     problem: str = ""
 
 
-def scenes(args):
+def scenes(args: argparse.Namespace) -> list[Scene]:
     """The scenes that are asked for, or all that are known here, each a :class:`Scene`."""
     given = {"cameras": args.cameras, "frames": args.frames, "photos": args.photos, "scale": args.scale}
     given = {name: value for name, value in given.items() if value is not None}
@@ -44,7 +48,7 @@ def scenes(args):
     configured = _configured(args)
     if isinstance(configured, Scene):
         return [configured]
-    there = sorted(path.parent.name for path in args.results.glob("*/capture.json"))
+    there = sorted(folder.name for folder in args.results.glob("*") if Results(folder).capture.exists())
     if configured is not None:
         known = list(configured)
         return [
@@ -54,7 +58,7 @@ def scenes(args):
     return [_recorded(args.results / name) for name in args.scenes or there]
 
 
-def _described(names, given):
+def _described(names: Sequence[str], given: Mapping[str, Any]) -> Scene:
     """The scene that the options describe."""
     size = Size(**given)
     if size.photos:
@@ -65,46 +69,42 @@ def _described(names, given):
     return Scene(names[0] if names else "as given", size, "default settings")
 
 
-def _recorded(folder):
+def _recorded(folder: Path) -> Scene:
     """A scene of which only capture.json is known."""
     try:
-        capture = json.loads((folder / "capture.json").read_text())
+        capture = json.loads(Results(folder).capture.read_text())
         cameras, photos = list(capture["cameras"].values()), list(capture["photos"].values())
-        given = {"cameras": len(cameras), "photos": len(photos), "held_out": min(1, len(cameras))}
+        given: dict[str, Any] = {"cameras": len(cameras), "photos": len(photos), "held_out": min(1, len(cameras))}
         given["frames"] = min([camera["frames"] for camera in cameras] or [0])
         for prefix, images in (("", cameras), ("photo_", photos)):
             sides = [(image["width"], image["height"]) for image in images]
             given[prefix + "width"], given[prefix + "height"] = max(sides, default=(0, 0))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        problem = TELL
-        return Scene(folder.name, None, problem=problem)
+        return Scene(folder.name, None, problem=TELL)
     given["variants"] = (4 if photos else 2) if cameras else 0
     return Scene(folder.name, Size(static=bool(photos), **given), "default settings, all frames at full size")
 
 
-def _configured(args):
-    """The scenes of the configuration; None where this Python cannot read one, a :class:`Scene` where it is wrong."""
+def _configured(args: argparse.Namespace) -> Mapping[str, Any] | Scene | None:
+    """The scenes of the configuration; None where nothing can read one, a :class:`Scene` where it is wrong."""
     path = args.config or Path("config/config.yaml")
-    if sys.version_info < PYTHON or not all(map(has_module, ("yaml", "jsonschema"))) or not path.exists():
+    if not all(map(has_module, ("yaml", "jsonschema"))) or not path.exists():
         return None
-    from mixdepth.errors import UserError
     from mixdepth.scene.config import load_config
     from mixdepth.scene.schema import read_yaml
 
     try:
-        return load_config(read_yaml(path), ROOT / "workflow/schemas/config.schema.yaml")
+        return load_config(read_yaml(path))
     except UserError as error:
         return Scene(str(path), None, problem=str(error))
 
 
-def _planned(configured, name, results):
+def _planned(configured: Mapping[str, Any], name: str, results: Path) -> Scene:
     """A scene of the configuration, from its capture.json, else from the headers of its files."""
-    from mixdepth.errors import UserError
-
     try:
         scene = configured[name]
         try:
-            return Scene(name, size_of(scene, json.loads((results / name / "capture.json").read_text())))
+            return Scene(name, size_of(scene, json.loads(Results(results / name).capture.read_text())))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             from mixdepth.frames.probe import probe_capture
         if scene.data == DEMO and not DEMO.exists():
@@ -119,7 +119,7 @@ def _planned(configured, name, results):
         return Scene(name, None, problem=f"its files cannot be looked into, as {error.name} is not installed")
 
 
-def _demo_capture():
+def _demo_capture() -> dict[str, Any]:
     """What capture.json will hold of the demo, whose videos and photos the workflow makes itself."""
     from mixdepth.demo.rig import HEIGHT, PHOTO_CAMERAS, VIDEO_CAMERAS, WIDTH
     from mixdepth.demo.scene import FRAMES
@@ -128,7 +128,7 @@ def _demo_capture():
     return {"cameras": dict.fromkeys(VIDEO_CAMERAS, image), "photos": dict.fromkeys(PHOTO_CAMERAS, image)}
 
 
-def judge(scene, asked, cores, memory, free, gpus):
+def judge(scene: Scene, asked: bool, cores: int, memory: float | None, free: float, gpus: int) -> Finding:
     """The line of one scene: what it costs, and what of it is not there.
 
     Args:
@@ -143,11 +143,12 @@ def judge(scene, asked, cores, memory, free, gpus):
     size = scene.size
     whole = scene_cost(size, cores)
     found = (
-        f"{_described_size(size)}: about {_time(whole.seconds)} on {cores} core{'s' * (cores > 1)}"
+        f"{_described_size(size)}: about {_time(whole.seconds)} on {counted(cores, 'core')}"
         f"{' and a GPU, which is a guess' if size.cuda else ''},"
         f" {size_text(whole.memory_mb * 1e6)} of memory, {size_text(whole.bytes)} of disk"
     )
-    found += f" ({scene.assumed})" if scene.assumed else ""
+    if scene.assumed:
+        found += f" ({scene.assumed})"
     if size.cuda and not gpus:
         return Finding(scene.name, "missing", found, "`device: cuda` is set and there is no GPU; set auto or cpu")
     if _fits(size, cores, memory, free):
@@ -155,18 +156,18 @@ def judge(scene, asked, cores, memory, free, gpus):
     return Finding(scene.name, "warning", found, _advice(size, cores, memory, free))
 
 
-def _fits(size, cores, memory, free):
+def _fits(size: Size, cores: int, memory: float | None, free: float) -> bool:
     whole = scene_cost(size, cores)
     return (memory is None or SPARE * whole.memory_mb * 1e6 <= memory) and SPARE * whole.bytes <= free
 
 
-def _advice(size, cores, memory, free):
+def _advice(size: Size, cores: int, memory: float | None, free: float) -> str:
     """What there is too little of, and what to do about it."""
     told, lower = [], []
     if not _fits(size, cores, None, free):
         told.append(f"more than the {size_text(free)} that are free")
         lower += ["`scale`", "`frames.count`"]
-    if not _fits(size, cores, memory, float("inf")):
+    if memory is not None and not _fits(size, cores, memory, float("inf")):
         fewer = [count for count in range(1, cores) if _fits(size, count, memory, free)]
         if fewer:
             return f"more memory than the {size_text(memory)} there is; it fits with --cores {fewer[-1]}"
@@ -179,17 +180,13 @@ def _advice(size, cores, memory, free):
     return f"{', and '.join(told)}; lower {' or '.join(dict.fromkeys(lower))}{hint}"
 
 
-def _settings(rule):
+def _settings(rule: str) -> list[str]:
     """The settings that the memory of a rule grows with."""
-    if sys.version_info < PYTHON:
-        return ["`scale`"]
-    from mixdepth.workflow.out_of_memory import OTHERS, SETTINGS
-
     # What helps most comes first: memory follows the pixels.
     return [f"`{name}`" for name in sorted(SETTINGS.get(rule, OTHERS), key=lambda name: "scale" not in name)]
 
 
-def table(size):
+def table(size: Size) -> list[str]:
     """What every rule costs, as lines."""
     lines = [f"    {'rule':24}{'jobs':>5}{'memory':>10}{'time each':>12}{'disk each':>11}"]
     for rule, count in jobs(size).items():
@@ -199,18 +196,20 @@ def table(size):
     return lines
 
 
-def _described_size(size):
-    told = f"{size.cameras} cameras x {size.frames} frames of {size.width}x{size.height}" if size.cameras else ""
-    told += f" at {size.scale:g} of the size" if told and size.scale != 1 else ""
+def _described_size(size: Size) -> str:
+    parts = []
+    if size.cameras:
+        scaled = f" at {size.scale:g} of the size" if size.scale != 1 else ""
+        parts.append(f"{size.cameras} cameras x {size.frames} frames of {size.width}x{size.height}{scaled}")
     if size.photos:
-        told += f"{', ' * bool(told)}{size.photos} photos of {size.photo_width}x{size.photo_height}"
-    return told
+        parts.append(f"{size.photos} photos of {size.photo_width}x{size.photo_height}")
+    return ", ".join(parts)
 
 
 # The command
 
 
-def add_options(parser):
+def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of ``doctor``; those of scenes (--config, --results) are the caller's."""
     parser.add_argument("scenes", nargs="*", metavar="SCENE", help="scenes to tell the costs of (default: all known)")
     parser.add_argument("--cameras", type=_number, metavar="N", help="in place of a capture: how many video cameras")
@@ -223,7 +222,7 @@ def add_options(parser):
     parser.add_argument("--json", action="store_true", help="the same for programs")
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Answer on the command line; the exit status: 1 where something is missing, else 0."""
     parser = argparse.ArgumentParser(
         prog="python -m mixdepth doctor", description="What this machine lacks, and what scenes will cost."
@@ -235,7 +234,7 @@ def main(arguments=None):
     return answer(parser.parse_args(arguments))
 
 
-def answer(args):
+def answer(args: argparse.Namespace) -> int:
     """Look at everything and print it; the exit status."""
     found = checks(args.results)
     if not args.json:  # at once: looking into many videos takes a while
@@ -249,24 +248,27 @@ def answer(args):
         return 1 if lacking else 0
     width = max([8] + [len(scene.name) for scene, _ in judged])
     for scene, one in judged:
-        print("\n".join([one.line(width)] + (table(scene.size) if args.verbose and scene.size else [])))
+        print(one.line(width))
+        if args.verbose and scene.size:
+            print("\n".join(table(scene.size)))
     if not judged:
         print("  none is known; " + TELL)
     if lacking:
         print(f"To be mended first, from the top: {', '.join(lacking)}.")
     else:
-        print("Nothing is missing" + ("; see the warning." if any(o.state == "warning" for o in every) else "."))
+        warned = any(one.state == "warning" for one in every)
+        print("Nothing is missing; see the warning." if warned else "Nothing is missing.")
     return 1 if lacking else 0
 
 
-def _cores(args):
+def _cores(args: argparse.Namespace) -> int:
     return args.cores or machine.cores()
 
 
-def _judged(args):
+def _judged(args: argparse.Namespace) -> list[tuple[Scene, Finding]]:
     """Every scene with its line."""
     memory, gpus = machine.memory()[0], len(machine.gpus())
-    free = shutil.disk_usage(str(machine.nearest_folder(args.results))).free
+    free = shutil.disk_usage(machine.nearest_folder(args.results)).free
     found = []
     for scene in scenes(args):
         room = free + machine.used(args.results / scene.name)  # what is written already need not be written again
@@ -274,7 +276,7 @@ def _judged(args):
     return found
 
 
-def _numbers(size, cores):
+def _numbers(size: Size | None, cores: int) -> dict[str, Any]:
     """Size and costs of a scene for programs."""
     if size is None:
         return {}
@@ -285,26 +287,26 @@ def _numbers(size, cores):
 # Words and values
 
 
-def _time(seconds):
+def _time(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 100 else f"{seconds / 3600:.1f} h"
 
 
-def _number(text):
+def _number(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)
 
 
-def _pair(text):
-    if not re.match("[1-9][0-9]*x[1-9][0-9]*$", text):
+def _pair(text: str) -> list[int]:
+    if not re.fullmatch("[1-9][0-9]*x[1-9][0-9]*", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 1352x1014")
     return [int(part) for part in text.split("x")]
 
 
-def _share(text):
-    if not re.match(r"(0?\.[0-9]*[1-9][0-9]*|1(\.0*)?)$", text):
+def _share(text: str) -> float:
+    if not re.fullmatch(r"0?\.[0-9]*[1-9][0-9]*|1(\.0*)?", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0, at most 1")
     return float(text)

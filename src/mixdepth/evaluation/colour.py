@@ -19,10 +19,11 @@ PER_FRAME = ("psnr", "ssim", "flip")
 class ColourScore:
     """What colour scores are made of: one camera's frames; added up, several cameras'."""
 
-    every: SquaredError
-    moving: SquaredError
-    still: SquaredError
-    affine: SquaredError  # what remains after one affine colour fit per camera and channel
+    every: SquaredError = field(default_factory=SquaredError)
+    moving: SquaredError = field(default_factory=SquaredError)
+    still: SquaredError = field(default_factory=SquaredError)
+    # What remains after one affine colour fit per camera and channel.
+    affine: SquaredError = field(default_factory=SquaredError)
     # By measure the mean over frames; with "_moving" or "_still" added, over the pixels of all frames; and "flicker_of"
     # the render and the truth, in levels.
     means: dict[str, Mean] = field(default_factory=dict)
@@ -79,7 +80,7 @@ def score_colour(
         measures: by name, what is measured beside PSNR and flicker; SSIM unless given.
     """
     measures = {"ssim": SSIM} if measures is None else measures
-    score = ColourScore(*(SquaredError() for _ in range(4)), frames={name: [] for name in PER_FRAME})
+    score = ColourScore(frames={name: [] for name in PER_FRAME})
     fits = [AffineFit() for _ in range(3)]
     before = None
     for render, truth, mask in zip(renders, truths, moving, strict=True):

@@ -4,6 +4,7 @@ Both are relative and in our own world, so that they need no alignment. What the
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,22 @@ FEWEST_POINTS = 10
 SURE = 0.02  # largest standard deviation of a point's depth, as a share of it: below half of what is counted as close
 
 
+@dataclass(frozen=True)
+class Score:
+    """What a camera, or all of them, scored; or, in words, why there is none."""
+
+    value: dict[str, float | int] | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The same score of each camera, by name, and of all of them together."""
+
+    cameras: dict[str, Score]
+    whole: Score
+
+
 def relative_scores(errors: np.ndarray, counted: str) -> dict[str, float | int]:
     """Median of relative errors [N] > 0 elements, share below 5 % and, under the name ``counted``, their number."""
     return {
@@ -33,7 +50,11 @@ def relative_scores(errors: np.ndarray, counted: str) -> dict[str, float | int]:
 
 
 def spread(count: int, wanted: int) -> list[int]:
-    """``wanted`` frames of ``count``, evenly spread, the first and the last among them; fewer where there are fewer."""
+    """``wanted`` frames of ``count``, evenly spread, the first and the last among them; fewer where there are fewer.
+
+    >>> spread(300, 3)
+    [0, 150, 299]
+    """
     return sorted({round(float(frame)) for frame in np.linspace(0, count - 1, wanted)})
 
 
@@ -85,7 +106,7 @@ def differences(
     row, column = chosen.nonzero()
     uv = np.stack([column, row], axis=1) + 0.5
     there, z = other.project(camera.unproject(uv, depth[row, column]))
-    seen = _inside(other, there, z)
+    seen = other.shows(there, z)
     there, z = there[seen], z[seen]
     d = _depth_at(other_depth, there)
     hidden = d < z * (1 - CLOSE)
@@ -111,7 +132,7 @@ def _depth_at(depth: np.ndarray, uv: np.ndarray) -> np.ndarray:
 def _looks_through(camera: Camera, depth: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Whether ``camera`` sees only what lies more than 5 % behind ``points`` [N, 3], around the pixel they fall on."""
     uv, z = camera.project(points)
-    inside = _inside(camera, uv, z)
+    inside = camera.shows(uv, z)
     row, column = _pixel(uv[inside])
     nearest = np.full(len(row), np.inf)
     for i in (-1, 0, 1):  # at the rim of a surface the pixel beside it is as good
@@ -121,11 +142,6 @@ def _looks_through(camera: Camera, depth: np.ndarray, points: np.ndarray) -> np.
     through = np.zeros(len(points), bool)
     through[inside] = nearest * (1 - CLOSE) > z[inside]
     return through
-
-
-def _inside(camera: Camera, uv: np.ndarray, z: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore"):
-        return (z > 0) & np.all((uv >= 0) & (uv < [camera.width, camera.height]), axis=1)
 
 
 def _pixel(uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

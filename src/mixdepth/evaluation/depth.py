@@ -39,8 +39,10 @@ def depth_errors(blocks: DepthBlocks) -> DepthErrors | None:
         within += int((ratio < CLOSE).sum())
     if not count:
         return None
+    middle = median(lambda: (np.abs(z - truth) for z, truth in _known(blocks)))
+    assert middle is not None  # as pixels count
     return {
-        "median": median(lambda: (np.abs(z - truth) for z, truth in _known(blocks))),
+        "median": middle,
         "mae": absolute / count,
         "abs_rel": relative / count,
         "rmse": math.sqrt(squared / count),

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from mixdepth.errors import UserError, listed
+from mixdepth.errors import ConfigurationError, DamagedFile, listed
 from mixdepth.evaluation.pictures import Measure, Measured, as_floats
 
 # Mean and standard deviation of ImageNet's colours, for pictures in -1..1 (the "scaling layer").
@@ -97,9 +97,11 @@ def load_lpips(network: str, path: Path) -> Measure:
     try:
         found = safetensors.torch.load_file(path)
     except FileNotFoundError:
-        raise UserError(f"{path}: file not found. Correct `{key}` in the configuration, or set it to null.") from None
+        raise ConfigurationError(
+            f"{path}: file not found. Correct `{key}` in the configuration, or set it to null."
+        ) from None
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: not a readable safetensors file ({error}); `{key}` needs one") from None
+        raise DamagedFile(f"{path}: not a readable safetensors file ({error}); `{key}` needs one") from None
     model = Lpips(network).eval()
     wanted = model.state_dict()
     _check(path, key, {name: list(value.shape) for name, value in wanted.items()}, found)
@@ -116,9 +118,9 @@ def _check(path: Path, key: str, wanted: dict[str, list[int]], found: dict[str, 
     """Refuse weights of other names or shapes."""
     how = f"`{key}` needs the weights that docs/scores.md says how to convert"
     if missing := [name for name in wanted if name not in found]:
-        raise UserError(f"{path}: {missing[0]} is missing (found: {listed(sorted(found)[:8])}); {how}")
+        raise DamagedFile(f"{path}: {missing[0]} is missing (found: {listed(sorted(found)[:8])}); {how}")
     if extra := sorted(found.keys() - wanted.keys()):
-        raise UserError(f"{path}: {extra[0]} is not of this network; {how}")
+        raise DamagedFile(f"{path}: {extra[0]} is not of this network; {how}")
     for name, shape in wanted.items():
         if list(found[name].shape) != shape:
-            raise UserError(f"{path}: {name} is {list(found[name].shape)}, expected {shape}; {how}")
+            raise DamagedFile(f"{path}: {name} is {list(found[name].shape)}, expected {shape}; {how}")

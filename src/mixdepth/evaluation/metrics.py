@@ -19,6 +19,9 @@ def psnr(squared_error: float, values: int) -> float | None:
     Args:
         squared_error: sum over ``values`` colours in 0..1.
         values: how many; None is returned where there are none.
+
+    >>> psnr(0.3, values=30)
+    20.0
     """
     if not values:
         return None

@@ -74,9 +74,9 @@ def ms_ssim(render: np.ndarray, truth: np.ndarray, valid: np.ndarray | None = No
     import torch
     from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-    pair = (torch.from_numpy(image).permute(2, 0, 1)[None] for image in as_floats(render, truth, valid))
+    first, second = (torch.from_numpy(image).permute(2, 0, 1)[None] for image in as_floats(render, truth, valid))
     with torch.no_grad():
-        return Measured(float(multiscale_structural_similarity_index_measure(*pair, data_range=1.0)))
+        return Measured(float(multiscale_structural_similarity_index_measure(first, second, data_range=1.0)))
 
 
 def flip(render: np.ndarray, truth: np.ndarray, valid: np.ndarray | None = None) -> Measured | None:

@@ -1,6 +1,7 @@
-"""The evaluation stage: renders and static model against the held-out images, and depth against the truth."""
+"""The evaluation stages: renders and static model against the held-out images, and depth against the truth. Parameters
+after the star are files, named as in mixdepth/workflow/stages.py."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from itertools import chain
@@ -14,6 +15,8 @@ from mixdepth.cameras.camera import Camera, load_cameras
 from mixdepth.evaluation.colour import ColourScore, score_colour
 from mixdepth.evaluation.consistency import (
     FEWEST_POINTS,
+    Score,
+    Scores,
     differences,
     neighbours,
     point_errors,
@@ -24,68 +27,93 @@ from mixdepth.evaluation.consistency import (
 from mixdepth.evaluation.depth import DEPTH_PASSES, DepthBlocks, depth_errors, relative_median
 from mixdepth.evaluation.pictures import MEASURES, Measure
 from mixdepth.evaluation.protocol import COLOUR, DEFINITIONS, colour_reasons, depth_reasons, few_points
-from mixdepth.evaluation.truth import load_truth
-from mixdepth.evaluation.view import DEPTH_KEYS, MOVING_STD, View, open_view
+from mixdepth.evaluation.truth import Truth, load_truth
+from mixdepth.evaluation.view import DEPTH_KEYS, View, open_view
 from mixdepth.fields.storage import saved_header
 from mixdepth.files.io import read_npz, write_json
 from mixdepth.frames.masks import load_masks
+from mixdepth.frames.store import MOVING_STD
 from mixdepth.progress import Progress
+from mixdepth.results import depth_file
 from mixdepth.scene.scene import Scene
+from mixdepth.variants import TABLE
 
 
-def evaluate_variant(scene: Scene, variant: str, folder: Path, output: Path) -> None:
-    """Score a variant's renders of the held-out cameras and write metrics.json.
+def evaluate_variant(
+    scene: Scene,
+    variant: str,
+    *,
+    model: Path,
+    renders: Sequence[Path],
+    stores: Sequence[Path],
+    cameras: Path,
+    lenses: Path,
+    space: Path,
+    points: Path,
+    output: Path,
+) -> None:
+    """Score a variant's renders of the held-out cameras: over all of them, per camera and frame by frame.
 
-    Its keys are explained in docs/scores.md: colour scores, ``depth``, ``depth_moving`` and ``depth_still`` (against
-    the truth), ``depth_points`` and ``depth_consistency`` (without one), over all held-out cameras; ``reasons``, a
-    sentence for each that is null; in ``cameras`` the same per camera, and ``frames``, its scores frame by frame; and
-    ``settings``, the protocol. Pixels of the undistorted images that have no source do not count. No times, no hosts.
+    The keys are explained in docs/scores.md. Pixels of the undistorted images that have no source do not count. No
+    times, no hosts.
 
     Args:
-        scene: the scene.
-        variant: none, colmap, distilled or inherited.
-        folder: the scene's results.
-        output: the metrics.json.
+        renders, stores: folders, one of each held-out camera; the files of their own frames.
+        points: folder of COLMAP's points that they see.
 
     Raises:
         UserError: files are missing, damaged or do not fit together, or the truth does not fit the capture.
     """
-    header = saved_header(folder / variant / "model.safetensors")
+    header = saved_header(model)
     truth = load_truth(scene, scene.test_cameras, video=True)
-    scale = truth.similarity(folder / "cameras.json").scale if truth else 1.0
-    cameras = load_cameras(folder / "cameras.json")
-    masks = load_masks(folder / "lenses.json", "cameras", cameras, scene.test_cameras)
-    views = [
-        replace(open_view(scene, variant, camera, folder, truth, scale), valid=valid)
-        for camera, valid in zip(scene.test_cameras, masks, strict=True)
-    ]
+    scale = truth.similarity(cameras).scale if truth else 1.0
+    posed = load_cameras(cameras)
+    masks = load_masks(lenses, "cameras", posed, scene.test_cameras)
+    views = list(_views(scene, renders, stores, masks, truth, scale))
     measures = MEASURES | lpips_measures(scene)
     progress = Progress(f"scores {scene.name} {variant}", sum(len(view.rgb) for view in views))
     colours = {view.name: _score_view(view, measures, progress) for view in views}
-    sizes, frames = {view.name: view.size for view in views}, len(views[0].rgb)
-    near = {view.name: neighbours(view.name, cameras, scene.used_cameras) for view in views}
-    without_truth = [
-        point_scores(views, folder),
-        consistency_scores(views, variant if header else None, cameras, near, folder),
-    ]
+    near = {view.name: neighbours(view.name, posed, scene.used_cameras) for view in views}
+    at_points = point_scores(views, points)
+    consistency = consistency_scores(views, model if header else None, space, posed, near)
 
-    def scores(colour: ColourScore, chosen: list[View], key: str | None) -> dict[str, Any]:
+    def scores(colour: ColourScore, chosen: list[View], **without_truth: Score) -> dict[str, Any]:
         found, depths = colour.summary(), _depth_scores(chosen)
-        reasons = colour_reasons(found, [sizes[view.name] for view in chosen], frames, measures)
+        reasons = colour_reasons(found, [view.size for view in chosen], len(views[0].rgb), measures)
         reasons |= depth_reasons(depths, truth is not None)
-        for name, by_camera in zip(("depth_points", "depth_consistency"), without_truth, strict=True):
-            depths[name] = value = by_camera[key]
-            if isinstance(value, str):
-                depths[name], reasons[name] = None, value
+        for name, score in without_truth.items():
+            depths[name] = score.value
+            if score.reason is not None:
+                reasons[name] = score.reason
         return {**found, **depths, "reasons": reasons}
 
-    own = {view.name: scores(colours[view.name], [view], view.name) for view in views}
-    whole = own[views[0].name] if len(views) == 1 else scores(reduce(add, colours.values()), views, None)
-    by_frame = {view.name: colours[view.name].frames | {"depth_median": _depth_by_frame(view)} for view in views}
-    settings = _settings(scene, variant, views)
-    settings |= {"neighbours": near, "trained_as": (header or {}).get("trained_as", variant)}
-    cameras_scores = {name: {**found, "frames": by_frame[name]} for name, found in own.items()}
-    write_json(output, {**whole, "cameras": cameras_scores, "settings": settings})
+    own = {}
+    for name, view in zip(scene.test_cameras, views, strict=True):
+        mine = {"depth_points": at_points.cameras[name], "depth_consistency": consistency.cameras[name]}
+        own[name] = scores(colours[name], [view], **mine)
+    whole = dict(own[views[0].name])
+    if len(views) > 1:
+        every = reduce(add, colours.values())
+        whole = scores(every, views, depth_points=at_points.whole, depth_consistency=consistency.whole)
+    for view in views:
+        own[view.name] |= {"frames": colours[view.name].frames | {"depth_median": _depth_by_frame(view)}}
+    about = {"neighbours": near, "trained_as": (header or {}).get("trained_as", variant)}
+    write_json(output, {**whole, "cameras": own, "settings": _settings(scene, variant, views) | about})
+
+
+def _views(
+    scene: Scene,
+    renders: Sequence[Path],
+    stores: Sequence[Path],
+    masks: Sequence[np.ndarray | None],
+    truth: Truth | None,
+    scale: float,
+) -> Iterator[View]:
+    """The held-out cameras: ``renders`` are their folders, ``stores`` the files of their own frames, ``masks`` what
+    counts of them."""
+    own = {path.parent.name: path.parent for path in stores}
+    for folder, valid in zip(renders, masks, strict=True):
+        yield replace(open_view(scene, folder.name, folder, own[folder.name], truth, scale), valid=valid)
 
 
 def lpips_measures(scene: Scene) -> dict[str, Measure]:
@@ -94,7 +122,7 @@ def lpips_measures(scene: Scene) -> dict[str, Measure]:
     Raises:
         UserError: a file is missing, or does not hold the weights of its network.
     """
-    given = {name: path for name, path in (scene.options.get("lpips") or {}).items() if path}
+    given = {name: path for name, path in scene.config.lpips.as_mapping().items() if path}
     if not given:
         return {}
     from mixdepth.evaluation.lpips import load_lpips
@@ -140,75 +168,76 @@ def _depth_by_frame(view: View) -> list[float | None] | None:
     return [float(np.median(np.abs(z - true.astype(np.float64)))) if len(z) else None for z, true in pairs]
 
 
-def point_scores(views: list[View], folder: Path) -> dict[str | None, Any]:
-    """Errors against COLMAP's points by camera, and under None of all cameras; a sentence where there are none."""
-    found, errors = {}, [np.zeros(0)]
+def point_scores(views: list[View], points: Path) -> Scores:
+    """Errors against COLMAP's points."""
+    errors: dict[str, np.ndarray] = {}
+    cameras: dict[str, Score] = {}
     for view in views:
-        path = folder / "held_out_depth" / f"{view.name}.npz"
+        path = depth_file(points, view.name)
         if not path.is_file():
-            found[view.name] = f"{path} is not there"
+            cameras[view.name] = Score(None, f"{path} is not there")
             continue
-        errors.append(point_errors(view.depth, path))
-        found[view.name] = errors[-1]
-    found[None] = np.concatenate(errors) if len(errors) > 1 else found[views[0].name]
-    return {
-        name: value
-        if isinstance(value, str)
-        else few_points(len(value))
-        if len(value) < FEWEST_POINTS
-        else relative_scores(value, "points")
-        for name, value in found.items()
-    }
+        errors[view.name] = point_errors(view.depth, path)
+        cameras[view.name] = _point_score(errors[view.name])
+    if not errors:
+        return Scores(cameras, whole=cameras[views[0].name])
+    return Scores(cameras, whole=_point_score(np.concatenate(list(errors.values()))))
+
+
+def _point_score(errors: np.ndarray) -> Score:
+    if len(errors) < FEWEST_POINTS:
+        return Score(None, few_points(len(errors)))
+    return Score(relative_scores(errors, "points"))
 
 
 def consistency_scores(
     views: list[View],
-    variant: str | None,
+    model: Path | None,
+    space: Path,
     cameras: Mapping[str, Camera],
     near: Mapping[str, list[str]],
-    folder: Path,
-) -> dict[str | None, Any]:
-    """Consistency with neighbouring cameras by camera, and under None of all; a sentence where there is none.
+) -> Scores:
+    """Consistency with neighbouring cameras.
 
     Args:
-        variant: None where there is no model to render the neighbours' depth with.
+        model: None where there is none to render the neighbours' depth with.
         near: names of each camera's neighbours.
     """
     names = sorted({other for others in near.values() for other in others})
-    if variant is None or not names:
+    if model is None or not names:
         said = "there is no model to render neighbours with" if names else "no other camera looks the same way"
-        return dict.fromkeys([None, *near], said)
+        return Scores(dict.fromkeys(near, Score(None, said)), whole=Score(None, said))
     from mixdepth.rendering.tasks import render_depths
 
     frames = spread(len(views[0].depth), 3)
     smaller = {name: reduced(cameras[name]) for name in names}
-    depths = render_depths(variant, smaller, frames, folder)
-    found: dict[str | None, Any] = {}
+    depths = render_depths(smaller, frames, model=model, space=space)
+    found = {}
     for view in views:
-        found[view.name] = np.concatenate(
-            [np.zeros(0)]
-            + [
-                differences(cameras[view.name], view.depth[frame], smaller[other], depths[other][index], view.valid)
-                for other in near[view.name]
-                for index, frame in enumerate(frames)
-            ]
-        )
-    found[None] = np.concatenate(list(found.values()))
-    return {
-        name: relative_scores(value, "pixels") if len(value) else "no pixel is seen by a neighbouring camera too"
-        for name, value in found.items()
-    }
+        parts = [np.zeros(0)]
+        for other in near[view.name]:
+            for index, frame in enumerate(frames):
+                there = smaller[other], depths[other][index]
+                parts.append(differences(cameras[view.name], view.depth[frame], *there, view.valid))
+        found[view.name] = np.concatenate(parts)
+    each = {name: _consistency_score(values) for name, values in found.items()}
+    return Scores(each, whole=_consistency_score(np.concatenate(list(found.values()))))
+
+
+def _consistency_score(errors: np.ndarray) -> Score:
+    if not len(errors):
+        return Score(None, "no pixel is seen by a neighbouring camera too")
+    return Score(relative_scores(errors, "pixels"))
 
 
 def _settings(scene: Scene, variant: str, views: list[View]) -> dict[str, Any]:
     frames = views[0].frames
     said = f"standard deviation over the frames above {MOVING_STD}, the same pixels in every frame"
-    learns_from_photos = variant in ("distilled", "inherited")
     return {
         "variant": variant,
         "test_cameras": scene.test_cameras,
         "train_cameras": scene.train_cameras,
-        "train_photos": scene.train_photos if learns_from_photos else [],
+        "train_photos": scene.train_photos if TABLE[variant].needs_static else [],
         "frames": {"start": frames.start, "count": len(frames), "step": frames.step},
         "resolution": {view.name: [view.size[1], view.size[0]] for view in views},
         "colour": COLOUR,
@@ -219,12 +248,23 @@ def _settings(scene: Scene, variant: str, views: list[View]) -> dict[str, Any]:
     }
 
 
-def evaluate_static(scene: Scene, folder: Path, output: Path) -> None:
-    """Score the static model and write static/metrics.json.
+def evaluate_static(
+    scene: Scene,
+    *,
+    model: Path,
+    cameras: Path,
+    photos: Path,
+    lenses: Path,
+    space: Path,
+    output: Path,
+    test_set: Path | None = None,
+    depth: Path | None = None,
+) -> None:
+    """Score the static model.
 
     Keys: ``psnr`` (pooled over the held-out photos), ``psnr_mean`` (the mean of the photos' PSNRs, as published figures
     are), ``ssim``, ``photos`` (the same by stem); null and empty where no photo is held out. Where the truth has a
-    ``static_depth``: ``depth`` (errors of static/depth over the training cameras' pixels, truth's units),
+    ``static_depth``: ``depth`` (errors of the folder ``depth`` over the training cameras' pixels, truth's units),
     ``depth_relative_median`` (median of abs(z - truth) / truth), ``depth_known`` (share of the pixels with a depth;
     only those count) and the same by camera in ``cameras``; else null. And ``settings``. Pixels without a source and
     images without a pose do not count.
@@ -232,23 +272,25 @@ def evaluate_static(scene: Scene, folder: Path, output: Path) -> None:
     Raises:
         UserError: files are missing, damaged or do not fit together, or the truth does not fit the capture.
     """
-    photos = _score_photos(scene, folder)
-    colours = {stem: _photo_summary([score]) for stem, score in photos.items()}
+    scored = _score_photos(scene, test_set, lenses, model=model, photos=photos, space=space) if test_set else {}
+    colours = {stem: _photo_summary([score]) for stem, score in scored.items()}
     truth = load_truth(scene, scene.train_cameras, video=False) if scene.cameras else None
     if truth is not None and not truth.static_depth:
         truth = None
-    scale = truth.similarity(folder / "cameras.json").scale if truth else None
+    scale = truth.similarity(cameras).scale if truth else None
     depths = {}
-    cameras = load_cameras(folder / "cameras.json") if truth else {}
-    names = [name for name in scene.train_cameras if name in cameras]  # COLMAP may have left some out
-    for name, valid in zip(names, load_masks(folder / "lenses.json", "cameras", cameras, names), strict=True):
-        z = read_npz(folder / "static" / "depth" / f"{name}.npz")["depth"]
+    posed = load_cameras(cameras) if truth else {}
+    names = [name for name in scene.train_cameras if name in posed]  # COLMAP may have left some out
+    for name, valid in zip(names, load_masks(lenses, "cameras", posed, names), strict=True):
+        assert truth is not None  # there are names with a truth alone,
+        assert depth is not None  # and a truth with cameras alone
+        z = read_npz(depth_file(depth, name))["depth"]
         pair = z * np.float64(scale), truth.static(name, z.shape)
         depths[name] = pair if valid is None else (pair[0][valid], pair[1][valid])
     write_json(
         output,
         {
-            **_photo_summary(list(photos.values())),
+            **_photo_summary(list(scored.values())),
             **_static_depth_scores(list(depths.values())),
             "photos": colours,
             "cameras": {name: _static_depth_scores([pair]) for name, pair in depths.items()},
@@ -262,17 +304,17 @@ def evaluate_static(scene: Scene, folder: Path, output: Path) -> None:
     )
 
 
-def _score_photos(scene: Scene, folder: Path) -> dict[str, ColourScore]:
+def _score_photos(
+    scene: Scene, test_set: Path, lenses: Path, *, model: Path, photos: Path, space: Path
+) -> dict[str, ColourScore]:
     """Scores of the held-out photos by stem."""
-    if not scene.test_photos:
-        return {}
     from mixdepth.rendering.tasks import render_photos
 
-    renders, truths = render_photos(scene, folder), read_npz(folder / "static" / "test_set.npz")
-    cameras = load_cameras(folder / "photos.json")
+    renders, truths = render_photos(scene, model=model, photos=photos, space=space), read_npz(test_set)
+    cameras = load_cameras(photos)
     names = [stem for stem in scene.test_photos if stem in cameras]  # COLMAP may have left some out
     scores = {}
-    for stem, valid in zip(names, load_masks(folder / "lenses.json", "photos", cameras, names), strict=True):
+    for stem, valid in zip(names, load_masks(lenses, "photos", cameras, names), strict=True):
         render, truth = renders[stem][0], truths[stem]
         if render.shape != truth.shape:
             raise ValueError(f"photo {stem}: rendered {render.shape}, the photo is {truth.shape}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mixdepth.cameras.camera import load_cameras
-from mixdepth.errors import UserError
+from mixdepth.errors import CaptureError, ConfigurationError
 from mixdepth.evaluation.align import Similarity, align
 from mixdepth.files.io import reading
 from mixdepth.scene.scene import Scene
@@ -38,7 +38,7 @@ class Truth:
         ours = load_cameras(cameras_json)
         names = sorted(ours.keys() & self.c2w.keys())
         if not names:
-            raise UserError(f"{self.path}: it has no camera of {cameras_json} ({', '.join(sorted(ours))})")
+            raise CaptureError(f"{self.path}: it has no camera of {cameras_json} ({', '.join(sorted(ours))})")
         return align(np.stack([ours[name].c2w for name in names]), np.stack([self.c2w[name] for name in names]))
 
     def frames(self, camera: str, frames: range, size: tuple[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -49,7 +49,7 @@ class Truth:
         """
         depth, moving = self.depth[camera], self.moving[camera]
         if len(frames) and frames[-1] >= len(depth):
-            raise UserError(
+            raise CaptureError(
                 f"{self.path}: depth has {len(depth)} frames, {frames[-1] + 1} expected (the frames of the whole"
                 " video, of which `frames` in the configuration chooses). Give a truth of these videos, or none."
             )
@@ -83,11 +83,12 @@ def load_truth(scene: Scene, cameras: list[str], video: bool) -> Truth | None:
         # Copies, so that the other cameras' arrays are let go.
         wanted[key] = {} if array is None else {name: array[names.index(name)].copy() for name in cameras}
     c2w = _read(scene.truth, "c2w_opencv", names)
+    assert c2w is not None  # it is not optional
     if video:
         for name in cameras:
             if wanted["depth"][name].shape != wanted["moving"][name].shape:
                 shapes = wanted["depth"][name].shape, wanted["moving"][name].shape
-                raise UserError(f"{scene.truth}: depth of {name} is {shapes[0]}, but moving is {shapes[1]}")
+                raise CaptureError(f"{scene.truth}: depth of {name} is {shapes[0]}, but moving is {shapes[1]}")
         wanted["moving"] = {name: moving.astype(bool) for name, moving in wanted["moving"].items()}
     return Truth(scene.truth, dict(zip(names, c2w.astype(np.float64), strict=True)), **wanted)
 
@@ -96,18 +97,18 @@ def _read(path: Path, key: str, names: list[str], optional: bool = False) -> np.
     """One array of the truth, with the right number of dimensions and cameras."""
     mend = "Correct `truth` in the configuration, or remove it."
     if not path.exists():
-        raise UserError(f"{path}: truth not found. {mend}")
+        raise ConfigurationError(f"{path}: truth not found. {mend}")
     with reading(path, "npz file", mend), np.load(path, allow_pickle=False) as file:
         array = np.asarray(file[key]) if key in file.files else None  # what is no array comes as bytes
     if array is None and optional:
         return None
     found = "missing" if array is None else f"of shape {list(array.shape)}, {array.dtype}"
     if array is None or array.ndim != SHAPES[key].count(",") + 1 or array.dtype.kind not in KINDS[key]:
-        raise UserError(f"{path}: {key} is {found}, expected {SHAPES[key]} numbers")
+        raise CaptureError(f"{path}: {key} is {found}, expected {SHAPES[key]} numbers")
     if key == "c2w_opencv" and (array.shape[1:] != (4, 4) or not np.isfinite(array).all()):
-        raise UserError(f"{path}: {key} is {found}, expected finite numbers {SHAPES[key]}")
+        raise CaptureError(f"{path}: {key} is {found}, expected finite numbers {SHAPES[key]}")
     if len(array) != len(names):
-        raise UserError(
+        raise CaptureError(
             f"{path}: {key} is {found}, for {len(array)} cameras; the capture has {len(names)} ({', '.join(names)})."
             " A truth holds all of them, sorted by name: list in `cameras` those that it was made for."
         )
@@ -122,6 +123,6 @@ def nearest_pixels(have: tuple[int, ...], want: tuple[int, int], what: str) -> t
     """
     (h0, w0), (h, w) = have, want
     if abs(h * w0 - w * h0) > max(w0, h0):  # more than one pixel of the wanted image
-        raise UserError(f"{what} is {w0}x{h0} pixels, which does not have the shape of the renders' {w}x{h}")
+        raise CaptureError(f"{what} is {w0}x{h0} pixels, which does not have the shape of the renders' {w}x{h}")
     rows, columns = ((np.arange(n) * 2 + 1) * n0 // (2 * n) for n, n0 in ((h, h0), (w, w0)))
-    return np.ix_(rows, columns)
+    return rows[:, None], columns[None]

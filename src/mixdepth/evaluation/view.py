@@ -7,15 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mixdepth.errors import UserError
+from mixdepth.errors import DamagedFile
 from mixdepth.evaluation.truth import Truth
-from mixdepth.frames.store import FrameStore
+from mixdepth.frames.store import MOVING_STD, FrameStore
 from mixdepth.progress import Progress
 from mixdepth.rendering.renders import open_renders
 from mixdepth.scene.scene import Scene
 
-# A pixel moves where its temporal standard deviation (colours in 0..1) exceeds this, unless the truth says it.
-MOVING_STD = 0.02
 DEPTH_KEYS = ("depth", "depth_moving", "depth_still")
 
 
@@ -38,7 +36,7 @@ class View:
         return self.rgb.shape[1], self.rgb.shape[2]
 
     def moving(self) -> Iterator[np.ndarray]:
-        """Pixels that show something that moves, [H, W] bool per frame."""
+        """Pixels that show something that moves, [H, W] bool per frame: as the truth says, else by their deviation."""
         if self.truth is None:
             return repeat(self.store.std > MOVING_STD, len(self.rgb))
         return (mask for _, mask in self.truth.frames(self.name, self.frames, self.size))
@@ -60,19 +58,20 @@ class View:
                 progress.update()
 
 
-def open_view(scene: Scene, variant: str, camera: str, folder: Path, truth: Truth | None, scale: float) -> View:
-    """A variant's renders of ``camera``, memory-mapped, with the camera's own frames.
+def open_view(
+    scene: Scene, camera: str, renders: Path, store: Path, truth: Truth | None = None, scale: float = 1.0
+) -> View:
+    """A variant's renders of ``camera``, memory-mapped, with the camera's own frames, each in a folder.
 
     Raises:
         UserError: a file is missing or damaged, or the sizes differ.
     """
-    renders = folder / variant / "renders" / camera
     rgb, depth = open_renders(renders)
-    store = FrameStore.open(folder / "frames" / camera)
-    if rgb.shape != store.rgb.shape:
-        raise UserError(
-            f"{renders}: rgb.npy {rgb.shape} does not fit the camera's frames {store.rgb.shape};"
+    own = FrameStore.open(store)
+    if rgb.shape != own.rgb.shape:
+        raise DamagedFile(
+            f"{renders}: rgb.npy {rgb.shape} does not fit the camera's frames {own.rgb.shape};"
             " delete this folder and run the same command again"
         )
-    start, step = scene.options["frames"]["start"], scene.options["frames"]["step"]
-    return View(camera, rgb, depth, store, truth, range(start, start + step * len(rgb), step), scale)
+    start, step = scene.config.frames.start, scene.config.frames.step
+    return View(camera, rgb, depth, own, truth, range(start, start + step * len(rgb), step), scale)

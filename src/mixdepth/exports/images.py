@@ -1,14 +1,12 @@
 """Frames as sequences of pictures: PNG, OpenEXR, and depth as either. One frame is in memory at a time."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import OpenEXR
-from PIL import Image
 
 from mixdepth.exports.source import Source
+from mixdepth.files.images import encoded, encoded_exr
 from mixdepth.files.io import write_json
 
 LEVELS = 65535  # of 16 bits
@@ -27,20 +25,20 @@ def linear_light() -> np.ndarray:
 def write_png(source: Source, folder: Path) -> None:
     """Colour as 8-bit PNG, the very bytes of the renders: sRGB."""
     for name, rgb, _ in source.frames():
-        Image.fromarray(rgb).save(folder / f"{name}.png", compress_level=4)
+        (folder / f"{name}.png").write_bytes(encoded(rgb, "PNG", compress_level=4))
 
 
 def write_exr(source: Source, folder: Path) -> None:
     """Colour as linear half floats R, G, B, with the depth Z as 32-bit float in the same file."""
     linear = linear_light()
     for name, rgb, depth in source.frames():
-        _save_exr(folder / f"{name}.exr", {"RGB": linear[rgb], "Z": depth}, source, {"colorSpace": LINEAR})
+        _save_exr(folder / f"{name}.exr", {"RGB": linear[rgb], "Z": depth}, {"colorSpace": LINEAR})
 
 
 def write_depth_exr(source: Source, folder: Path) -> None:
     """Depth alone, exactly as rendered: Z as 32-bit float."""
     for name, _, depth in source.frames():
-        _save_exr(folder / f"{name}.exr", {"Z": depth}, source, {})
+        _save_exr(folder / f"{name}.exr", {"Z": depth}, {})
 
 
 def write_depth_png(source: Source, folder: Path) -> None:
@@ -51,7 +49,7 @@ def write_depth_png(source: Source, folder: Path) -> None:
     scale = far / LEVELS
     for name, _, depth in source.frames():
         levels = np.rint(depth / scale).astype(np.uint16)
-        Image.fromarray(levels).save(folder / f"{name}.png", compress_level=4)
+        (folder / f"{name}.png").write_bytes(encoded(levels, "PNG", compress_level=4))
     write_json(
         folder / "depth.json",
         {
@@ -65,17 +63,5 @@ def write_depth_png(source: Source, folder: Path) -> None:
     )
 
 
-def _save_exr(path: Path, channels: Mapping[str, np.ndarray], source: Source, more: Mapping[str, str]) -> None:
-    """Write one file, losslessly compressed."""
-    header = {
-        "type": OpenEXR.scanlineimage,
-        "compression": OpenEXR.ZIP_COMPRESSION,
-        "chromaticities": CHROMATICITIES,
-        "depth": DEPTH,
-        **more,
-    }
-    # By way of memory: OpenEXR itself says nothing where the last bytes of a file do not fit on the disk.
-    with open(os.memfd_create("exr"), "rb") as memory:  # noqa: PTH123 (a descriptor)
-        with OpenEXR.File(header, {name: np.ascontiguousarray(values) for name, values in channels.items()}) as file:
-            file.write(f"/proc/self/fd/{memory.fileno()}")
-        path.write_bytes(memory.read())
+def _save_exr(path: Path, channels: Mapping[str, np.ndarray], more: Mapping[str, str]) -> None:
+    path.write_bytes(encoded_exr(channels, {"chromaticities": CHROMATICITIES, "depth": DEPTH, **more}))

@@ -1,6 +1,6 @@
 """What renders can be exported as."""
 
-from mixdepth.errors import UserError, listed, nearest
+from mixdepth.errors import ConfigurationError, listed, nearest
 
 KINDS = ("cameras", "depth_exr", "depth_png", "exr", "mp4", "mp4_10bit", "ply", "png")
 
@@ -12,5 +12,7 @@ def check_kind(kind: str) -> str:
         UserError: there is no export of this kind.
     """
     if kind not in KINDS:
-        raise UserError(f'there is no export of the kind "{kind}"{nearest(kind, KINDS)}; there are {listed(KINDS)}')
+        raise ConfigurationError(
+            f'there is no export of the kind "{kind}"{nearest(kind, KINDS)}; there are {listed(KINDS)}'
+        )
     return kind

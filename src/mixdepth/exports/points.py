@@ -10,7 +10,8 @@ from mixdepth.exports.source import Source
 
 # Depth from this share of a ray's far end on is background: rendered depth is the far end where little is absorbed.
 BACKGROUND = 0.999
-VERTEX = np.dtype([(axis, "<f4") for axis in "xyz"] + [(colour, "u1") for colour in ("red", "green", "blue")])
+PROPERTIES = [(axis, "<f4") for axis in "xyz"] + [(colour, "|u1") for colour in ("red", "green", "blue")]
+VERTEX = np.dtype(PROPERTIES)
 
 
 def write_points(source: Source, folder: Path, most: int | None) -> None:
@@ -60,6 +61,6 @@ def far_depth(camera: Camera, space: Space) -> np.ndarray:
 def _header(count: int) -> bytes:
     """Header of a binary PLY file with ``count`` vertices."""
     kinds = {"<f4": "float", "|u1": "uchar"}
-    properties = [f"property {kinds[VERTEX[name].str]} {name}" for name in VERTEX.names]
+    properties = [f"property {kinds[kind]} {name}" for name, kind in PROPERTIES]
     lines = ["ply", "format binary_little_endian 1.0", "comment world coordinates of mixdepth, colours sRGB"]
     return "\n".join([*lines, f"element vertex {count}", *properties, "end_header", ""]).encode("ascii")

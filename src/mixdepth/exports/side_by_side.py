@@ -1,6 +1,6 @@
 """The video that people watch: rendered colour and depth, side by side with the camera's own video."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -8,13 +8,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mixdepth.files.images import resize
-from mixdepth.files.io import read_json, seal
+from mixdepth.files.io import read_json, write_checksum
 from mixdepth.files.shapes import CAPTURE
-from mixdepth.frames.encode import write_video as encode_video
+from mixdepth.frames.encode import write_video
 from mixdepth.frames.store import FrameStore
 from mixdepth.progress import Progress
 from mixdepth.rendering.paths import frame_rate
 from mixdepth.rendering.renders import open_renders
+from mixdepth.results import Renders
 from mixdepth.scene.scene import Scene
 
 COLOURS = "turbo"  # of disparity: near is red, far is blue
@@ -26,7 +27,7 @@ GAP = 4  # pixels between the pictures
 SAMPLES = 1 << 21  # depths that the colour range is worked out from
 
 
-def write_video(scene: Scene, folder: Path, output: Path) -> None:
+def write_scene_video(scene: Scene, *, renders: Path, store: Sequence[Path], capture: Path, output: Path) -> None:
     """Write video.mp4: ``scene.video_variant``'s renders of ``scene.video_camera``, one frame per rendered frame.
 
     The speed is that of the camera's video. Frames from a folder run at 24 per second, or at 12 where there are fewer
@@ -36,8 +37,8 @@ def write_video(scene: Scene, folder: Path, output: Path) -> None:
         UserError: renders or frames are missing or damaged, or no space is left on the device.
     """
     camera = scene.video_camera
-    rgb, depth = open_renders(folder / scene.video_variant / "renders" / camera)
-    truth = FrameStore.open(folder / "frames" / camera).rgb
+    rgb, depth = open_renders(renders)
+    truth = FrameStore.open(store[0].parent).rgb
     held_out = " (held out)" if camera in scene.test_cameras else " (trains)"
     titles = (f"{scene.name}: {scene.video_variant}, seen from {camera}{held_out}", "depth", f"{camera}'s own video")
     progress = Progress(f"video {scene.name}", len(rgb))
@@ -47,12 +48,12 @@ def write_video(scene: Scene, folder: Path, output: Path) -> None:
             yield frame
             progress.update()
 
-    fps = read_json(folder / "capture.json", CAPTURE)["fps"]
-    encode_video(shown(), output, frame_rate(fps, scene.options["frames"]["step"], len(rgb)))
-    seal(output)
+    fps = read_json(capture, CAPTURE)["fps"]
+    write_video(shown(), output, frame_rate(fps, scene.config.frames.step, len(rgb)))
+    write_checksum(output)
 
 
-def write_path_video(renders: Path, output: Path) -> None:
+def write_path_video(scene: Scene, variant: str, *, renders: Path, output: Path) -> None:
     """Write the video of a rendered camera path: colour and depth side by side, at the path's speed.
 
     Args:
@@ -62,9 +63,9 @@ def write_path_video(renders: Path, output: Path) -> None:
         UserError: renders are missing or damaged, or no space is left on the device.
     """
     rgb, depth = open_renders(renders)
-    said = read_json(renders / "path.json")
-    variant, path = renders.parent.parent.name, said["path"]
-    titles = (f"{renders.parents[2].name}: {variant}, path {path}", "depth", "")
+    said = read_json(Renders(renders).path)
+    path = said["path"]
+    titles = (f"{scene.name}: {variant}, path {path}", "depth", "")
     progress = Progress(f"video of {path}", len(rgb))
 
     def shown() -> Iterator[np.ndarray]:
@@ -72,7 +73,7 @@ def write_path_video(renders: Path, output: Path) -> None:
             yield frame
             progress.update()
 
-    encode_video(shown(), output, said["fps"])
+    write_video(shown(), output, said["fps"])
 
 
 def compose_frames(

@@ -8,10 +8,11 @@ import numpy as np
 
 from mixdepth.cameras.camera import Camera, load_cameras
 from mixdepth.cameras.space import Space
-from mixdepth.errors import UserError, listed
+from mixdepth.errors import ConfigurationError, DamagedFile, listed
 from mixdepth.files.io import read_json
 from mixdepth.rendering.paths import frame_rate
 from mixdepth.rendering.renders import open_renders
+from mixdepth.results import Renders
 from mixdepth.scene.scene import Scene
 
 
@@ -38,27 +39,28 @@ def frame_name(index: int) -> str:
     return f"{index:05d}"
 
 
-def open_source(scene: Scene, folder: Path, renders: Path) -> Source:
-    """The renders in ``renders``, which rule `render` or `render_path` wrote, of a scene with the results ``folder``.
+def open_source(scene: Scene, renders: Path, *, cameras: Path, space: Path, capture: Path) -> Source:
+    """The renders in the folder ``renders``, which rule `render` or `render_path` wrote.
 
     Raises:
         UserError: they are missing or damaged, or do not belong to the cameras.
     """
     rgb, depth = open_renders(renders)
-    if (renders / "path.json").exists():
-        said, cameras = read_json(renders / "path.json"), read_json(renders / "cameras.json")
-        times = np.array([camera["time"] for camera in cameras.values()])
-        views, fps, count = list(load_cameras(renders / "cameras.json").values()), said["fps"], said["capture_frames"]
+    along = Renders(renders)
+    if along.path.exists():
+        said, timed = read_json(along.path), read_json(along.cameras)
+        times = np.array([camera["time"] for camera in timed.values()])
+        views, fps, count = list(load_cameras(along.cameras).values()), said["fps"], said["capture_frames"]
     else:
-        known = load_cameras(folder / "cameras.json")
+        known = load_cameras(cameras)
         if renders.name not in known:
-            raise UserError(f"{folder}/cameras.json: no camera {renders.name}; it has {listed(known)}")
+            raise ConfigurationError(f"{cameras}: no camera {renders.name}; it has {listed(known)}")
         count = len(rgb)
         views, times = [known[renders.name]] * count, np.arange(count)
-        fps = frame_rate(read_json(folder / "capture.json")["fps"], scene.options["frames"]["step"], count)
+        fps = frame_rate(read_json(capture)["fps"], scene.config.frames.step, count)
     if len(views) != len(rgb) or (views[0].height, views[0].width) != rgb.shape[1:3]:
-        raise UserError(
+        raise DamagedFile(
             f"{renders}: {len(rgb)} frames of {rgb.shape[2]}x{rgb.shape[1]} pixels, but the cameras are {len(views)} of"
             f" {views[0].width}x{views[0].height}. Delete this folder and run the same command again."
         )
-    return Source(renders.name, rgb, depth, views, times / max(count - 1, 1), fps, Space.load(folder / "space.json"))
+    return Source(renders.name, rgb, depth, views, times / max(count - 1, 1), fps, Space.load(space))

@@ -16,14 +16,16 @@ from mixdepth.progress import Progress
 from mixdepth.scene.scene import Scene
 
 
-def export_renders(scene: Scene, folder: Path, renders: Path, kind: str, output: Path) -> None:
+def export_renders(
+    scene: Scene, kind: str, *, renders: Path, cameras: Path, space: Path, capture: Path, output: Path
+) -> None:
     """Write the renders in the folder ``renders`` as ``kind`` into the folder ``output``, whole or not at all.
 
     Raises:
         UserError: the renders are missing or damaged, the kind is unknown, or no space is left on the device.
     """
     check_kind(kind)
-    source = open_source(scene, folder, renders)
+    source = open_source(scene, renders, cameras=cameras, space=space, capture=capture)
     with atomic_folder(output) as made:
         if kind == "cameras":
             _write_cameras(source, made)
@@ -34,7 +36,7 @@ def export_renders(scene: Scene, folder: Path, renders: Path, kind: str, output:
         elif kind == "ply":
             from mixdepth.exports.points import write_points
 
-            write_points(source, made, scene.options["exports"]["points"])
+            write_points(source, made, scene.config.exports.points)
         else:
             from mixdepth.exports import images
 

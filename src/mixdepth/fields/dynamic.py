@@ -100,6 +100,7 @@ class DynamicField(nn.Module):
     def colour(self, features: Tensor, frames: Tensor, counts: Sequence[int]) -> Tensor:
         """Colours [N, F, 3] in 0..1 of points by their :meth:`colour_features`."""
         layer = self.colour_code[-1]
+        assert isinstance(layer, nn.Linear)
         embedding = embedded(self.colour_frames, frames) / self.codes**0.5
         weight = torch.einsum("gfk,ckw->gfcw", embedding, layer.weight.view(3, self.codes, -1)).flatten(1, 2)
         bias = torch.einsum("gfk,ck->gfc", embedding, layer.bias.view(3, self.codes)).flatten(1)

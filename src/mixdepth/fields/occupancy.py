@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mixdepth.fields.cells import cells
+
 
 class Occupancy(nn.Module):
     """A mask over the normalised cube of the cells that lately carried weight in some training ray.
@@ -13,6 +15,9 @@ class Occupancy(nn.Module):
         threshold: a cell is dropped when its largest rendered weight stays below it.
     """
 
+    mask: Tensor
+    largest: Tensor
+
     def __init__(self, resolution: int = 64, threshold: float = 2e-3):
         super().__init__()
         self.resolution, self.threshold = resolution, threshold
@@ -21,8 +26,7 @@ class Occupancy(nn.Module):
 
     def cells(self, u: Tensor) -> Tensor:
         """Flat cell index [...] of normalised points [..., 3]."""
-        i = ((u + 1) * (0.5 * self.resolution)).long().clamp_(0, self.resolution - 1)
-        return (i[..., 0] * self.resolution + i[..., 1]) * self.resolution + i[..., 2]
+        return cells(u, self.resolution)
 
     def record(self, cells: Tensor, weights: Tensor) -> None:
         """Remember the rendered ``weights`` [M] of samples in ``cells`` [M]."""

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mixdepth.fields.cells import cells
+
 BINS = 16  # parts of the capture, each with its own mask: bits of an integer
 
 
@@ -18,6 +20,11 @@ class Region(nn.Module):
         frames: T, number of frames.
         threshold: a cell is dropped from a part of the capture when its largest rendered weight there stays below it.
     """
+
+    hull: Tensor
+    box: Tensor
+    sets: Tensor
+    largest: Tensor
 
     def __init__(self, hull: Tensor, low: Tensor, high: Tensor, frames: int, threshold: float = 2e-3):
         super().__init__()
@@ -45,8 +52,7 @@ class Region(nn.Module):
 
     def cells(self, v: Tensor) -> Tensor:
         """Flat cell index [...] of points [..., 3] of the box."""
-        i = ((v + 1) * (0.5 * self.resolution)).long().clamp_(0, self.resolution - 1)
-        return (i[..., 0] * self.resolution + i[..., 1]) * self.resolution + i[..., 2]
+        return cells(v, self.resolution)
 
     def holds(self, u: Tensor, bits: Tensor) -> Tensor:
         """Whether [R, N] normalised points [R, N, 3] lie in cells that share a part with ``bits`` [R]."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.region import Region
 from mixdepth.fields.static import StaticField
-from mixdepth.files.io import atomic, check_seal, reading, seal
+from mixdepth.files.io import atomic, check_checksum, reading, write_checksum
 
 KEY = "mixdepth"  # one metadata key only: the order of several is not the same in every run
 
@@ -30,7 +30,7 @@ def save_model(path: Path, header: dict, **modules: nn.Module) -> None:
     data = safetensors.torch.save(tensors, metadata={KEY: json.dumps(header, sort_keys=True)})
     with atomic(path) as temporary:
         temporary.write_bytes(data)
-    seal(Path(path))
+    write_checksum(Path(path))
 
 
 def join_models(path: Path, header: dict, parts: Sequence[Path]) -> None:
@@ -42,7 +42,7 @@ def join_models(path: Path, header: dict, parts: Sequence[Path]) -> None:
     tensors = []
     for part in parts:
         with reading(part, "a model"):
-            check_seal(part)
+            check_checksum(part)
         with part.open("rb") as file:
             length = struct.unpack("<Q", file.read(8))[0]
             entries = json.loads(file.read(length))
@@ -63,7 +63,7 @@ def join_models(path: Path, header: dict, parts: Sequence[Path]) -> None:
             with part.open("rb") as file:
                 file.seek(place)
                 out.write(file.read(size))
-    seal(Path(path))
+    write_checksum(Path(path))
 
 
 def _bits(dtype: str) -> int:
@@ -80,6 +80,16 @@ def saved_header(path: Path) -> dict | None:
         return None
 
 
+def model_header(path: Path) -> dict:
+    """The header of a model; its tensors are not read.
+
+    Raises:
+        UserError: the file is missing or not one of ours.
+    """
+    with reading(path, "model"), safe_open(path, framework="pt") as file:
+        return json.loads((file.metadata() or {})[KEY])
+
+
 def dynamic_name(segment: int) -> str:
     """What the dynamic branch of a segment is called in a file."""
     return f"dynamic{segment or ''}"
@@ -93,7 +103,7 @@ def load_model(path: Path, segment: int = 0) -> tuple[dict, StaticField, Dynamic
         UserError: the file is missing, damaged or not one of ours.
     """
     with reading(path, "model"):
-        check_seal(Path(path))
+        check_checksum(Path(path))
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[KEY])
             names = "static", dynamic_name(segment)
@@ -104,8 +114,9 @@ def load_model(path: Path, segment: int = 0) -> tuple[dict, StaticField, Dynamic
         # Tensors that do not fit together fail in many ways while modules are made of them.
         part = _part(tensors, dynamic_name(segment))
         static, dynamic = _static(tensors), _dynamic(part) if part else None
-        for field in filter(None, (static, dynamic)):
-            field.amp = bool(header.get("options", {}).get("amp", False))
+        static.amp = bool(header.get("options", {}).get("amp", False))
+        if dynamic:
+            dynamic.amp = static.amp
         return header, static, dynamic
 
 

@@ -1,18 +1,33 @@
-"""Single pictures: read upright as 8-bit RGB, written whole or not at all, scaled."""
+"""Single pictures: read upright as 8-bit RGB, written whole or not at all, scaled. Nothing else reads or writes images.
+
+imageio reads and writes their pixels, by its Pillow plugin and from files that are opened here, so that it fetches
+nothing. What it would do otherwise or not at all:
+
+- Pillow reads headers: size, kind and orientation. imageio would decode a PNG to find its EXIF, and turn it as its XMP
+  says.
+- Pillow reads the pixels too where imageio cannot, as of a PNG whose EXIF cannot be understood. So what is said of a
+  damaged file is what Pillow says.
+- Pillow puts what is transparent on black: imageio would show the colours that it hides.
+- Pillow checks whether a file is whole at an eighth of its size, and scales.
+- OpenEXR writes EXR, for which imageio has FreeImage, which it downloads.
+"""
 
 import contextlib
 import io
+import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import imageio.v3 as iio
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from PIL.ExifTags import Base
+from PIL.ExifTags import IFD, Base
 
-from mixdepth.errors import UserError
-from mixdepth.files.io import atomic, check_seal, reading
-from mixdepth.scene.capture import refuse_unread_kind
+from mixdepth.errors import CaptureError, DamagedFile, OutOfRoom
+from mixdepth.files.io import atomic, check_checksum, reading
+from mixdepth.files.kinds import refuse_unread_kind
 
 # EXIF orientation -> what makes the picture upright (EXIF 2.32, tag 0x0112); 5 and more swap width and height.
 UPRIGHT = {
@@ -36,22 +51,24 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     Of 16 bits the upper 8 are kept, grey becomes RGB, and what is transparent becomes black.
 
     Raises:
-        UserError: missing, unreadable, cut short, or of a kind that is not read.
+        CaptureError: missing, or of a kind that is not read.
+        DamagedFile: unreadable or cut short.
+        OutOfRoom: it takes more memory than there is.
     """
     with _opened(path) as image:
         # Before the pixels are loaded, so that it is what `image_size` sees.
         orientation = _orientation(image, path)
         rgb = _rgb(image, path)
     if orientation in UPRIGHT:
-        rgb = rgb.transpose(UPRIGHT[orientation])
-    return resize(np.asarray(rgb), size)
+        rgb = np.asarray(Image.fromarray(rgb).transpose(UPRIGHT[orientation]))
+    return resize(rgb, size)
 
 
 def image_size(path: Path, whole: bool = False) -> tuple[int, int]:
     """(width, height) of the upright image, from its header; with ``whole`` the pixels are read too, to find a cut.
 
     Raises:
-        UserError: as :func:`read_image`.
+        UserError: the kinds of :func:`read_image`.
     """
     with _opened(path) as image:
         width, height = image.size
@@ -61,6 +78,15 @@ def image_size(path: Path, whole: bool = False) -> tuple[int, int]:
             image.draft("RGB", (width // 8, height // 8))
             image.load()
     return (height, width) if orientation >= 5 else (width, height)
+
+
+def camera_tags(path: Path) -> list[object]:
+    """Make, model, lens, focal length and that for 35 mm film, by the EXIF tags of an image; None where it has none."""
+    with Image.open(path) as image:
+        exif = image.getexif()
+    details = exif.get_ifd(IFD.Exif)
+    tags = [exif.get(Base.Make), exif.get(Base.Model)]
+    return tags + [details.get(tag) for tag in (Base.LensModel, Base.FocalLength, Base.FocalLengthIn35mmFilm)]
 
 
 def resize(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
@@ -73,38 +99,65 @@ def resize(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize(size, method))
 
 
-def write_image(path: Path, image: np.ndarray, kind: str, **options: object) -> None:
-    """Write ``image`` ([H, W, 3] or [H, W], uint8) as "PNG" or "JPEG", whole or not at all.
+def encoded(image: np.ndarray, kind: str, **options: Any) -> bytes:
+    """``image`` as the content of a file.
+
+    Args:
+        image: [H, W, 3] or [H, W], uint8; as PNG also [H, W] uint16.
+        kind: "PNG", "JPEG" or "WEBP".
+        options: as Pillow has them for this kind.
+    """
+    return iio.imwrite("<bytes>", image, plugin="pillow", extension=f".{kind.lower()}", **options)
+
+
+def write_image(path: Path, image: np.ndarray, kind: str, **options: Any) -> None:
+    """Write ``image`` as :func:`encoded`, whole or not at all.
 
     Raises:
-        UserError: no space left on the device.
+        OutOfRoom: no space left on the device.
     """
     # By way of memory: Pillow's own writing to a file forgets the errno of a full disk.
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, kind, **options)
+    content = encoded(image, kind, **options)
     with atomic(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+        temporary.write_bytes(content)
+
+
+def encoded_exr(channels: Mapping[str, np.ndarray], header: Mapping[str, object]) -> bytes:
+    """The content of an OpenEXR file of scan lines, losslessly compressed.
+
+    Args:
+        channels: by name [H, W], or [H, W, 3] by a name such as "RGB"; float16 or float32, as they are stored.
+        header: attributes.
+    """
+    import OpenEXR  # here alone: only exports need it
+
+    header = {"type": OpenEXR.scanlineimage, "compression": OpenEXR.ZIP_COMPRESSION, **header}
+    # By way of memory: OpenEXR itself says nothing where the last bytes of a file do not fit on the disk.
+    with open(os.memfd_create("exr"), "rb") as memory:  # noqa: PTH123 (a descriptor)
+        with OpenEXR.File(header, {name: np.ascontiguousarray(values) for name, values in channels.items()}) as file:
+            file.write(f"/proc/self/fd/{memory.fileno()}")
+        return memory.read()
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     refuse_unread_kind(path)
     with reading(path, "an image", "Delete its folder and run the same command again."):
-        check_seal(Path(path))
+        check_checksum(Path(path))
     try:
         with Image.open(path) as image:
             yield image
     except FileNotFoundError:
-        raise UserError(f"{path}: image not found. Put it there or correct the configuration.") from None
+        raise CaptureError(f"{path}: image not found. Put it there or correct the configuration.") from None
     except MemoryError as error:
-        raise UserError(
+        raise OutOfRoom(
             f"{path}: cannot be read as an image: that takes more memory than there is, or it is damaged"
         ) from error
     except UNREADABLE as error:
         if path.is_file() and _is_heif(path):
             refuse_unread_kind(path, ".heic")
         said = "no kind of image that is known" if isinstance(error, UnidentifiedImageError) else error
-        raise UserError(
+        raise DamagedFile(
             f"{path}: cannot be read as an image ({said}). Copy or export it again, or remove it."
         ) from None
 
@@ -115,16 +168,27 @@ def _is_heif(path: Path) -> bool:
     return head[4:8] == b"ftyp" and head[8:] in HEIF_BRANDS
 
 
-def _rgb(image: Image.Image, path: Path) -> Image.Image:
-    """The pixels as 8-bit RGB, not yet upright."""
+def _rgb(image: Image.Image, path: Path) -> np.ndarray:
+    """The pixels of ``path``, of which ``image`` is the header, [H, W, 3] uint8 RGB, not yet upright."""
     if image.mode.startswith("I;16"):
         # Pillow's own conversion clips everything above 255 to white.
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+        grey = (_pixels(image, path) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
     if image.mode in ("I", "F"):
-        raise UserError(f"{path}: 32 bits per pixel; expected 8 or 16 bits per channel. Export it as such a PNG.")
+        raise CaptureError(f"{path}: 32 bits per pixel; expected 8 or 16 bits per channel. Export it as such a PNG.")
     if not image.has_transparency_data:
-        return image.convert("RGB")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA")).convert("RGB")
+        return _pixels(image, path, "RGB")
+    rgba = Image.fromarray(_pixels(image, path, "RGBA"))
+    return np.asarray(Image.alpha_composite(Image.new("RGBA", image.size, "black"), rgba).convert("RGB"))
+
+
+def _pixels(image: Image.Image, path: Path, mode: str | None = None) -> np.ndarray:
+    """The pixels of ``path``, converted to ``mode``; by Pillow from ``image`` where imageio cannot read them."""
+    try:
+        with Path(path).open("rb") as file:
+            return iio.imread(file, plugin="pillow", index=0, mode=mode, writeable_output=False)
+    except Exception:  # of a damaged file and of tags that nobody needs it raises nearly anything
+        return np.asarray(image.convert(mode) if mode else image)
 
 
 def _orientation(image: Image.Image, path: Path) -> int:

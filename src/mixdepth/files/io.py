@@ -7,7 +7,6 @@ import math
 import os
 import re
 import shutil
-import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from mixdepth.errors import UserError
+from mixdepth.errors import DamagedFile, OutOfRoom, UserError
+from mixdepth.files.shapes import Array, mismatch
 
 
 @contextlib.contextmanager
@@ -23,7 +23,7 @@ def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it becomes ``path``, on failure it is removed.
 
     Raises:
-        UserError: no space is left on the device (or the quota is used up) while writing.
+        OutOfRoom: no space is left on the device (or the quota is used up) while writing.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,30 +33,30 @@ def atomic(path: Path) -> Iterator[Path]:
             yield temporary
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-            _seal(path).unlink(missing_ok=True)  # of what was there before
+            _checksum_file(path).unlink(missing_ok=True)  # of what was there before
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def seal(path: Path) -> None:
-    """Write the checksum of a finished file beside it, for :func:`check_seal`: CRC-32, several GB a second."""
-    with atomic(_seal(path)) as temporary:
+def write_checksum(path: Path) -> None:
+    """Write the checksum of a finished file beside it, for :func:`check_checksum`: CRC-32, several GB a second."""
+    with atomic(_checksum_file(path)) as temporary:
         temporary.write_text(_checksum(path))
 
 
-def check_seal(path: Path) -> None:
-    """Refuse a file that is not what was sealed; one without a seal (the user's own) passes.
+def check_checksum(path: Path) -> None:
+    """Refuse a file that is not as :func:`write_checksum` found it; one without a checksum (the user's own) passes.
 
     Raises:
         ValueError: it was damaged or changed.
     """
-    saved = _seal(path.resolve())  # an ablation's scenes link to files of others
+    saved = _checksum_file(path.resolve())  # an ablation's scenes link to files of others
     if saved.exists() and saved.read_bytes() != _checksum(path).encode():
         raise ValueError(f"it is not as it was written; if you changed it on purpose, delete {saved}")
 
 
-def _seal(path: Path) -> Path:
+def _checksum_file(path: Path) -> Path:
     return path.with_name(f".{path.name}.crc32")
 
 
@@ -74,7 +74,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``; on success it takes the place of ``path``, on failure it is removed.
 
     Raises:
-        UserError: no space is left on the device (or the quota is used up) while writing.
+        OutOfRoom: no space is left on the device (or the quota is used up) while writing.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -90,7 +90,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 def sweep(path: Path) -> None:
     """Remove what killed processes left half written of ``path``, a file or a folder: nobody else would."""
-    for whole in (path, _seal(path)):
+    for whole in (path, _checksum_file(path)):
         stems = f"{re.escape(whole.stem)}|{re.escape(whole.name)}"
         half = re.compile(rf"\.({stems})\.[^.]+\.part({re.escape(whole.suffix)})?")
         for left in [p for p in whole.parent.glob(".*") if half.fullmatch(p.name)]:
@@ -99,31 +99,31 @@ def sweep(path: Path) -> None:
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn "no space left" and "quota exceeded" while writing ``path`` into a :class:`UserError`."""
+    """Turn "no space left" and "quota exceeded" while writing ``path`` into an :class:`OutOfRoom`."""
     try:
         yield
     except OSError as error:
         # tempfile looks for a folder that it can write to; on one full disk there is none.
         if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No usable temporary directory" in str(error):
-            path = re.sub(r"(^|/)\.([^/]+)\.\w+\.part/", r"\1\2/", str(path))  # what is to be of a temporary folder
-            raise UserError(
-                f"{path}: no space left on the device while writing it. Free some space (`make clean-scene SCENE=...` "
+            name = re.sub(r"(^|/)\.([^/]+)\.\w+\.part/", r"\1\2/", str(path))  # what is to be of a temporary folder
+            raise OutOfRoom(
+                f"{name}: no space left on the device while writing it. Free some space (`make clean-scene SCENE=...` "
                 f"removes one scene's results) and run the same command again; what is finished is kept."
             ) from error
         raise
 
 
-def write_json(path: Path, value: object, sealed: bool = True) -> None:
-    """Write ``value`` as indented JSON, keys in the given order; ``sealed`` unless it is for people to edit."""
+def write_json(path: Path, value: object, checksum: bool = True) -> None:
+    """Write ``value`` as indented JSON, keys in the given order; with ``checksum`` unless it is for people to edit."""
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
-    if sealed:
-        seal(Path(path))
+    if checksum:
+        write_checksum(Path(path))
 
 
 @contextlib.contextmanager
 def reading(path: Path, kind: str, mend: str = "Delete it and run the same command again.") -> Iterator[None]:
-    """Turn whatever a library raises about the file ``path`` into a :class:`UserError`.
+    """Turn whatever a library raises about the file ``path`` into a :class:`DamagedFile`, or :class:`OutOfRoom`.
 
     For calls of libraries alone. Of a damaged file they raise nearly anything: NumPy hands headers to Python's own
     parser, archives fail in zlib, struct or zipfile, and a length that is wrong ends in MemoryError.
@@ -133,26 +133,26 @@ def reading(path: Path, kind: str, mend: str = "Delete it and run the same comma
     except UserError:
         raise
     except FileNotFoundError:
-        raise UserError(f"{path}: file not found") from None
+        raise DamagedFile(f"{path}: file not found") from None
     except MemoryError as error:
-        raise UserError(
+        raise OutOfRoom(
             f"{path}: cannot be read as {kind}: that takes more memory than there is, or it is damaged. {mend}"
         ) from error
     except Exception as error:
-        raise UserError(f"{path}: cannot be read as {kind}, it is damaged ({error!s:.300}). {mend}") from None
+        raise DamagedFile(f"{path}: cannot be read as {kind}, it is damaged ({error!s:.300}). {mend}") from None
 
 
 def read_json(path: Path, shape: object = None) -> dict:
     """Read a JSON object.
 
     Args:
-        shape: what must be in it, see :func:`mismatch`; None where the caller looks itself.
+        shape: what must be in it, see :func:`mixdepth.files.shapes.mismatch`; None where the caller looks itself.
 
     Raises:
-        UserError: the file is missing, not JSON, has a key twice, or is not of that shape.
+        DamagedFile: the file is missing, not JSON, has a key twice, or is not of that shape.
     """
     with reading(path, "JSON", "Correct it; or delete it and run the same command again, if that wrote it."):
-        check_seal(Path(path))
+        check_checksum(Path(path))
         value = json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=_no_key_twice)
         if not isinstance(value, dict):
             raise ValueError(f"it holds a {type(value).__name__}, expected an object")
@@ -169,52 +169,12 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def mismatch(value: object, shape: object, key: str = "it") -> str:
-    """How ``value``, read from JSON, is not of ``shape``; empty where it is.
-
-    Args:
-        shape: float (a finite number), int, str, bool or None; a tuple of alternatives; ``{"key": shape}``, which
-            needs that key and allows others; ``{str: shape}`` for any keys; ``[shape]`` for a list of any length,
-            ``[shape] * n`` for one of n.
-    """
-    if isinstance(shape, tuple):
-        found = [mismatch(value, one, key) for one in shape]
-        return "" if "" in found else found[0]
-    if isinstance(shape, dict) and isinstance(value, dict):
-        inner = dict.fromkeys(value, shape[str]) if str in shape else shape
-        if absent := [name for name in inner if name not in value]:
-            return f"{key} has no {absent[0]}"
-        parts = ((value[name], one, name if key == "it" else f"{key}.{name}") for name, one in inner.items())
-    elif isinstance(shape, list) and isinstance(value, list):
-        if len(shape) not in (1, len(value)):
-            return f"{key} has {len(value)} entries, expected {len(shape)}"
-        parts = ((one, shape[0], f"{key}[{i}]") for i, one in enumerate(value))
-    else:
-        kind = type(shape) if isinstance(shape, dict | list) else shape
-        return "" if _is(value, shape) else f"{key} is {str(value)[:50]!r}, expected {_NAMES[kind]}"
-    return next(filter(None, (mismatch(*part) for part in parts)), "")
-
-
-_NAMES = {
-    **{float: "a finite number", int: "a whole number", str: "text", bool: "true or false", None: "null"},
-    **{list: "a list", dict: "an object"},
-}
-
-
-def _is(value: object, shape: object) -> bool:
-    if shape is None or isinstance(value, bool):
-        return value is None if shape is None else shape is bool
-    if shape is float:
-        return isinstance(value, int | float) and abs(value) <= sys.float_info.max
-    return shape in (int, str) and isinstance(value, shape)
-
-
-def write_npy(path: Path, array: np.ndarray, sealed: bool = True) -> None:
-    """Write one array, never as pickle; ``sealed`` unless it is for people to edit."""
+def write_npy(path: Path, array: np.ndarray, checksum: bool = True) -> None:
+    """Write one array, never as pickle; with ``checksum`` unless it is for people to edit."""
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
-    if sealed:
-        seal(Path(path))
+    if checksum:
+        write_checksum(Path(path))
 
 
 @contextlib.contextmanager
@@ -231,7 +191,7 @@ def new_npy(path: Path, shape: tuple[int, ...], dtype: type) -> Iterator[np.ndar
         array = np.lib.format.open_memmap(temporary, "r+")
         yield array
         array.flush()
-    seal(Path(path))
+    write_checksum(Path(path))
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -244,10 +204,10 @@ def read_npy(path: Path, mend: str = "Delete it and run the same command again."
     """One array as a read-only memory map, so that a header that lies costs no memory.
 
     Raises:
-        UserError: the file is missing, damaged, shorter than its header says, or holds pickled objects.
+        DamagedFile: the file is missing, damaged, shorter than its header says, or holds pickled objects.
     """
     with reading(path, "a NumPy array", mend):
-        check_seal(Path(path))
+        check_checksum(Path(path))
         return np.lib.format.open_memmap(path, "r")
 
 
@@ -255,11 +215,11 @@ def read_npz(path: Path, **shapes: tuple) -> dict[str, np.ndarray]:
     """Read all arrays of an npz file; its checksums are checked.
 
     Args:
-        shapes: by name of an array that must be there: its kind of dtype ("f", "u", ...), and its shape, in which equal
-            letters are equal numbers: ``uv=("f", "N", 2), z=("f", "N")``.
+        shapes: by name of an array that must be there, the arguments of its :class:`Array`:
+            ``uv=("f", "N", 2), z=("f", "N")``.
 
     Raises:
-        UserError: the file is missing, damaged, holds pickled objects, or an array is not as ``shapes`` says or not
+        DamagedFile: the file is missing, damaged, holds pickled objects, or an array is not as ``shapes`` says or not
             finite.
     """
     with reading(path, "npz file"):
@@ -267,17 +227,8 @@ def read_npz(path: Path, **shapes: tuple) -> dict[str, np.ndarray]:
             arrays = {key: file[key] for key in file.files}
         if others := [key for key, array in arrays.items() if not isinstance(array, np.ndarray)]:
             raise ValueError(f"{others[0]} is no array")
-        sizes: dict[str, int] = {}
-        for key, (kind, *shape) in shapes.items():
-            array = arrays[key]
-            wanted = [
-                sizes.setdefault(n, size) if isinstance(n, str) else n
-                for n, size in zip(shape, array.shape, strict=False)
-            ]
-            if array.dtype.kind != kind or len(shape) != array.ndim or wanted != list(array.shape):
-                raise ValueError(f"{key} is {array.dtype} {list(array.shape)}, expected {kind} {wanted}")
-            if kind == "f" and not np.isfinite(array).all():
-                raise ValueError(f"{key} is not finite")
+        if wrong := mismatch(arrays, {key: Array(kind, *shape) for key, (kind, *shape) in shapes.items()}):
+            raise ValueError(wrong)
     return arrays
 
 

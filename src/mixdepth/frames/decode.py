@@ -1,19 +1,21 @@
-"""Frames out of videos and folders of images: RGB, upright, by index, in one pass, one frame in memory at a time."""
+"""Frames out of videos and folders of images: RGB, upright, by index, in one pass, one frame in memory at a time; and
+what tells cameras' times: small grey pictures, and sound. Nothing else opens a video."""
 
 import contextlib
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
-from mixdepth.errors import UserError
+from mixdepth.errors import CaptureError, DamagedFile, OutOfRoom
 from mixdepth.files.images import image_size, read_image
-from mixdepth.files.io import check_seal, reading
-from mixdepth.scene.capture import images_in
+from mixdepth.files.io import check_checksum, reading
+from mixdepth.files.kinds import images_in
 
 # Accurate chroma and rounding, and the same bytes on every processor.
 ACCURATE = (
@@ -32,25 +34,27 @@ def open_video(path: Path) -> Iterator[tuple[av.container.InputContainer, av.Vid
     """
     with reading(path, "a video"):
         if path.is_file():
-            check_seal(path)  # the demo's have one
+            check_checksum(path)  # the demo's have one
     try:
         # "file:" so that a name with a colon is not taken for a protocol.
         with av.open(f"file:{path}") as container:
             streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
             if not streams:
-                raise UserError(
+                raise CaptureError(
                     f"{path}: no video stream in it (sound only, or cut short). Replace it by the camera's video."
                 )
             yield container, streams[0]
     except FileNotFoundError:
-        raise UserError(f"{path}: video not found. Put it there or correct `cameras` in the configuration.") from None
+        raise CaptureError(
+            f"{path}: video not found. Put it there or correct `cameras` in the configuration."
+        ) from None
     except MemoryError as error:
-        raise UserError(
+        raise OutOfRoom(
             f"{path}: cannot be read as a video: that takes more memory than there is, or it is damaged"
         ) from error
     except (av.FFmpegError, OSError, UnicodeDecodeError) as error:  # PyAV decodes names of handlers and other tags
         size = path.stat().st_size if path.exists() else 0
-        raise UserError(
+        raise DamagedFile(
             f"{path}: cannot be read as a video ({getattr(error, 'strerror', None) or error}; {size} bytes). "
             f"Copy or export it again, or leave this camera out."
         ) from None
@@ -64,11 +68,13 @@ def frame_files(folder: Path) -> list[Path]:
     """
     files = images_in(folder)
     if not files:
-        raise UserError(f"{folder}: a folder without images. Put the camera's frames there (.png, .jpg), or a video.")
+        raise CaptureError(
+            f"{folder}: a folder without images. Put the camera's frames there (.png, .jpg), or a video."
+        )
     files.sort(key=lambda p: ([int(s) if s.isdecimal() else s for s in re.split("([0-9]+)", p.stem)], p.name))
     for first, second in itertools.pairwise(files):
         if first.stem == second.stem:
-            raise UserError(f"{first} and {second}: two files for one frame. Remove one of them.")
+            raise CaptureError(f"{first} and {second}: two files for one frame. Remove one of them.")
     return files
 
 
@@ -190,13 +196,65 @@ class _Picture:
             threads=1,
         )
         packed = self.packer.reformat(planes, format="rgb24", interpolation=ACCURATE, threads=1).planes[0]
-        rows = np.frombuffer(packed, np.uint8).reshape(height, packed.line_size)
+        rows = np.frombuffer(memoryview(packed), np.uint8).reshape(height, packed.line_size)
         image = rows[:, : 3 * width].reshape(height, width, 3)
         return np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
 
 
-def _too_few(path: Path, found: int, frames: Sequence[int], message: str) -> UserError:
-    return UserError(
+def tick(stream: av.AudioStream | av.VideoStream) -> Fraction:
+    """The unit of its times, seconds."""
+    assert stream.time_base is not None  # only a stream that is being written may have none
+    return stream.time_base
+
+
+def first_decoded(packet: av.Packet) -> av.VideoFrame | None:
+    """The first frame that comes out of the decoder with ``packet``; None where none does or it is damaged."""
+    try:
+        return next(iter(packet.decode()), None)
+    except av.InvalidDataError:
+        return None
+
+
+def grey_pictures(path: Path, size: Callable[[int, int], tuple[int, int]]) -> Iterator[tuple[float, np.ndarray]]:
+    """Seconds, and an upright grey picture [h, w] uint8, of each frame of a video that has a time.
+
+    Args:
+        size: (width, height) to scale to, of those of the stored picture.
+    """
+    with open_video(path) as (container, stream):
+        stream.thread_type = "AUTO"
+        for frame in container.decode(stream):
+            if frame.time is not None:
+                width, height = size(frame.width, frame.height)
+                grey = frame.reformat(width, height, "gray", interpolation="AREA").to_ndarray()
+                yield frame.time, np.rot90(grey, frame.rotation // 90)
+
+
+@contextlib.contextmanager
+def open_sound(path: Path, rate: int) -> Iterator[tuple[float, Iterator[np.ndarray]] | None]:
+    """The sound of a video: seconds from its first picture on after which it begins, and its samples at ``rate`` hertz,
+    mono, in pieces [N] float32 in -1..1; None where it has none."""
+    with open_video(path) as (container, video):
+        if not container.streams.audio:
+            yield None
+            return
+        audio = container.streams.audio[0]
+        start = float((audio.start_time or 0) * tick(audio) - (video.start_time or 0) * tick(video))
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
+        nothing = np.zeros(0, np.float32)
+        yield (
+            start,
+            (
+                np.concatenate(
+                    [nothing, *(f.to_ndarray()[0].astype(np.float32) / 32768 for f in resampler.resample(frame))]
+                )
+                for frame in container.decode(audio)
+            ),
+        )
+
+
+def _too_few(path: Path, found: int, frames: Sequence[int], message: str) -> DamagedFile:
+    return DamagedFile(
         f"{path}: {found} frames could be read, {frames[-1] + 1} expected ({message}). "
         f"Copy or export it again, or choose fewer frames (`frames` in the configuration)."
     )

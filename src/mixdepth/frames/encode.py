@@ -1,18 +1,19 @@
-"""Frames into a video that every player shows in the right colours."""
+"""Frames into videos, by the program ffmpeg. Nothing else writes a video."""
 
 import errno
 import os
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import ffmpeg
 import imageio_ffmpeg
 import numpy as np
 
+from mixdepth.errors import OutOfRoom
 from mixdepth.files.io import atomic
 
 # Accurate chroma and rounding, and the same bytes on every processor.
@@ -22,7 +23,9 @@ BT709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"
 
 
 def write_video(frames: Iterable[np.ndarray], path: Path, fps: float, bits: int = 8) -> None:
-    """Write an H.264 mp4 (4:2:0, BT.709, index in front). The same frames give the same bytes.
+    """Write an H.264 mp4 (4:2:0, BT.709, index in front), which every player shows in the right colours.
+
+    The same frames give the same bytes.
 
     Args:
         frames: [H, W, 3] uint8 RGB, all of one size; an odd size is made even by repeating the last row or column.
@@ -32,10 +35,23 @@ def write_video(frames: Iterable[np.ndarray], path: Path, fps: float, bits: int 
             from RGB to YUV rounds off at 8 bits.
 
     Raises:
-        UserError: no space is left on the device.
+        OutOfRoom: no space is left on the device, or no memory.
         RuntimeError: ffmpeg failed; with its last message.
         ValueError: no frames, or frames of another shape or type.
     """
+    _encode(frames, path, lambda size, target: _for_players(size, target, fps, bits))
+
+
+def write_recording(frames: Iterable[np.ndarray], path: Path, fps: int) -> None:
+    """Write an H.264 mp4 as a good camera would: colours come back within about two levels. One thread and no dates or
+    versions, so that the same frames give the same bytes. Arguments and errors as :func:`write_video`."""
+    _encode(frames, path, lambda size, target: _as_recorded(size, target, fps))
+
+
+def _encode(
+    frames: Iterable[np.ndarray], path: Path, output: Callable[[tuple[int, int], Path], ffmpeg.nodes.OutputStream]
+) -> None:
+    """Write ``frames`` with the ffmpeg-python stream that ``output`` makes of (width, height) and a file."""
     frames = iter(frames)
     first = next(frames, None)
     if first is None:
@@ -44,11 +60,12 @@ def write_video(frames: Iterable[np.ndarray], path: Path, fps: float, bits: int 
     # In memory: where the disk is full, what ffmpeg says about it must not be lost.
     with atomic(path) as temporary, open(os.memfd_create("messages"), "w+b") as messages:  # noqa: PTH123 (a descriptor)
         process = subprocess.Popen(
-            _encode_command(temporary, width, height, fps, bits),
+            output((width, height), temporary).compile(cmd=imageio_ffmpeg.get_ffmpeg_exe()),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=messages,
         )
+        assert process.stdin is not None  # a pipe
         try:
             _feed(process.stdin, _even_frames(chain([first], frames), first.shape))
             code = process.wait()
@@ -56,15 +73,13 @@ def write_video(frames: Iterable[np.ndarray], path: Path, fps: float, bits: int 
             process.kill()
             process.wait()
         if code:
-            message = last_line(messages)
             messages.seek(0)
-            raise_disk_full(messages.read())
-            raise RuntimeError(f"{path}: ffmpeg could not write the video: {message}")
+            _raise_why(path, messages.read())
 
 
-def _encode_command(path: Path, width: int, height: int, fps: float, bits: int) -> list[str]:
+def _for_players(size: tuple[int, int], path: Path, fps: float, bits: int) -> ffmpeg.nodes.OutputStream:
     rate = Fraction(fps).limit_denominator(1001)
-    stream = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", video_size=(width, height), framerate=rate)
+    stream = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", video_size=size, framerate=rate)
     stream = stream.filter(
         "scale", flags=f"area+{SCALER_FLAGS}", in_range="pc", out_range="tv", out_color_matrix="bt709"
     )
@@ -82,7 +97,29 @@ def _encode_command(path: Path, width: int, height: int, fps: float, bits: int) 
         threads=2,
         **{"flags:v": "+bitexact", "x264-params": "cpu-independent=1", "color_range": "tv", **BT709},
     )
-    return output.global_args("-y", "-hide_banner", "-loglevel", "error").compile(cmd=imageio_ffmpeg.get_ffmpeg_exe())
+    return output.global_args("-y", "-hide_banner", "-loglevel", "error")
+
+
+def _as_recorded(size: tuple[int, int], path: Path, fps: int) -> ffmpeg.nodes.OutputStream:
+    stream = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", video_size=size, framerate=fps)
+    stream = stream.filter("scale", flags=f"area+{SCALER_FLAGS}", out_color_matrix="bt709", out_range="tv")
+    output = ffmpeg.output(
+        stream,
+        f"file:{path}",
+        format="mp4",
+        vcodec="libx264",
+        pix_fmt="yuv420p",
+        crf=8,
+        preset="medium",
+        movflags="+faststart",
+        fflags="+bitexact",
+        map_metadata=-1,
+        threads=1,
+        colorspace="bt709",
+        color_range="tv",
+        **{"flags:v": "+bitexact", "x264-params": "threads=1:colorprim=bt709:transfer=bt709:colormatrix=bt709"},
+    )
+    return output.global_args("-y", "-hide_banner", "-loglevel", "error")
 
 
 def _even_frames(frames: Iterable[np.ndarray], shape: tuple[int, ...]) -> Iterator[np.ndarray]:
@@ -92,25 +129,23 @@ def _even_frames(frames: Iterable[np.ndarray], shape: tuple[int, ...]) -> Iterat
         yield np.pad(image, ((0, shape[0] % 2), (0, shape[1] % 2), (0, 0)), mode="edge")
 
 
-def _feed(pipe: BinaryIO, frames: Iterable[np.ndarray]) -> None:
+def _feed(pipe: IO[bytes], frames: Iterable[np.ndarray]) -> None:
     """Write all frames; where ffmpeg ends before, its exit status says why."""
     try:
         with pipe:
             for image in frames:
-                pipe.write(np.ascontiguousarray(image))
+                pipe.write(np.ascontiguousarray(image).data)
     except BrokenPipeError:
         pass
 
 
-def raise_disk_full(said: bytes) -> None:
-    """Raise an OSError where ffmpeg said that there is no space."""
+def _raise_why(path: Path, messages: bytes) -> None:
+    """Raise what ffmpeg's ``messages`` say: an OSError where there is no space, else its last line."""
     for number in (errno.ENOSPC, errno.EDQUOT):
-        if os.strerror(number).encode() in said:
+        if os.strerror(number).encode() in messages:
             raise OSError(number, os.strerror(number))
-
-
-def last_line(messages: BinaryIO) -> str:
-    """The last line that ffmpeg wrote to ``messages``; empty where it wrote none."""
-    messages.seek(0)
-    lines = messages.read().decode(errors="replace").strip().splitlines()
-    return lines[-1].strip() if lines else ""
+    lines = messages.decode(errors="replace").strip().splitlines()
+    said = f"{path}: ffmpeg could not write the video: {lines[-1].strip() if lines else ''}"
+    if os.strerror(errno.ENOMEM) in said:
+        raise OutOfRoom(said) from MemoryError()
+    raise RuntimeError(said)

@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixdepth.errors import UserError
+from mixdepth.errors import CaptureError, ConfigurationError, DamagedFile
 from mixdepth.files.images import image_size
-from mixdepth.frames.decode import frame_files, open_video
-from mixdepth.frames.timing import Timeline, Track, first_decoded, read_track
+from mixdepth.frames.decode import first_decoded, frame_files, open_video
+from mixdepth.frames.timing import Timeline, Track, read_track
 
 # Transfer characteristics of high dynamic range (ITU-T H.273: SMPTE ST 2084 and ARIB STD-B67).
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
@@ -108,7 +108,7 @@ def _video_picture(path: Path) -> tuple[dict, list[str]]:
     tag = -frame.rotation % 360
     rotation = round(tag / 90) * 90
     if abs(tag - rotation) > 1:
-        raise UserError(
+        raise CaptureError(
             f"{path}: its rotation tag says {tag} degrees; expected 0, 90, 180 or 270. Export it again, upright."
         )
     rotation %= 360
@@ -131,7 +131,7 @@ def _folder_picture(folder: Path) -> tuple[dict, list[str]]:
     usual = Counter(sizes).most_common(1)[0][0]
     for file, size in zip(files, sizes, strict=True):
         if size != usual:
-            raise UserError(
+            raise CaptureError(
                 f"{file}: {size[0]}x{size[1]} pixels, expected {usual[0]}x{usual[1]} as most frames of {folder} have. "
                 "Export the frames of one camera at one size."
             )
@@ -141,7 +141,7 @@ def _folder_picture(folder: Path) -> tuple[dict, list[str]]:
 
 def _photo_size(path: Path) -> tuple[int, int]:
     if not path.exists():
-        raise UserError(f"{path}: photo not found. Put it there or correct `photo_files`.")
+        raise CaptureError(f"{path}: photo not found. Put it there or correct `photo_files`.")
     return image_size(path, whole=True)
 
 
@@ -155,12 +155,12 @@ def _mixed(what: str, sizes: Mapping[str, tuple[int, int]]) -> Iterable[str]:
 
 def _check_number(cameras: int, photos: int) -> None:
     if cameras == 1:
-        raise UserError(
+        raise CaptureError(
             "one camera only: one video camera is held out for scoring, and depth needs at least two training cameras, "
             "or one and photos of the same place. Add videos, or correct `videos` and `cameras` in the configuration."
         )
     if cameras + photos < 2:
-        raise UserError(
+        raise CaptureError(
             f"{cameras} videos and {photos} photos found: a scene needs at least two videos or two photos. Put them in "
             "the folders `videos` and `photos` below `data`, or correct these keys of the configuration."
         )
@@ -171,7 +171,7 @@ def _check_lengths(paths: Mapping[str, Path], tracks: Mapping[str, Track], timel
     lengths = {name: timeline.length(name, track) for name, track in tracks.items()}
     needed, shortest, longest = timeline.needed, min(lengths.values()), max(lengths.values())
     if needed > longest:
-        raise UserError(
+        raise ConfigurationError(
             f"frames: {timeline.selection} needs {needed} frames, but the longest video has {longest}. "
             "Choose a smaller `frames.start`, `frames.count` or `frames.step`."
         )
@@ -189,13 +189,15 @@ def _check_lengths(paths: Mapping[str, Path], tracks: Mapping[str, Track], timel
         mend = f"The selection needs {needed}: use whole videos, or set `frames.count` to {fits}, which all have"
     if wrong:
         listed = ", ".join(f"{name} has {lengths[name]} ({paths[name]})" for name in sorted(wrong))
-        raise UserError(f"videos of different length: {listed}, expected {usual} frames as most others have. {mend}.")
+        raise CaptureError(
+            f"videos of different length: {listed}, expected {usual} frames as most others have. {mend}."
+        )
 
 
 def _refuse_cut(paths: Mapping[str, Path], tracks: Mapping[str, Track], fits: int) -> None:
     for name, track in tracks.items():
         if track.missing:
-            raise UserError(
+            raise DamagedFile(
                 f"{paths[name]}: cut short or damaged: of its {track.frames + track.missing} frames the first "
                 f"{track.frames} can be used. Copy or export it again, or set `frames.count` (all cameras have {fits})."
             )

@@ -4,24 +4,21 @@ A camera that does not move has one pose, whichever picture shows it best. Sampl
 moves: no key point is taken there, so that no pose and no point depends on a mover.
 """
 
-import contextlib
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from mixdepth.errors import UserError
+from mixdepth.errors import ConfigurationError
 from mixdepth.files.images import write_image
-from mixdepth.files.io import disk_errors, seal
+from mixdepth.files.io import atomic_folder, write_checksum
 from mixdepth.frames.decode import read_frames
-from mixdepth.frames.store import motion_map, moving_pixels
+from mixdepth.frames.store import MOVING_STD, motion_map, moving_pixels
+from mixdepth.results import Reference
 
 SAMPLES = 15  # frames that the median and the motion are taken from
 BLOCK_BYTES = 1 << 24  # samples that are in memory at once
-MOVING_THRESHOLD = 0.02  # deviation, colours in 0..1, as training has it by default (`dynamic.moving_threshold`)
 MARGIN = 3  # pixels that the moving area is grown by
 
 
@@ -44,17 +41,19 @@ def write_references(path: Path, frames: Sequence[int], wanted: int | Sequence[i
     chosen = {number: frames[number] for number in _chosen(path, len(frames), wanted)}
     samples = {frames[number] for number in _spread(len(frames), SAMPLES)}
     indices = sorted(samples | set(chosen.values()))
-    with _whole_folder(Path(output)) as folder:
+    with atomic_folder(output) as folder:
         with (folder / "samples").open("wb") as file:
             for index, image in zip(indices, read_frames(path, indices), strict=True):
                 if index in samples:
-                    file.write(np.ascontiguousarray(image))
+                    file.write(np.ascontiguousarray(image).data)
                 for number in (n for n, i in chosen.items() if i == index):
-                    write_image(folder / f"frame_{number:04d}.png", image, "PNG", compress_level=1)
+                    write_image(Reference(folder).frame(number), image, "PNG", compress_level=1)
         median, std = _statistics(folder / "samples", (len(samples), *image.shape))
         (folder / "samples").unlink()
-        write_image(folder / "median.png", median, "PNG", compress_level=1)
-        write_image(folder / "moving.png", _moving(std), "PNG")
+        write_image(Reference(folder).median, median, "PNG", compress_level=1)
+        write_image(Reference(folder).moving, _moving(std), "PNG")
+        for image_file in sorted(folder.iterdir()):
+            write_checksum(image_file)
 
 
 def _chosen(path: Path, count: int, wanted: int | Sequence[int]) -> list[int]:
@@ -62,7 +61,7 @@ def _chosen(path: Path, count: int, wanted: int | Sequence[int]) -> list[int]:
         return _spread(count, wanted)
     outside = [number for number in wanted if not 0 <= number < count]
     if outside:
-        raise UserError(
+        raise ConfigurationError(
             f"`colmap.reference_frames`: {', '.join(map(str, outside))} is not in the selection of {path}, which has "
             f"{count} frames. Expected numbers from 0 to {count - 1}."
         )
@@ -94,24 +93,6 @@ def _statistics(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndar
 
 def _moving(std: np.ndarray) -> np.ndarray:
     """[H, W] uint8, 255 where the deviation says that something moves, and around it."""
-    moving = moving_pixels(motion_map(std), MOVING_THRESHOLD)
+    moving = moving_pixels(motion_map(std), MOVING_STD)
     grown = Image.fromarray(moving.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(2 * MARGIN + 1))
     return np.asarray(grown)
-
-
-@contextlib.contextmanager
-def _whole_folder(output: Path) -> Iterator[Path]:
-    """A temporary folder beside ``output`` that takes its place at the end, or is removed where that is not reached."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with disk_errors(output):
-        folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".part", dir=output.parent))
-        try:
-            yield folder
-            folder.chmod(0o755)
-            for path in sorted(folder.iterdir()):
-                seal(path)
-            if output.exists():
-                shutil.rmtree(output)
-            folder.replace(output)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)

@@ -13,10 +13,12 @@ import numpy as np
 from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.lens import Lens
 from mixdepth.cameras.undistort import Undistorter, undistort
-from mixdepth.errors import UserError
-from mixdepth.files.io import atomic, read_npy, seal, write_npy, write_npz
+from mixdepth.errors import CaptureError, DamagedFile, listed
+from mixdepth.files.io import atomic, read_npy, write_checksum, write_npy, write_npz
 from mixdepth.progress import Progress
+from mixdepth.results import Store
 
+MOVING_STD = 0.02  # temporal standard deviation (colours in 0..1) above which a pixel moves; training has a setting
 QUIET = 20  # percentile of the deviation that is taken for the camera's noise: most of an image may move
 NOISE_FACTOR = 3.0  # a pixel moves where its deviation exceeds the threshold and this many times the noise
 # Bytes of frames that are in memory at once for the temporal median, and values for the standard deviation: few enough
@@ -42,12 +44,12 @@ class FrameStore:
         Raises:
             UserError: one of them is missing or damaged, or they do not belong together.
         """
-        folder = Path(folder)
-        rgb = _load(folder / "rgb.npy", np.uint8, 4)
-        median = np.array(_load(folder / "median.npy", np.uint8, 3))
-        std = np.array(_load(folder / "std.npy", np.float32, 2))
+        store = Store(Path(folder))
+        rgb = _load(store.rgb, np.uint8, 4)
+        median = np.array(_load(store.median, np.uint8, 3))
+        std = np.array(_load(store.std, np.float32, 2))
         if rgb.shape[1:] != median.shape or median.shape != (*std.shape, 3):
-            raise UserError(
+            raise DamagedFile(
                 f"{folder}: rgb.npy {rgb.shape}, median.npy {median.shape} and std.npy {std.shape} do not belong "
                 "together; expected [T, H, W, 3], [H, W, 3] and [H, W]. Delete this folder and run the command again."
             )
@@ -57,7 +59,7 @@ class FrameStore:
 def _load(path: Path, dtype: type, dimensions: int) -> np.ndarray:
     array = read_npy(path)
     if array.dtype != dtype or array.ndim != dimensions:
-        raise UserError(
+        raise DamagedFile(
             f"{path}: {array.ndim}-dimensional {array.dtype}, expected {dimensions}-dimensional {np.dtype(dtype)}. "
             "Delete it and run the same command again."
         )
@@ -93,19 +95,10 @@ def write_store(
     Raises:
         UserError: the frames cannot be read or are not of the lens's size, or no space is left on the device.
     """
-    from mixdepth.frames.decode import picture_size, read_frames
+    from mixdepth.frames.decode import read_frames
 
-    original = picture_size(path)
-    if camera is None:
-        width, height = (max(1, round(side * scale)) for side in original)
-    elif original == (lens.width, lens.height):
-        width, height = camera.width, camera.height
-    else:
-        raise UserError(
-            f"{path} is {original[0]}x{original[1]}, but its camera was found when it was {lens.width}x{lens.height}: "
-            "delete cameras.json of this scene's results, and run the same command again"
-        )
-    undistorter = Undistorter(camera, lens) if camera else None
+    width, height = _stored_size(path, camera, lens, scale)
+    undistorter = Undistorter(camera, lens) if camera and lens else None
     shape = (len(frames), height, width, 3)
     spread, progress = TemporalStd(shape[1:]), Progress(label, len(frames))
     with atomic(rgb) as whole:
@@ -115,7 +108,7 @@ def write_store(
             header = file.tell()
             for image in read_frames(path, frames, (width, height)):
                 picture = undistorter(image) if undistorter else image
-                file.write(picture)
+                file.write(picture.data)
                 spread.add(picture)
                 progress.update()
         # Inside, so that no file takes its name before all are written.
@@ -123,8 +116,24 @@ def write_store(
             with temporary.open("wb") as file:
                 np.save(file, temporal_median(whole, header, shape), allow_pickle=False)
             write_npy(std, spread.value().mean(axis=-1))
-    seal(Path(rgb))
-    seal(Path(median))
+    write_checksum(Path(rgb))
+    write_checksum(Path(median))
+
+
+def _stored_size(path: Path, camera: Camera | None, lens: Lens | None, scale: float) -> tuple[int, int]:
+    """(width, height) of the frames in the store of the video or folder ``path``."""
+    from mixdepth.frames.decode import picture_size
+
+    original = picture_size(path)
+    if camera is None:
+        return max(1, round(original[0] * scale)), max(1, round(original[1] * scale))
+    assert lens is not None  # it comes with the camera
+    if original != (lens.width, lens.height):
+        raise DamagedFile(
+            f"{path} is {original[0]}x{original[1]}, but its camera was found when it was {lens.width}x{lens.height}: "
+            "delete cameras.json of this scene's results, and run the same command again"
+        )
+    return camera.width, camera.height
 
 
 class TemporalStd:
@@ -179,7 +188,7 @@ def temporal_median(path: Path, offset: int, shape: tuple[int, ...]) -> np.ndarr
             block = np.empty((frames, min(step, values - start)), np.uint8)
             for frame, row in enumerate(block):
                 file.seek(offset + frame * values + start)
-                file.readinto(row)
+                file.readinto(row.data)
             median[start : start + step] = _median(block)
     return median.reshape(shape[1:])
 
@@ -255,13 +264,13 @@ def write_static_set(
     arrays = {}
     for stem, path in sorted(images.items()):
         if stem not in cameras or stem not in lenses:
-            raise UserError(f"{path}: no camera for photo {stem}; there are {', '.join(sorted(cameras)) or 'none'}")
+            raise CaptureError(f"{path}: no camera for photo {stem}; there are {listed(cameras)}")
         camera = cameras[stem]
         arrays[stem] = undistort(read_image(path, (camera.width, camera.height)), camera, lenses[stem])
         progress.update()
     write_npz(output, arrays)
 
 
-def write_median_set(stores: Mapping[str, Path], output: Path) -> None:
-    """Write the temporal medians of the stores (camera -> folder) as an npz of {camera: [H, W, 3] uint8}."""
-    write_npz(output, {name: _load(folder / "median.npy", np.uint8, 3) for name, folder in sorted(stores.items())})
+def write_median_set(medians: Mapping[str, Path], output: Path) -> None:
+    """Write temporal medians (camera -> median.npy) as an npz of {camera: [H, W, 3] uint8}."""
+    write_npz(output, {name: _load(path, np.uint8, 3) for name, path in sorted(medians.items())})

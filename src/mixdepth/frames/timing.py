@@ -14,8 +14,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from mixdepth.errors import UserError
-from mixdepth.frames.decode import frame_files, open_video
+from mixdepth.errors import CaptureError, ConfigurationError, DamagedFile
+from mixdepth.frames.decode import first_decoded, frame_files, open_video, tick
 from mixdepth.scene.capture import camera_name
 
 # Rates that differ by less count as one: half of what is between 29.97 and 30 frames per second.
@@ -58,7 +58,7 @@ class Track:
 
         Frames of an unknown rate are taken to come at the common rate.
         """
-        if self.variable and fps:
+        if self.times is not None and self.variable and fps:
             return self.times * fps
         return np.arange(self.frames) * (fps * self.spacing if fps and self.spacing else 1.0)
 
@@ -83,27 +83,20 @@ def read_track(path: Path) -> Track:
             first = first or first_decoded(packet)
             if packet.size:
                 packets.append(_Packet.of(packet, stream))
-        rate, tick = _header_rate(stream), float(stream.time_base)
+        rate, unit = _header_rate(stream), float(tick(stream))
         # An mp4's index is complete from the start; those of other containers grow while one reads.
         promised = sum(entry.size > 0 for entry in stream.index_entries)
     whole = _whole(packets)
     missing = max(promised, len(packets)) - whole
     shown = [packet.pts for packet in packets[:whole] if packet.shown]
     if not first or not shown:
-        raise UserError(f"{path}: no frame can be decoded. Copy or export it again, or leave this camera out.")
-    if None in shown:
+        raise DamagedFile(f"{path}: no frame can be decoded. Copy or export it again, or leave this camera out.")
+    known = [pts for pts in shown if pts is not None]
+    if len(known) < len(shown):
         return Track(len(shown), rate, None, missing)
     # A recording that starts amid a group of pictures: what comes before its first whole picture cannot be decoded.
-    stamps = np.array(sorted(pts for pts in shown if first.pts is None or pts >= first.pts), np.int64)
-    return Track(len(stamps), rate, (stamps - stamps[0]) * tick, missing)
-
-
-def first_decoded(packet: av.Packet) -> av.VideoFrame | None:
-    """The first frame that comes out of the decoder with ``packet``; None where none does or it is damaged."""
-    try:
-        return next(iter(packet.decode()), None)
-    except av.InvalidDataError:
-        return None
+    stamps = np.array(sorted(pts for pts in known if first.pts is None or pts >= first.pts), np.int64)
+    return Track(len(stamps), rate, (stamps - stamps[0]) * unit, missing)
 
 
 @dataclass(frozen=True)
@@ -198,7 +191,7 @@ class Timeline:
         count = self.count or fits
         if not 0 < count <= fits:
             mend = f"set `frames.count` to {fits} or less" if fits else "choose a smaller `frames.start`"
-            raise UserError(
+            raise CaptureError(
                 f"{path}: {name} has {length} frames on the common timeline, but {self.selection} needs {self.needed}. "
                 f"Use the whole video, or {mend}."
             )
@@ -256,7 +249,9 @@ def _shifts(
         name = camera_name(str(key))
         if name not in {*videos, *known}:
             listed = ", ".join(sorted({*videos, *known})) or "none"
-            raise UserError(f"frames.offsets: there is no camera {name}; there are {listed}. Correct the name.")
+            raise ConfigurationError(
+                f"frames.offsets: there is no camera {name}; there are {listed}. Correct the name."
+            )
         given[name] = _offset(name, value, fps)
     own = {name: given.get(name, 0.0) for name in videos}
     first = min(own.values(), default=0.0)
@@ -266,17 +261,18 @@ def _shifts(
 def _offset(name: str, value: float | str, fps: float | None) -> float:
     """An offset in frames at the rate ``fps``: a number of frames, or a time such as "0.25 s"."""
     try:
-        seconds = isinstance(value, str)
-        number = float(value.strip().removesuffix("s")) if seconds else float(value)
+        number = float(value.strip().removesuffix("s") if isinstance(value, str) else value)
         if not math.isfinite(number):
             raise ValueError
     except (TypeError, ValueError):
-        raise UserError(
+        raise ConfigurationError(
             f'frames.offsets.{name}: {value!r}; expected a number of frames or a time in seconds such as "0.25 s".'
         ) from None
-    if seconds and not fps:
-        raise UserError(
+    if not isinstance(value, str):
+        return number
+    if not fps:
+        raise ConfigurationError(
             f"frames.offsets.{name}: {value!r} is a time, but no camera has a rate (folders of images). Set "
             "`frames.fps` to their frames per second, or give the offset in frames."
         )
-    return number * fps if seconds else number
+    return number * fps

@@ -12,6 +12,8 @@ import math
 import numpy as np
 from numba import njit
 
+from mixdepth.kernels.arguments import FORWARD, UNBOUNDED
+
 # Not `fastmath=True`: it may assume that nothing is NaN, and NaN must reach the check of the losses.
 compiled = njit(nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy")
 
@@ -323,18 +325,18 @@ def median_depth(weights, z, dz, offsets, far, first, last, depth):
 
 
 @compiled
-def _normalise(kind, space, x, y, z):
-    """Normalised coordinates of a world point; ``space``: rotation 9, centre 3, low 3, scale 3, then references 3."""
-    if kind == 0:
-        x, y, z = x - space[9], y - space[10], z - space[11]
-        a = x * space[0] + y * space[3] + z * space[6]
-        b = x * space[1] + y * space[4] + z * space[7]
-        c = max(x * space[2] + y * space[5] + z * space[8], space[18])
-        x, y, z = a / c, b / c, (space[19] - ONE / c) * space[20]
-    x = (x - space[12]) * space[15] - ONE
-    y = (y - space[13]) * space[16] - ONE
-    z = (z - space[14]) * space[17] - ONE
-    if kind == 2:
+def _normalise(space, x, y, z):
+    """Normalised coordinates of a world point; ``space``: :class:`mixdepth.kernels.arguments.Coordinates`."""
+    if space.kind == FORWARD:
+        x, y, z = x - space.centre[0], y - space.centre[1], z - space.centre[2]
+        a = x * space.right[0] + y * space.right[1] + z * space.right[2]
+        b = x * space.down[0] + y * space.down[1] + z * space.down[2]
+        c = max(x * space.ahead[0] + y * space.ahead[1] + z * space.ahead[2], space.nearest)
+        x, y, z = a / c, b / c, (space.inverse_near - ONE / c) * space.per_disparity
+    x = (x - space.low[0]) * space.scale[0] - ONE
+    y = (y - space.low[1]) * space.scale[1] - ONE
+    z = (z - space.low[2]) * space.scale[2] - ONE
+    if space.kind == UNBOUNDED:
         size = max(ONE, abs(x), abs(y), abs(z))
         shrink = (np.float32(2) - ONE / size) / size * HALF
         x, y, z = x * shrink, y * shrink, z * shrink
@@ -351,82 +353,63 @@ def _cell(x, y, z, n):
 
 
 @compiled
-def march(
-    kind,
-    space,
-    origins,
-    directions,
-    near,
-    far,
-    depths,
-    one,
-    n_one,
-    two,
-    n_two,
-    box,
-    bits,
-    stop,
-    first,
-    last,
-    count,
-    out,
-    holds,
-):
+def march(space, rays, depths, mask, sets, first, last, kept):
     """Keep the samples of rays first..last that lie where either of two masks says that something may be.
 
     Args:
-        kind: 0 forward, 1 bounded, 2 unbounded; ``space``: see :func:`_normalise`.
-        depths: [R, N] z-depths, ascending; those from ``stop`` [R] on are not kept.
-        one: flat bool mask of n_one^3 cells; no mask where that is 0.
-        two: flat int32 sets of n_two^3 cells of ``box`` (low 3, scale 3); a sample is kept where the set of its cell
-            and that of its ray, ``bits`` [R], have something in common.
-        count: [R] written: samples kept.
-        out: [R, N, 6] written: z, dz, delta, u of the kept samples, in front of each row.
-        holds: [R, N] uint8 written: 1 where mask one has the sample, 2 where two has it, 3 both.
+        space, rays, mask, sets, kept: see :mod:`mixdepth.kernels.arguments`; ``kept`` is written.
+        depths: [R, N] z-depths, ascending; those from ``rays.stop`` on are not kept.
     """
     samples = depths.shape[1]
+    origins, directions, near, far, stop = rays
+    inside, n_inside = mask
+    parts, n_parts, box, wanted = sets
+    counts, out, holds = kept
     for ray in range(first, last):
         ox, oy, oz = origins[ray, 0], origins[ray, 1], origins[ray, 2]
         dx, dy, dz = directions[ray, 0], directions[ray, 1], directions[ray, 2]
-        kept = 0
+        count = 0
         z = depths[ray, 0]
-        x0, y0, z0 = _normalise(kind, space, ox + z * dx, oy + z * dy, oz + z * dz)
+        x0, y0, z0 = _normalise(space, ox + z * dx, oy + z * dy, oz + z * dz)
+        gap: float | np.float32
         gap, edge = np.float32(-1), near[ray]
         for k in range(samples):
             if z >= stop[ray]:
                 break
-            next_gap, next_edge, after = gap, far[ray], z
+            next_gap: float | np.float32 = gap
+            next_edge, after = far[ray], z
             x1, y1, z1 = x0, y0, z0
             if k + 1 < samples:
                 after = depths[ray, k + 1]
-                x1, y1, z1 = _normalise(kind, space, ox + after * dx, oy + after * dy, oz + after * dz)
+                x1, y1, z1 = _normalise(space, ox + after * dx, oy + after * dy, oz + after * dz)
                 next_gap = math.sqrt((x1 - x0) ** 2 + (y1 - y0) ** 2 + (z1 - z0) ** 2)
                 next_edge = HALF * (z + after)
             if gap < 0:
                 gap = next_gap
-            where = 0
-            if n_one and one[_cell(x0, y0, z0, n_one)]:
+            where = 0  # worked out here: a function of its own is not inlined, and the march takes 1.6 times as long
+            if n_inside and inside[_cell(x0, y0, z0, n_inside)]:
                 where = 1
-            if n_two:
+            if n_parts:
                 a, b, c = (x0 - box[0]) * box[3] - ONE, (y0 - box[1]) * box[4] - ONE, (z0 - box[2]) * box[5] - ONE
-                if max(abs(a), abs(b), abs(c)) <= 1 and two[_cell(a, b, c, n_two)] & bits[ray]:
+                if max(abs(a), abs(b), abs(c)) <= 1 and parts[_cell(a, b, c, n_parts)] & wanted[ray]:
                     where += 2
             if where:
-                out[ray, kept, 0] = z
-                out[ray, kept, 1] = next_edge - edge
-                out[ray, kept, 2] = HALF * (gap + next_gap)
-                out[ray, kept, 3] = x0
-                out[ray, kept, 4] = y0
-                out[ray, kept, 5] = z0
-                holds[ray, kept] = where
-                kept += 1
+                out[ray, count, 0] = z
+                out[ray, count, 1] = next_edge - edge
+                out[ray, count, 2] = HALF * (gap + next_gap)
+                out[ray, count, 3] = x0
+                out[ray, count, 4] = y0
+                out[ray, count, 5] = z0
+                holds[ray, count] = where
+                count += 1
             gap, edge, z, x0, y0, z0 = next_gap, next_edge, after, x1, y1, z1
-        count[ray] = kept
+        counts[ray] = count
 
 
 @compiled
-def pack(count, offsets, out, holds, first, last, rows, z, dz, delta, u, packed_holds):
+def pack(kept, offsets, first, last, rows, z, dz, delta, u, holds):
     """Move what :func:`march` kept of rays first..last to its place in flat arrays."""
+    count, out, kept_holds = kept
     for ray in range(first, last):
         at = offsets[ray]
         for k in range(count[ray]):
@@ -437,7 +420,7 @@ def pack(count, offsets, out, holds, first, last, rows, z, dz, delta, u, packed_
             u[at + k, 0] = out[ray, k, 3]
             u[at + k, 1] = out[ray, k, 4]
             u[at + k, 2] = out[ray, k, 5]
-            packed_holds[at + k] = holds[ray, k]
+            holds[at + k] = kept_holds[ray, k]
 
 
 @compiled

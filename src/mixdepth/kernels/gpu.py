@@ -1,9 +1,9 @@
 """Grid look-ups and the compositing of both branches on CUDA, in Triton: one launch where plain PyTorch needs dozens.
 
-They are off unless ``MIXDEPTH_TRITON=1`` is in the environment (:data:`mixdepth.kernels.use_triton`), until
-tests/test_gpu.py has passed on a GPU: none was at hand. Continuous integration compares them with plain PyTorch in
-Triton's interpreter on CPU, and compiles them for an H100 (tests/test_triton.py). ``benchmarks/gpu/run.py`` compares
-values and times on a GPU. What they compute is described in :mod:`mixdepth.kernels`.
+They are off unless ``MIXDEPTH_TRITON=1`` is in the environment (:data:`mixdepth.kernels.dispatch.use_triton`), until
+tests/unit/test_gpu.py has passed on a GPU: none was at hand. Continuous integration compares them with plain PyTorch in
+Triton's interpreter on CPU, and compiles them for an H100 (tests/unit/test_triton.py). ``benchmarks/gpu/run.py``
+compares values and times on a GPU. What they compute is described in :mod:`mixdepth.kernels`.
 """
 
 import torch

@@ -185,7 +185,8 @@ def march(
     rows = kept // depths.shape[1]
     offsets = F.pad(torch.cumsum((holds > 0).sum(1), 0), (1, 0))
     each = depths, edges[:, 1:] - edges[:, :-1], delta, u, holds
-    return offsets, rows, *(values.flatten(0, 1).index_select(0, kept) for values in each)
+    z, dz, delta, u, holds = (values.flatten(0, 1).index_select(0, kept) for values in each)
+    return offsets, rows, z, dz, delta, u, holds
 
 
 def merge(

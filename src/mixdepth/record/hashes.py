@@ -4,6 +4,7 @@ again later and compared (:mod:`mixdepth.record.reproduction`)."""
 import errno
 import hashlib
 import json
+import os
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from mixdepth.errors import UserError
-from mixdepth.files.io import check_seal, reading
-from mixdepth.scene.capture import IMAGE_SUFFIXES
+from mixdepth.errors import DamagedFile
+from mixdepth.files.io import check_checksum, reading
+from mixdepth.files.kinds import IMAGE_SUFFIXES
 from mixdepth.scene.scene import Scene
 
 THREADS = 2  # hashing leaves Python's lock; more would wait for the disk
@@ -44,18 +45,17 @@ def _hash(path: Path) -> dict[str, Any] | None:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             return None
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        raise DamagedFile(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def refuse_damaged(path: Path, mend: str = "Delete it and run the same command again.") -> None:
-    """Refuse a result that is not as it was written, by its seal, or an npz file's own checksums. One without either
-    passes.
+    """Refuse a result that is not as it was written, by its checksum or an npz file's own. One without either passes.
 
     Raises:
         UserError: with ``mend``, what to do.
     """
     with reading(path, "the result that was written", mend):
-        check_seal(path)
+        check_checksum(path)
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as file:
                 if broken := file.zip.testzip():
@@ -69,13 +69,13 @@ def input_files(scene: Scene) -> dict[str, Path]:
     found = [file for path in found for file in _inside(path, IMAGE_SUFFIXES)]
     found += [Path(scene.photos[stem]) for stem in sorted({*scene.train_photos, *scene.test_photos})]
     poses = scene.poses_path
-    if scene.options["poses"]["source"] == "panoptic":
+    if poses and scene.config.poses.source == "panoptic":
         found += [poses / "train_meta.json", poses / "test_meta.json"]
-    else:
-        found += _inside(poses, (".bin", ".txt")) if poses else []
+    elif poses:
+        found += _inside(poses, (".bin", ".txt"))
     lenses = None if poses else scene.intrinsics_path  # known lenses are for COLMAP alone
     found += [path for path in (lenses, scene.truth) if path]
-    found += [Path(path) for path in scene.options["lpips"].values() if path]
+    found += [Path(path) for path in scene.config.lpips.as_mapping().values() if path]
     return {_below(scene.data, file): file for file in found}
 
 
@@ -87,13 +87,13 @@ def _inside(path: Path, kinds: Collection[str]) -> list[Path]:
 
 
 def output_files(folder: Path, outputs: Iterable[str | Path]) -> dict[str, Path]:
-    """The files of a scene's ``outputs`` (files, or folders with all that is in them), by their path below ``folder``,
-    in the order given. Hidden files, as seals, are left out."""
+    """The files of a scene's ``outputs`` (files, or folders with all that is in them), by their path from ``folder``,
+    in the order given: what a derived scene shares lies beside it. Hidden files, as checksums, are left out."""
     files = []
     for path in map(Path, outputs):
         inside = sorted(p for p in path.rglob("*") if p.is_file() and p.name[0] != ".") if path.is_dir() else [path]
         files += inside
-    return {_below(folder, file): file for file in files}
+    return {os.path.relpath(file, folder): file for file in files}
 
 
 def _below(folder: Path, path: Path) -> str:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixdepth.errors import UserError, printable
-from mixdepth.files.io import check_seal, read_json
+from mixdepth.errors import ConfigurationError, DamagedFile, UserError, printable
+from mixdepth.files.io import check_checksum, read_json
 from mixdepth.record.hashes import configuration, hashes, input_files
 from mixdepth.record.provenance import surroundings
+from mixdepth.results import Results
 from mixdepth.scene.scene import Scene
+from mixdepth.words import first_of
 
 FILES = {str: ({"bytes": int, "sha256": str}, None)}
 SHAPE = {"scene": str, "data": str, "inputs": FILES, "settings": {}, "stages": {str: int}, "outputs": FILES}
@@ -46,13 +48,15 @@ def read_record(path: Path) -> dict[str, Any]:
     Raises:
         UserError: there is none, or it is one of before there were hashes.
     """
-    file = path / "provenance.json" if path.is_dir() else path
+    file = Results(path).provenance if path.is_dir() else path
     if not file.exists():
-        raise UserError(f"{file}: file not found. `snakemake --cores 2 results/<scene>/provenance.json` makes a record")
+        raise ConfigurationError(
+            f"{file}: file not found. `snakemake --cores 2 results/<scene>/provenance.json` makes a record"
+        )
     try:
         return read_json(file, SHAPE)
     except UserError as error:
-        raise UserError(f"{error} (A record of an older mixdepth has no hashes.)") from None
+        raise DamagedFile(f"{error} (A record of an older mixdepth has no hashes.)") from None
 
 
 def present(record: Mapping[str, Any], folder: Path, scene: Scene | None) -> dict[str, Any]:
@@ -104,12 +108,12 @@ def same(found: list[Difference]) -> bool:
 
 
 def damaged(found: list[Difference], folder: Path) -> list[str]:
-    """Outputs that are not even as whoever wrote them left them: their seals do not fit."""
+    """Outputs that are not even as whoever wrote them left them: their checksums do not fit."""
     names = []
     for one in found:
         if one.part == "outputs" and one.now is not None:
             try:
-                check_seal(folder / one.name)
+                check_checksum(folder / one.name)
             except ValueError:
                 names.append(one.name)
     return names
@@ -133,18 +137,17 @@ def told(
     lines = []
     for part, title in {**RESULTS, **CAUSES}.items():
         own = [one for one in found if one.part == part]
-        all_of_it = len(record[part]) if part in ("inputs", "outputs") else 0
-        if not own:
-            state = (
-                unknown if part == "settings" and unknown else "the same" + f" ({all_of_it} files)" * bool(all_of_it)
-            )
-            lines.append(f"{title}: {state}")
-            continue
-        lines.append(
-            f"{title}: {len(own)}{f' of {all_of_it}' if all_of_it else ''} differ{'s' if len(own) == 1 else ''}"
-        )
+        files = len(record[part]) if part in ("inputs", "outputs") else 0
+        if own:
+            of = f" of {files}" if files else ""
+            lines.append(f"{title}: {len(own)}{of} {'differs' if len(own) == 1 else 'differ'}")
+        elif part == "settings" and unknown:
+            lines.append(f"{title}: {unknown}")
+        else:
+            lines.append(f"{title}: the same ({files} files)" if files else f"{title}: the same")
         lines += [f"    {one}{', damaged' if one.name in broken else ''}" for one in own[:SHOWN]]
-        lines += [f"    and {len(own) - SHOWN} more (--json lists all)"] * (len(own) > SHOWN)
+        if len(own) > SHOWN:
+            lines.append(f"    and {len(own) - SHOWN} more (--json lists all)")
     return printable("\n".join([*lines, "", _verdict(found, against, broken)]))
 
 
@@ -156,11 +159,12 @@ def _verdict(found: list[Difference], against: bool, broken: Sequence[str]) -> s
     if "outputs" in parts:
         first = next(one.name for one in found if one.part == "outputs")
         alike = [part for part in ("inputs", "settings") if part not in parts]
-        reasons = [f"same {' and '.join(alike)}"] * bool(alike) + [why or "nothing that is recorded tells why"]
+        reasons = [f"same {' and '.join(alike)}"] if alike else []
+        reasons.append(why or "nothing that is recorded tells why")
         if against:
             return f"Other outputs from {first} on: {', '.join(reasons)}."
         if broken:
-            return f"Damaged: {_listed(list(broken))}. Delete what is damaged and run snakemake again."
+            return f"Damaged: {first_of(broken)}. Delete what is damaged and run snakemake again."
         return f"Not the outputs that were recorded, from {first} on: made anew or changed since; {', '.join(reasons)}."
     if parts & set(RESULTS):
         return f"The recorded outputs, but {why}: made anew, they may differ."
@@ -175,14 +179,10 @@ def _cause(part: str, own: list[Difference]) -> str:
     if not own or (part == "host" and not {"cpu", "machine", "gpu"} & set(names)):
         return ""
     if part == "inputs":
-        return f"other inputs ({_listed(names)})"
+        return f"other inputs ({first_of(names)})"
     if part == "settings":
-        return f"other settings ({_listed(names)})"
-    return {"versions": f"other {_listed(names)}", "host": "another processor or GPU"}.get(part, "other code")
-
-
-def _listed(names: list[str], most: int = 3) -> str:
-    return ", ".join(names[:most]) + f" and {len(names) - most} more" * (len(names) > most)
+        return f"other settings ({first_of(names)})"
+    return {"versions": f"other {first_of(names)}", "host": "another processor or GPU"}.get(part, "other code")
 
 
 def _short(value: Any) -> str:

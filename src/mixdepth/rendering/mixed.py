@@ -35,6 +35,7 @@ class Layers:
 
     def during(self, parts: Tensor) -> "Layers":
         """With those dynamic samples only that are seen in any of the ``parts`` [1] of the capture (a set, int32)."""
+        assert self.sets is not None  # as :func:`layers_along` makes them
         here = (self.sets & parts).nonzero().squeeze(1)
         place = torch.full((len(self.ray) + 1,), -1, device=here.device)  # its last is that of -1: none
         place[here] = torch.arange(len(here), device=here.device)

@@ -1,5 +1,7 @@
 """Frames of the mixed model as a camera sees them."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,7 +14,7 @@ from mixdepth.progress import Progress
 from mixdepth.rendering.mixed import layers_along, shade_mixed
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
 from mixdepth.rendering.static_view import pixel_grid
-from mixdepth.rendering.trace import DYNAMIC, depth_of, sample_rays, shade_static
+from mixdepth.rendering.trace import DYNAMIC, RaySamples, depth_of, sample_rays, shade_static
 
 BLOCK = 16  # frames at once
 
@@ -20,6 +22,27 @@ BLOCK = 16  # frames at once
 def quantised(rgb: Tensor) -> Tensor:
     """Colours in 0..1 to uint8, rounded."""
     return rgb.clamp(0, 1).mul(255).round().byte()
+
+
+def _still(static: StaticField, traced: RaySamples) -> tuple[Tensor, Tensor]:
+    """Colours [R, 3] uint8 and z-depth [R] of rays that do not meet the dynamic region."""
+    shade = shade_static(static, traced)
+    return quantised(static.tone(shade.rgb, None)), depth_of(shade.weights, traced)
+
+
+def _moving(
+    static: StaticField, dynamic: DynamicField, traced: RaySamples, wanted: Tensor
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Of the other rays, by blocks of the frames ``wanted`` [T]: which frames these are, colours [F, R, 3] uint8 and
+    z-depth [F, R]."""
+    layers = layers_along(static, dynamic, traced)
+    for start in range(0, len(wanted), BLOCK):
+        times = slice(start, start + BLOCK)
+        block = wanted[None, times]
+        here = layers.during(dynamic.region.bits(block))
+        mixed = shade_mixed(static, dynamic, here, block, [len(traced.far)])
+        assert mixed.depth is not None  # these layers have depths
+        yield times, quantised(static.tone(mixed.rgb, None)).transpose(0, 1), mixed.depth.t()
 
 
 @torch.no_grad()
@@ -65,21 +88,13 @@ def render_video(
         picture = torch.zeros(len(uv), 3, dtype=torch.uint8, device=device)
         surface = torch.zeros(len(uv), device=device)
         if len(still):
-            shown = traced.of(still)
-            shade = shade_static(static, shown)
-            picture[still] = quantised(static.tone(shade.rgb, None))
-            surface[still] = depth_of(shade.weights, shown)
+            picture[still], surface[still] = _still(static, traced.of(still))
         if not len(moving):
             rgb[:, part], depth[:, part] = landing(picture), landing(surface)
         else:
-            layers = layers_along(static, dynamic, traced.of(moving))
-            for start in range(0, count, BLOCK):
-                times = slice(start, start + BLOCK)
-                block = wanted[None, times]
-                mixed = shade_mixed(static, dynamic, layers.during(dynamic.region.bits(block)), block, [len(moving)])
-                colours, depths = picture.repeat(block.shape[1], 1, 1), surface.repeat(block.shape[1], 1)
-                colours[:, moving] = quantised(static.tone(mixed.rgb, None)).transpose(0, 1)
-                depths[:, moving] = mixed.depth.t()
+            for times, moved, z in _moving(static, dynamic, traced.of(moving), wanted):
+                colours, depths = picture.repeat(len(z), 1, 1), surface.repeat(len(z), 1)
+                colours[:, moving], depths[:, moving] = moved, z
                 rgb[times, part], depth[times, part] = landing(colours), landing(depths)
         if progress:
             progress.update(len(uv) * count)

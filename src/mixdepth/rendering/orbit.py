@@ -14,7 +14,7 @@ import numpy as np
 from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.space import FORWARD_SPREAD, MEET, common_focus
 from mixdepth.cameras.world import gravity
-from mixdepth.errors import UserError
+from mixdepth.errors import ConfigurationError
 
 AROUND = math.radians(120)  # a rig without a larger gap stands all around its focus
 DIRECTIONS = 720  # directions in which the hull is measured
@@ -67,7 +67,7 @@ def _focus(cameras: Sequence[Camera], near: float, far: float) -> np.ndarray:
     forward = np.array([c.c2w[:3, 2] for c in cameras])
     mean = _unit(forward.mean(axis=0))
     if math.degrees(math.acos(np.clip((forward @ mean).min(), -1, 1))) > FORWARD_SPREAD:
-        raise UserError(
+        raise ConfigurationError(
             "the cameras look at no place in common, which a spiral needs; lay the path out with `kind: move` from"
             " camera to camera, or with `kind: file`"
         )

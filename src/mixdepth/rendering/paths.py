@@ -72,6 +72,7 @@ def make_path(settings: Mapping[str, Any], rig: Rig, clock: Clock, file: Path | 
     """
     kind, shares, own_fps = settings["kind"], None, None
     if kind == "file":
+        assert file is not None
         cameras, shares, own_fps = read_camera_path(file)
     else:
         names = settings["cameras"] or {"camera": [rig.default], "spiral": rig.train}.get(kind) or visiting(rig.cameras)
@@ -150,9 +151,10 @@ def picture_size(camera: Camera, width: int | None, height: int | None) -> tuple
     """(width, height) in pixels: what is asked for, the rest from the camera's aspect."""
     if width and height:
         return width, height
-    if width or height:
-        share = width / camera.width if width else height / camera.height
-        return width or max(1, round(share * camera.width)), height or max(1, round(share * camera.height))
+    if width:
+        return width, max(1, round(width / camera.width * camera.height))
+    if height:
+        return max(1, round(height / camera.height * camera.width)), height
     return camera.width, camera.height
 
 

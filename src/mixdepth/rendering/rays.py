@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mixdepth import kernels
 from mixdepth.cameras.camera import Camera
-from mixdepth.cameras.space import KINDS, Space
+from mixdepth.cameras.space import Space
 
 
 class CameraBatch:
@@ -48,73 +49,130 @@ class CameraBatch:
 class SpaceMap:
     """Samples depths along rays and maps world points to normalised coordinates, for one :class:`Space`.
 
-    Its ``device`` is where everything is rendered: the fields must be on the same.
+    ``SpaceMap(space)`` is one of the class of the space's kind, as ``pathlib.Path`` is one of the system's. Its
+    ``device`` is where everything is rendered: the fields must be on the same. This class has what the kinds share: a
+    box that becomes [-1, 1], the same range of depth for every ray, and samples that are linear in disparity.
+
+    >>> box = dict(frame=np.eye(4).tolist(), low=[0.0, 0, 0], high=[4.0, 4, 4])
+    >>> SpaceMap(Space("bounded", "", near=1, far=9, **box)).normalise(torch.tensor([1.0, 2, 4]))
+    tensor([-0.5000,  0.0000,  1.0000])
+    >>> SpaceMap(Space("unbounded", "", near=1, far=9, **box)).normalise(torch.tensor([2.0, 2, 20]))
+    tensor([0.0000, 0.0000, 0.9444])
     """
 
-    def __init__(self, space: Space, device: torch.device | str = "cpu"):
-        def tensor(values: object) -> Tensor:
-            return torch.tensor(values, dtype=torch.float32, device=device)
+    number: int  # of the kind, for the compiled loops
 
+    def __new__(cls, space: Space, device: torch.device | str = "cpu") -> "SpaceMap":
+        """An instance of the class of the space's kind."""
+        return super().__new__({"forward": Forward, "bounded": Bounded, "unbounded": Unbounded}[space.kind])
+
+    def __init__(self, space: Space, device: torch.device | str = "cpu"):
         self.space, self.device = space, torch.device(device)
-        self.kind, self.near, self.far = space.kind, space.near, space.far
-        self.low, self.high = tensor(space.low), tensor(space.high)
-        frame = np.asarray(space.frame)
-        self.rotation, self.centre = tensor(frame[:3, :3].tolist()), tensor(frame[:3, 3].tolist())
-        self.reference_near, self.reference_far = space.reference_near, space.reference_far
-        # The same for the compiled loops: number of the kind; rotation, centre, low, scale, and of the disparity.
-        self.number = KINDS.index(space.kind)
-        near, far = space.reference_near or 1.0, space.reference_far or 2.0
-        disparity = tensor([0.1 * near, 1 / near, 1 / (1 / near - 1 / far)])
-        scale = 2 / (self.high - self.low)
-        self.packed = torch.cat([self.rotation.reshape(-1), self.centre, self.low, scale, disparity])
+        self.near, self.far = space.near, space.far
+        self.low, self.high = self._tensor(space.low), self._tensor(space.high)
+
+    def _tensor(self, values: object) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=self.device)
 
     def to(self, device: torch.device) -> "SpaceMap":
         """The same on ``device``."""
         return SpaceMap(self.space, device)
 
+    def coordinates(self) -> kernels.Coordinates:
+        """:meth:`normalise` for the compiled loops."""
+        low, scale = _floats(self.low), _floats(2 / (self.high - self.low))
+        return kernels.Coordinates(self.number, low, scale)
+
     def normalise(self, points: Tensor) -> Tensor:
         """World points [..., 3] to normalised coordinates [..., 3]; inside the space all are in [-1, 1]."""
-        if self.kind == "forward":
-            local = (points - self.centre) @ self.rotation
-            z = local[..., 2:].clamp_min(0.1 * self.reference_near)
-            inverse_near, inverse_far = 1 / self.reference_near, 1 / self.reference_far
-            disparity = (inverse_near - 1 / z) / (inverse_near - inverse_far)
-            points = torch.cat([local[..., :2] / z, disparity], dim=-1)
-        u = (points - self.low) / (self.high - self.low) * 2 - 1
-        if self.kind == "unbounded":
-            size = u.abs().amax(-1, keepdim=True).clamp_min(1.0)
-            u = u * ((2 - 1 / size) / size) / 2
-        return u
+        return (points - self.low) / (self.high - self.low) * 2 - 1
 
     def denormalise(self, u: Tensor) -> Tensor:
         """World points [..., 3] of normalised coordinates [..., 3]; the inverse of :meth:`normalise`."""
-        if self.kind == "unbounded":
-            size = (2 * u).abs().amax(-1, keepdim=True).clamp_min(1e-9)
-            u = torch.where(size <= 1, 2 * u, 2 * u / (size * (2 - size).clamp_min(1e-3)))
-        points = (u + 1) / 2 * (self.high - self.low) + self.low
-        if self.kind == "forward":
-            inverse_near, inverse_far = 1 / self.reference_near, 1 / self.reference_far
-            z = 1 / (inverse_near - points[..., 2:] * (inverse_near - inverse_far))
-            points = torch.cat([points[..., :2] * z, z], dim=-1) @ self.rotation.T + self.centre
-        return points
+        return (u + 1) / 2 * (self.high - self.low) + self.low
 
     def depth_range(self, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
         """First and last z-depth [R] of each ray inside the space; an empty range where it misses a box."""
         near = torch.full_like(origins[:, 0], self.near)
-        far = torch.full_like(near, self.far)
-        if self.kind == "bounded":
-            safe = torch.where(directions.abs() < 1e-9, torch.full_like(directions, 1e-9), directions)
-            a, b = (self.low - origins) / safe, (self.high - origins) / safe
-            near = torch.maximum(near, torch.minimum(a, b).amax(-1))
-            far = torch.maximum(torch.maximum(a, b).amin(-1), near * 1.0001)
-        return near, far
+        return near, torch.full_like(near, self.far)
 
     def depths(self, share: Tensor, near: Tensor, far: Tensor) -> Tensor:
         """z-depths [R, N] at ``share`` [R, N] in 0..1 of the way: linear in a box, else linear in disparity."""
         near, far = near[:, None], far[:, None]
-        if self.kind == "bounded":
-            return near + (far - near) * share
         return 1 / ((1 - share) / near + share / far)
+
+
+class Forward(SpaceMap):
+    """Perspective coordinates of a reference camera, linear in disparity between its near and its far end."""
+
+    number = kernels.FORWARD
+
+    def __init__(self, space: Space, device: torch.device | str = "cpu"):
+        super().__init__(space, device)
+        frame = np.asarray(space.frame)
+        self.rotation, self.centre = self._tensor(frame[:3, :3].tolist()), self._tensor(frame[:3, 3].tolist())
+        self.nearest = 0.1 * space.reference_near
+        self.inverse_near, self.inverse_far = 1 / space.reference_near, 1 / space.reference_far
+
+    def coordinates(self) -> kernels.Coordinates:
+        """See :meth:`SpaceMap.coordinates`."""
+        right, down, ahead = map(_floats, self.rotation.T)
+        disparity = map(np.float32, (self.nearest, self.inverse_near, 1 / (self.inverse_near - self.inverse_far)))
+        base = super().coordinates()[:3]
+        return kernels.Coordinates(*base, right, down, ahead, _floats(self.centre), *disparity)
+
+    def normalise(self, points: Tensor) -> Tensor:
+        """See :meth:`SpaceMap.normalise`."""
+        local = (points - self.centre) @ self.rotation
+        z = local[..., 2:].clamp_min(self.nearest)
+        disparity = (self.inverse_near - 1 / z) / (self.inverse_near - self.inverse_far)
+        return super().normalise(torch.cat([local[..., :2] / z, disparity], dim=-1))
+
+    def denormalise(self, u: Tensor) -> Tensor:
+        """See :meth:`SpaceMap.denormalise`."""
+        points = super().denormalise(u)
+        z = 1 / (self.inverse_near - points[..., 2:] * (self.inverse_near - self.inverse_far))
+        return torch.cat([points[..., :2] * z, z], dim=-1) @ self.rotation.T + self.centre
+
+
+class Bounded(SpaceMap):
+    """A box; rays are sampled, evenly, where they are in it."""
+
+    number = kernels.BOUNDED
+
+    def depth_range(self, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """See :meth:`SpaceMap.depth_range`."""
+        near, _ = super().depth_range(origins, directions)  # rays end where they leave the box
+        safe = torch.where(directions.abs() < 1e-9, torch.full_like(directions, 1e-9), directions)
+        a, b = (self.low - origins) / safe, (self.high - origins) / safe
+        near = torch.maximum(near, torch.minimum(a, b).amax(-1))
+        return near, torch.maximum(torch.maximum(a, b).amin(-1), near * 1.0001)
+
+    def depths(self, share: Tensor, near: Tensor, far: Tensor) -> Tensor:
+        """See :meth:`SpaceMap.depths`."""
+        near, far = near[:, None], far[:, None]
+        return near + (far - near) * share
+
+
+class Unbounded(SpaceMap):
+    """A box whose outside is contracted (mip-NeRF 360, Barron et al. 2022, in the infinity norm)."""
+
+    number = kernels.UNBOUNDED
+
+    def normalise(self, points: Tensor) -> Tensor:
+        """See :meth:`SpaceMap.normalise`."""
+        u = super().normalise(points)
+        size = u.abs().amax(-1, keepdim=True).clamp_min(1.0)
+        return u * ((2 - 1 / size) / size) / 2
+
+    def denormalise(self, u: Tensor) -> Tensor:
+        """See :meth:`SpaceMap.denormalise`."""
+        size = (2 * u).abs().amax(-1, keepdim=True).clamp_min(1e-9)
+        return super().denormalise(torch.where(size <= 1, 2 * u, 2 * u / (size * (2 - size).clamp_min(1e-3))))
+
+
+def _floats(values: Tensor) -> tuple[np.float32, ...]:
+    return tuple(values.numpy())
 
 
 def stratified(rays: int, samples: int, generator: torch.Generator | None, device: torch.device | str) -> Tensor:

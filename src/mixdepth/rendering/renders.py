@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixdepth.errors import UserError
+from mixdepth.errors import DamagedFile
 from mixdepth.files.io import read_npy
 
 
@@ -18,7 +18,7 @@ def open_renders(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     rgb, depth = (read_npy(folder / name, mend) for name in ("rgb.npy", "depth.npy"))
     fits = rgb.ndim == 4 and rgb.shape == (*depth.shape, 3)
     if not fits or rgb.dtype != np.uint8 or depth.dtype != np.float32:
-        raise UserError(
+        raise DamagedFile(
             f"{folder}: rgb.npy is {rgb.dtype} {rgb.shape} and depth.npy {depth.dtype} {depth.shape}, expected uint8"
             " [T, H, W, 3] and float32 [T, H, W]. Delete this folder and run the same command again."
         )

@@ -1,10 +1,9 @@
-"""The rendering stage: a variant as one camera sees it over time or along a camera path, and held-out photos of the
-static model."""
+"""The rendering stages: a variant as one camera sees it over time or along a camera path, and held-out photos of the
+static model. Parameters after the star are files, named as in mixdepth/workflow/stages.py."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,60 +12,79 @@ from mixdepth import kernels
 from mixdepth.cameras.camera import Camera, load_cameras, save_cameras
 from mixdepth.cameras.space import Space
 from mixdepth.compute.device import rendering_device, use_cpu
-from mixdepth.errors import UserError
-from mixdepth.fields.storage import load_model
-from mixdepth.files.io import new_npy, read_json, write_json
+from mixdepth.errors import ConfigurationError
+from mixdepth.fields.storage import load_model, model_header
+from mixdepth.files.io import atomic_folder, new_npy, read_json, write_json
 from mixdepth.progress import Progress
 from mixdepth.rendering.mixed_view import quantised, render_video
 from mixdepth.rendering.paths import Clock, Rig, frame_rate, make_path
 from mixdepth.rendering.rays import SpaceMap
 from mixdepth.rendering.static_view import render_static
-
-if TYPE_CHECKING:
-    from mixdepth.scene.scene import Scene
+from mixdepth.results import Renders
+from mixdepth.scene.scene import Scene
 
 DENSER = 1.25  # samples per ray, relative to training
 LONGEST_BLEND = 16  # frames of two segments that are held in memory, to fade one into the other
 
 
-def render_camera(scene: "Scene", variant: str, camera: str, folder: Path, output: Path) -> None:
-    """Write ``rgb.npy`` and ``depth.npy`` of a variant as the video camera ``camera`` sees it."""
-    cameras = load_cameras(folder / "cameras.json")
-    if camera not in cameras:
-        raise UserError(f"{folder}/cameras.json: no camera {camera}; it has {', '.join(sorted(cameras))}")
-    model = folder / variant / "model.safetensors"
-    header = load_model(model)[0]
+def render_camera(
+    scene: Scene, variant: str, camera: str, *, model: Path, cameras: Path, space: Path, output: Path
+) -> None:
+    """Write colour and depth of a variant as the video camera ``camera`` sees it, into the folder ``output``."""
+    posed = load_cameras(cameras)
+    if camera not in posed:
+        raise ConfigurationError(f"{cameras}: no camera {camera}; it has {', '.join(sorted(posed))}")
+    header = model_header(model)
     frames = np.arange(header["segments"][-1][1])
-    _render(model, header, folder, [cameras[camera]] * len(frames), frames, output, f"render {scene.name} {variant}")
+    label = f"render {scene.name} {variant}"
+    with atomic_folder(output) as folder:
+        _render(model, header, space, [posed[camera]] * len(frames), frames, Renders(folder), label)
 
 
-def render_path(scene: "Scene", variant: str, path: str, folder: Path, output: Path) -> None:
-    """Write ``rgb.npy``, ``depth.npy``, ``cameras.json`` (one camera per frame, with its ``time`` in frames of the
-    capture) and ``path.json`` (its frames per second and settings) of a variant along the camera path ``path``."""
-    model = folder / variant / "model.safetensors"
-    header = load_model(model)[0]
-    settings, space = scene.path(path), Space.load(folder / "space.json")
+def render_path(
+    scene: Scene,
+    variant: str,
+    path: str,
+    *,
+    model: Path,
+    cameras: Path,
+    space: Path,
+    capture: Path,
+    output: Path,
+) -> None:
+    """Write colour, depth, cameras (one per frame, with its ``time`` in frames of the capture), and frame rate and
+    settings of a variant along the camera path ``path``, into the folder ``output``."""
+    header = model_header(model)
+    settings, whole = scene.path(path), Space.load(space)
     frames = header["segments"][-1][1]
-    fps = frame_rate(read_json(folder / "capture.json")["fps"], scene.options["frames"]["step"], frames)
-    cameras = load_cameras(folder / "cameras.json")
-    rig = Rig(cameras, scene.train_cameras, (scene.test_cameras or scene.used_cameras)[0], space.near, space.far)
+    fps = frame_rate(read_json(capture)["fps"], scene.config.frames.step, frames)
+    posed = load_cameras(cameras)
+    rig = Rig(posed, scene.train_cameras, (scene.test_cameras or scene.used_cameras)[0], whole.near, whole.far)
     file = scene.data / settings["file"] if settings["file"] else None
     made = make_path(settings, rig, Clock(frames, fps), file)
-    _render(model, header, folder, made.cameras, made.times, output, f"path {scene.name} {variant} {path}")
-    save_cameras(output / "cameras.json", made.named(), {"time": made.times.tolist()})
-    write_json(output / "path.json", {"path": path, "fps": made.fps, "capture_frames": frames, "settings": settings})
+    with atomic_folder(output) as folder:
+        renders = Renders(folder)
+        _render(model, header, space, made.cameras, made.times, renders, f"path {scene.name} {variant} {path}")
+        save_cameras(renders.cameras, made.named(), {"time": made.times.tolist()})
+        write_json(renders.path, {"path": path, "fps": made.fps, "capture_frames": frames, "settings": settings})
 
 
 def _render(
-    model: Path, header: dict, folder: Path, views: Sequence[Camera], times: np.ndarray, output: Path, label: str
+    model: Path,
+    header: dict,
+    space_file: Path,
+    views: Sequence[Camera],
+    times: np.ndarray,
+    output: Renders,
+    label: str,
 ) -> None:
-    """Write rgb.npy and depth.npy of one frame per view, each at its time [N] (in frames of the capture)."""
-    space = _open_space(folder, header)
+    """Write colour and depth of one frame per view, each at its time [N] (in frames of the capture)."""
+    space = _open_space(space_file, header)
     samples = round(DENSER * header["samples"])
     size = (len(views), views[0].height, views[0].width)
     parts = shares(header["segments"], times)
     progress = Progress(label, math.prod(size) // len(views) * sum(len(index) for index, _, _ in parts))
-    with new_npy(output / "rgb.npy", (*size, 3), np.uint8) as rgb, new_npy(output / "depth.npy", size, np.float32) as z:
+    with new_npy(output.rgb, (*size, 3), np.uint8) as rgb, new_npy(output.depth, size, np.float32) as z:
         for segment, (index, local, share) in enumerate(parts):
             if not len(index):
                 continue
@@ -130,24 +148,24 @@ def _blend(
             before[1][index] = after[1][index]
 
 
-def _open_space(folder: Path, header: dict) -> SpaceMap:
+def _open_space(path: Path, header: dict) -> SpaceMap:
     """The space of a model with this header, where it is rendered: where it was trained, if that is here."""
     use_cpu(header["options"]["threads"])
-    return SpaceMap(Space.load(folder / "space.json"), rendering_device(header["options"].get("device", "cpu")))
+    return SpaceMap(Space.load(path), rendering_device(header["options"].get("device", "cpu")))
 
 
-def render_photos(scene: "Scene", folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def render_photos(scene: Scene, *, model: Path, photos: Path, space: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Held-out photos as the static model sees them: by stem, rgb [H, W, 3] uint8 and z-depth [H, W], world units."""
-    cameras = load_cameras(folder / "photos.json")
-    header, static, _ = load_model(folder / "static/model.safetensors")
-    space = _open_space(folder, header)
-    static = static.to(space.device)
+    cameras = load_cameras(photos)
+    header, static, _ = load_model(model)
+    mapped = _open_space(space, header)
+    static = static.to(mapped.device)
     progress = Progress(f"held-out photos {scene.name}", len(scene.test_photos))
     rendered = {}
     for stem in scene.test_photos:
-        view = render_static(static, space, cameras[stem], round(DENSER * header["samples"]))
+        view = render_static(static, mapped, cameras[stem], round(DENSER * header["samples"]))
         with torch.no_grad():
-            rgb = static.tone(torch.from_numpy(view.rgb).to(space.device), None)
+            rgb = static.tone(torch.from_numpy(view.rgb).to(mapped.device), None)
         rendered[stem] = (quantised(rgb).cpu().numpy(), view.depth)
         progress.update()
     return rendered
@@ -155,24 +173,23 @@ def render_photos(scene: "Scene", folder: Path) -> dict[str, tuple[np.ndarray, n
 
 @kernels.uncompiled()
 def render_depths(
-    variant: str, cameras: Mapping[str, Camera], frames: Sequence[int], folder: Path
+    cameras: Mapping[str, Camera], frames: Sequence[int], *, model: Path, space: Path
 ) -> dict[str, np.ndarray]:
     """z-depth of a few frames of a variant as a few small ``cameras`` see them: by name [F, H, W] float32, world units.
 
     Where segments overlap, a frame is that of the segment whose middle is nearer, as :func:`render_camera` has it.
     """
-    model = folder / variant / "model.safetensors"
-    header = load_model(model)[0]
-    space, samples = _open_space(folder, header), round(DENSER * header["samples"])
+    header = model_header(model)
+    mapped, samples = _open_space(space, header), round(DENSER * header["samples"])
     depths = {name: np.empty((len(frames), c.height, c.width), np.float32) for name, c in cameras.items()}
     middles = np.array([first + last - 1 for first, last in header["segments"]]) / 2
     segment = np.abs(np.asarray(frames)[:, None] - middles).argmin(axis=1)
     for index in np.unique(segment):
         _, static, dynamic = load_model(model, int(index))
         assert dynamic is not None, "a variant's model has a dynamic branch"
-        static, dynamic = static.to(space.device), dynamic.to(space.device)
+        static, dynamic = static.to(mapped.device), dynamic.to(mapped.device)
         here = (segment == index).nonzero()[0]
         local = torch.tensor([frames[i] - header["segments"][index][0] for i in here])
         for name, camera in cameras.items():
-            depths[name][here] = render_video(static, dynamic, space, camera, samples, local)[1]
+            depths[name][here] = render_video(static, dynamic, mapped, camera, samples, local)[1]
     return depths

@@ -96,7 +96,8 @@ def sample_rays(
     if kernels.compiled(depths):
         mask = None if occupancy is None else occupancy.mask
         sets = None if region is None else (region[0].sets, region[0].box, region[1])
-        packed = kernels.march(space.number, space.packed, origins, directions, near, far, depths, mask, sets, stop)
+        rays = kernels.Rays(origins, directions, near, far, stop)
+        packed = kernels.march(space.coordinates(), rays, depths, mask, sets)
     else:
         u = space.normalise(origins[:, None] + depths[..., None] * directions[:, None])
         holds = torch.zeros_like(depths, dtype=torch.uint8)

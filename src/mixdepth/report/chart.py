@@ -1,16 +1,45 @@
-"""Line charts as figures for a template: positions worked out here, drawn as inline SVG by the macro ``chart``."""
+"""Charts of the report as inline SVG: matplotlib says what lies where, the page's style sheet how it looks, so that
+they are dark on a dark screen and their text is text."""
 
-import math
-from collections.abc import Sequence
+import io
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import matplotlib
 import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
-WIDTH, HEIGHT = 560, 300  # of the whole drawing, in its own units
-LEFT, RIGHT, TOP, BOTTOM = 56, 96, 28, 46  # margins
-LABEL_HEIGHT = 15  # that two labels at the ends of lines must be apart
+from mixdepth.frames.sync.sync import AGREEING
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType  # since 3.11
+
+WIDTH, HEIGHT = 560, 300  # of a drawing, in its own units: points
+ROW = 22  # height of a camera's row
 MAX_POINTS = 240  # of a line
+STYLE: "dict[RcKeyType, Any]" = {
+    "font.size": 12,  # as in the style sheet
+    "axes.titlesize": 12,
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.grid": True,
+    "axes.autolimit_mode": "round_numbers",
+    "axes.xmargin": 0,
+    "axes.ymargin": 0,
+    "xtick.major.size": 0,  # marks would be drawn by reference to a name
+    "ytick.major.size": 0,
+    "ytick.minor.size": 0,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+}
 
 
 @dataclass(frozen=True)
@@ -23,54 +52,98 @@ class Line:
     y: Sequence[float]
 
 
-def line_chart(title: str, x_title: str, y_title: str, lines: Sequence[Line], log: bool = False) -> dict[str, Any]:
-    """Everything that the macro ``chart`` needs. A value that is not finite leaves its point out.
+def line_chart(
+    title: str, x_title: str, y_title: str, lines: Sequence[Line], log: bool = False
+) -> dict[str, str | Markup] | None:
+    """``title`` (for the caption) and ``svg``; None without a point. A value that is not finite leaves its point out.
 
     Args:
-        title: what is shown, for the caption.
+        title: what is shown.
         x_title: with the unit.
         y_title: with the unit.
-        lines: at least one with at least one finite point.
+        lines: those without a point are left out.
         log: whether y is logarithmic; what is not positive is then left out.
     """
     kept = [(line, *_thinned(line, log)) for line in lines]
     kept = [(line, x, y) for line, x, y in kept if len(x)]
-    xs, ys = (np.concatenate([part[i] for part in kept]) for i in (1, 2))
-    x_ticks, y_ticks = _ticks(xs.min(), xs.max()), (_log_ticks if log else _ticks)(ys.min(), ys.max())
-    x_range = float(xs.min()), float(xs.max())
-    y_range = (min(y_ticks[0], float(ys.min())), max(y_ticks[-1], float(ys.max())))
+    if not kept:
+        return None
+    y_title += " (logarithmic)" if log else ""
+    with _style():
+        figure, axes = _new(HEIGHT)
+        axes.grid(axis="x", visible=False)
+        if log:
+            _logarithmic(axes, np.concatenate([y for _, _, y in kept]))
+        for line, x, y in kept:
+            axes.plot(x, y, label=line.name, gid=f"line-{line.style}", clip_on=False)
+        axes.set_xlabel(x_title)
+        axes.set_title(y_title, loc="left")
+        legend = figure.legend(loc="outside right center", handlelength=2.6)
+        for (line, _, _), handle, text in zip(kept, legend.get_lines(), legend.get_texts(), strict=True):
+            handle.set_gid(f"line-{line.style}")
+            text.set_gid(f"name-{line.style}")
+        said = "; ".join(f"{line.name} from {y[0]:.3g} to {y[-1]:.3g}" for line, _, y in kept)
+        return {"title": title, "svg": _svg(figure, f"{title}, {y_title} against {x_title}: {said}")}
 
-    def across(x: float) -> float:
-        span = x_range[1] - x_range[0]
-        return round(LEFT + (WIDTH - LEFT - RIGHT) * ((x - x_range[0]) / span if span else 0.5), 1)
 
-    def down(y: float) -> float:
-        low, high, y = (math.log10(v) for v in (*y_range, y)) if log else (*y_range, y)
-        return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * ((y - low) / (high - low) if high > low else 0.5), 1)
+def sync_chart(sync: Mapping[str, Any] | None) -> Markup | None:
+    """Offsets in frames: of each camera a dot for what was estimated, in a box as wide as an estimate may be off around
+    what is configured. None where nothing was estimated."""
+    cameras = (sync or {}).get("cameras", {})
+    if not any(row["offset_frames"] is not None for row in cameras.values()):
+        return None
+    offsets = [row[key] for row in cameras.values() for key in ("offset_frames", "configured") if row[key] is not None]
+    # At least two frames either way, so that what is in step looks so.
+    limit = max(2.0, *map(abs, offsets))
+    with _style():
+        figure, axes = _new(ROW * (len(cameras) + 1.5))
+        axes.grid(axis="y", visible=False)
+        for y, row in enumerate(cameras.values()):
+            if row["configured"] is not None:
+                axes.barh(y, 2 * AGREEING, 0.64, row["configured"] - AGREEING, gid="ring", clip_on=False)
+            if row["offset_frames"] is None:
+                axes.text(0, y, "no estimate", ha="center", va="center")
+            else:
+                axes.plot([row["offset_frames"]] * 2, [y, y], gid="dot", clip_on=False)
+        axes.set(xlim=(-limit, limit), ylim=(len(cameras) - 0.5, -0.5), yticks=range(len(cameras)))
+        axes.set_yticklabels(cameras)
+        axes.xaxis.set_major_formatter("{x:+g}")
+        return _svg(figure, "Offsets in frames, estimated and configured; the table below has the numbers")
 
-    drawn = [
-        {
-            "name": line.name,
-            "style": line.style,
-            "path": "M" + " L".join(f"{across(a)} {down(b)}" for a, b in zip(x, y, strict=True)),
-            "end": (across(x[-1]), down(y[-1])),
-        }
-        for line, x, y in kept
-    ]
-    for entry, y in zip(drawn, _spread([entry["end"][1] for entry in drawn]), strict=True):
-        entry["label_y"] = y
-    said = [f"{line.name} from {y[0]:.3g} to {y[-1]:.3g}" for line, _, y in kept]
-    return {
-        "title": title,
-        "x_title": x_title,
-        "y_title": y_title + (" (logarithmic)" if log else ""),
-        "said": "; ".join(said),
-        "lines": drawn,
-        "x_ticks": [(across(t), f"{t:g}") for t in x_ticks if x_range[0] <= t <= x_range[1]],
-        "y_ticks": [(down(t), f"{t:g}") for t in y_ticks],
-        "size": (WIDTH, HEIGHT),
-        "area": (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM),
-    }
+
+def _style() -> AbstractContextManager[None]:
+    return matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE})
+
+
+def _new(height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH / 72, height / 72), layout="constrained")
+    axes = figure.subplots()
+    for patch in (figure.patch, axes.patch):
+        patch.set_visible(False)
+    axes.grid(clip_on=False)
+    return figure, axes
+
+
+def _logarithmic(axes: Axes, values: np.ndarray) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if values.max() < 10 * values.min() else (1,)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("{x:g}")
+
+
+def _svg(figure: Figure, said: str) -> Markup:
+    """The drawing as an element of the page, which ``said`` tells in words. Of matplotlib's styles, which the page's
+    policy forbids, it keeps where a text is anchored; its names become classes, as there are several drawings."""
+    file = io.StringIO()
+    figure.savefig(file, format="svg")
+    text = file.getvalue()
+    text = text[text.index("<g id=") : text.rindex("</svg>")]
+    text = re.sub(r'(<path d="[^"]*") style="[^"]*"', r"\1", text)
+    text = re.sub(r'<text style="[^"]*(text-anchor): (\w+)"', r'<text \1="\2"', text)
+    text = re.sub(r'<g id="([\w.-]+)"', r'<g class="\1"', text)
+    width, height = figure.get_size_inches() * 72
+    head = Markup('<svg class="drawing" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">\n')
+    return head.format(width, height, said) + Markup(text) + Markup("</svg>")
 
 
 def _thinned(line: Line, log: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -80,40 +153,5 @@ def _thinned(line: Line, log: bool) -> tuple[np.ndarray, np.ndarray]:
     x, y = x[known], y[known]
     if len(x) <= MAX_POINTS:
         return x, y
-    groups = [np.array_split(values, MAX_POINTS) for values in (x, y)]
-    return tuple(np.array([group.mean() for group in values]) for values in groups)
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """About five round numbers from below ``low`` to above ``high``."""
-    span = (high - low) or abs(high) or 1.0
-    step = 10 ** math.floor(math.log10(span / 4))
-    step *= next(factor for factor in (1, 2, 5, 10) if factor * step >= span / 5)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [float(f"{i * step:.10g}") for i in range(first, last + 1)]
-
-
-def _log_ticks(low: float, high: float) -> list[float]:
-    """Round numbers of a logarithmic axis from below ``low`` to above ``high``."""
-    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
-    for factors in ((1, 2, 5), (1, 3), (1,)):
-        ticks = [factor * 10.0**decade for decade in decades for factor in factors]
-        first = max(i for i, tick in enumerate(ticks) if tick <= low * (1 + 1e-9))
-        last = min(i for i, tick in enumerate(ticks) if tick >= high * (1 - 1e-9))
-        if last - first <= 6:
-            break
-    return [float(f"{tick:.10g}") for tick in ticks[first : last + 1]]
-
-
-def _spread(places: list[float]) -> list[float]:
-    """``places`` moved as little as it takes to be LABEL_HEIGHT apart, in the same order, within the drawing."""
-    order = sorted(range(len(places)), key=lambda i: places[i])
-    found = [0.0] * len(places)
-    lowest = -math.inf
-    for i in order:
-        lowest = found[i] = max(places[i], lowest + LABEL_HEIGHT)
-    limit = HEIGHT - BOTTOM + 4.0
-    for i in reversed(order):
-        limit = found[i] = min(found[i], limit)
-        limit -= LABEL_HEIGHT
-    return [round(y, 1) for y in found]
+    x, y = (np.array([group.mean() for group in np.array_split(values, MAX_POINTS)]) for values in (x, y))
+    return x, y

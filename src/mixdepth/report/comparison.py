@@ -1,5 +1,6 @@
 """The comparison figure: every variant from one held-out camera, in colour, depth and error, with its scores."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 
 from mixdepth.evaluation.truth import load_truth
-from mixdepth.evaluation.view import MOVING_STD, View, open_view
-from mixdepth.files.io import atomic, read_json, seal
-from mixdepth.scene.scene import VARIANTS, Scene
+from mixdepth.evaluation.view import View, open_view
+from mixdepth.files.io import atomic, read_json, write_checksum
+from mixdepth.frames.store import MOVING_STD
+from mixdepth.scene.scene import Scene
+from mixdepth.variants import TABLE
+from mixdepth.words import percent
 
 COLOUR_ERROR = 0.2  # colours in 0..1, mean of the channels; the same scale in every figure
 DEPTH_ERROR = 0.2  # share of the true depth
@@ -24,12 +28,6 @@ COLUMN_INCHES, LABEL_INCHES, BAR_INCHES, TOP_INCHES, GAP_INCHES = 3.3, 1.75, 0.6
 MIN_ROW_INCHES, MAX_ROW_INCHES = 1.55, 4.0
 # Their brightness falls steadily as well, so that they can be read in grey: near is bright, and so is a small error.
 DEPTH_COLOURS, ERROR_COLOURS = colormaps["viridis_r"], colormaps["magma_r"]
-MEANING = {
-    "none": "no depth",
-    "colmap": "sparse COLMAP depth",
-    "distilled": "static model's depth",
-    "inherited": "static model itself",
-}
 
 
 @dataclass(frozen=True)
@@ -51,24 +49,39 @@ class Column:
     unit: str = ""
 
 
-def write_comparison(scene: Scene, folder: Path, output: Path) -> None:
+def write_comparison(
+    scene: Scene,
+    *,
+    renders: Sequence[Path],
+    store: Sequence[Path],
+    scores: Sequence[Path],
+    cameras: Path,
+    output: Path,
+) -> None:
     """Write comparison.png: a row with the truth and one per variant, at the frame with the most moving pixels.
 
-    Reads the renders, the frame store and cameras.json, each variant's metrics.json and, where the scene has one, the
-    truth (``scene.options`` must hold ``truth`` and ``frames``).
+    Reads the truth, too, where the scene has one (``scene.options`` must hold ``truth`` and ``frames``).
+
+    Args:
+        renders: a folder per variant of the scene.
+        store: the files of the camera's own frames.
+        scores: metrics.json of every variant of the scene; more may follow.
 
     Raises:
         UserError: a file is missing or damaged.
     """
     camera = scene.video_camera
-    variants = [variant for variant in VARIANTS if variant in scene.variants]
+    variants = scene.variants
     truth = load_truth(scene, [camera], video=True)
-    scale = truth.similarity(folder / "cameras.json").scale if truth else 1.0
-    views = {variant: open_view(scene, variant, camera, folder, truth, scale) for variant in variants}
+    scale = truth.similarity(cameras).scale if truth else 1.0
+    views = {
+        variant: open_view(scene, camera, folder, store[0].parent, truth, scale)
+        for variant, folder in zip(variants, renders, strict=True)
+    }
     frame = busiest_frame(views[variants[0]])
-    metrics = {variant: read_json(folder / variant / "metrics.json") for variant in variants}
+    metrics = {variant: read_json(path) for variant, path in zip(variants, scores, strict=False)}
     labels = [("truth", f"{camera}\nframe {views[variants[0]].frames[frame]}")]
-    labels += [(variant, score_text(metrics[variant], camera, MEANING[variant])) for variant in variants]
+    labels += [(variant, score_text(metrics[variant], camera, TABLE[variant].meaning)) for variant in variants]
     held_out = "held out" if camera in scene.test_cameras else "a training camera"
     _draw(f"{scene.name}, {camera} ({held_out})", labels, columns(list(views.values()), frame), output)
 
@@ -91,7 +104,7 @@ def score_text(metrics: dict[str, Any], camera: str, meaning: str) -> str:
     lines += [f"{name} {form.format(scores[key])}" for name, key, form in shown if scores[key] is not None]
     if scores["depth"]:
         lines.append(f"depth median {scores['depth']['median']:.3g}")
-        lines.append(f"within 5 %: {100 * scores['depth']['within_5_percent']:.1f} %")
+        lines.append(f"within 5 %: {percent(scores['depth']['within_5_percent'], 1)}")
     return "\n".join(lines)
 
 
@@ -153,7 +166,9 @@ def _outlined(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _draw(title: str, labels: list[tuple[str, str]], columns: list[Column], output: Path) -> None:
-    height, width = columns[0].cells[0].values.shape[:2]
+    picture = columns[0].cells[0].values
+    assert picture is not None  # it is the camera's own
+    height, width = picture.shape[:2]
     row = float(np.clip(COLUMN_INCHES * height / width, MIN_ROW_INCHES, MAX_ROW_INCHES))
     column = min(COLUMN_INCHES, max(row * width / height, 1.9))
     size = (
@@ -182,7 +197,7 @@ def _draw(title: str, labels: list[tuple[str, str]], columns: list[Column], outp
         figure.text(0.1 / size[0], 1 - (y + 0.24) / size[1], text, fontsize=9, va="top", linespacing=1.35)
     with atomic(output) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
-    seal(output)
+    write_checksum(output)
 
 
 def _draw_cell(axes: Axes, cell: Cell, column: Column) -> None:

@@ -1,6 +1,6 @@
 """One picture of all cameras, to see at a glance whether they show the same thing at the same time."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from mixdepth.files.images import resize, write_image
-from mixdepth.files.io import seal
+from mixdepth.files.io import write_checksum
 from mixdepth.frames.store import FrameStore, motion_map
 
 TILE_WIDTH = 200  # pixels
@@ -17,17 +17,17 @@ TITLES = ("first", "middle", "last", "median", "motion")
 TEXT_HEIGHT = 14  # pixels
 
 
-def write_contact_sheet(stores: Mapping[str, Path], output: Path) -> None:
+def write_contact_sheet(*, stores: Sequence[Path], output: Path) -> None:
     """Write a JPEG with one row per camera: first, middle and last frame, median, and motion map.
 
     Args:
-        stores: camera -> folder of its frame store.
+        stores: the files of the cameras' frames.
         output: the JPEG.
 
     Raises:
         UserError: a store is damaged, or no space is left on the device.
     """
-    opened = {name: FrameStore.open(folder) for name, folder in sorted(stores.items())}
+    opened = {folder.name: FrameStore.open(folder) for folder in sorted({path.parent for path in stores})}
     # One brightness scale for all cameras; single bright pixels must not darken the rest.
     brightest = max((float(np.percentile(motion_map(store.std), 99.5)) for store in opened.values()), default=0.0)
     rows = [_row(name, store, max(brightest, 1e-3)) for name, store in opened.items()]
@@ -35,7 +35,7 @@ def write_contact_sheet(stores: Mapping[str, Path], output: Path) -> None:
     tallest = max(len(column) for column in columns)
     padded = [np.pad(column, ((0, tallest - len(column)), (0, 0), (0, 0))) for column in columns]
     write_image(output, np.concatenate(padded, axis=1), "JPEG", quality=88)
-    seal(output)
+    write_checksum(output)
 
 
 def _row(name: str, store: FrameStore, brightest: float) -> np.ndarray:

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from mixdepth.report.chart import Line, line_chart
-from mixdepth.scene.scene import VARIANTS, Scene
+from mixdepth.results import STATIC, Results
+from mixdepth.scene.scene import Scene
+from mixdepth.variants import VARIANTS
 
 Steps = tuple[list[int], list[float]]  # steps, and a figure at each of them
 TRAINING = (
@@ -21,15 +23,15 @@ FRAMES = (
 )
 
 
-def training_charts(scene: Scene, folder: Path) -> list[dict[str, Any]]:
-    """Loss and PSNR against the step, from whatever curves the trainings left in ``folder``/runs.
+def training_charts(scene: Scene, results: Results) -> list[dict[str, Any]]:
+    """Loss and PSNR against the step, from whatever curves the trainings left beside the results.
 
     They are no outputs of any rule: what is not there is not drawn.
     """
-    runs = {"static": {"static": scalars([folder / "runs" / "static" / "tensorboard"])}}
+    runs = {STATIC: {"static": scalars([results.run(STATIC) / "tensorboard"])}}
     for variant in VARIANTS:
         if variant in scene.variants:
-            place = folder / "runs" / variant
+            place = results.run(variant)
             runs[variant] = {
                 "static": scalars([place / "static" / "tensorboard"]),
                 "dynamic": scalars(_segments(place / "dynamic")),
@@ -37,18 +39,10 @@ def training_charts(scene: Scene, folder: Path) -> list[dict[str, Any]]:
     charts = []
     for title, stage, tag, unit, log in TRAINING:
         found = {name: parts.get(stage, {}).get(tag) for name, parts in runs.items()}
-        lines = [Line(_label(name), name, *steps) for name, steps in found.items() if steps and _drawable(steps, log)]
-        if lines:
-            charts.append(line_chart(title, "step", unit, lines, log))
-    return charts
-
-
-def _label(name: str) -> str:
-    return "static model" if name == "static" else name
-
-
-def _drawable(steps: Steps, log: bool) -> bool:
-    return any(value == value and abs(value) != float("inf") and (value > 0 or not log) for value in steps[1])
+        labels = {name: "static model" if name == STATIC else name for name in found}
+        lines = [Line(labels[name], name, *steps) for name, steps in found.items() if steps]
+        charts.append(line_chart(title, "step", unit, lines, log))
+    return list(filter(None, charts))
 
 
 def _segments(place: Path) -> list[Path]:
@@ -94,11 +88,9 @@ def frame_charts(metrics: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any
             for variant, scores in metrics.items():
                 values = (scores["cameras"].get(camera, {}).get("frames") or {}).get(key) or []
                 values = [float("nan") if value is None else value for value in values]
-                if _drawable(([], values), False):
-                    lines.append(Line(variant, variant, list(_numbers(scores, len(values))), values))
-            if lines:
-                charts.append(line_chart(f"{title}, {camera}", "frame of the video", unit, lines))
-    return charts
+                lines.append(Line(variant, variant, _numbers(scores, len(values)), values))
+            charts.append(line_chart(f"{title}, {camera}", "frame of the video", unit, lines))
+    return list(filter(None, charts))
 
 
 def _numbers(scores: Mapping[str, Any], count: int) -> range:

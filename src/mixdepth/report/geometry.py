@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mixdepth.files.io import read_json
-from mixdepth.frames.sync.sync import AGREEING
+from mixdepth.results import Results
 
 VERDICTS = {
     "trusted": "The cameras can be trusted",
@@ -14,19 +14,19 @@ VERDICTS = {
 }
 
 
-def geometry(folder: Path) -> dict[str, Any]:
+def geometry(results: Results) -> dict[str, Any]:
     """Verification of all cameras, the ladder's steps, the world's axes and unit, offsets and notes of the capture.
 
     Whatever file is missing gives None.
     """
-    verification, held_out = (_optional(folder / f"{name}_report.json") for name in ("cameras", "held_out"))
+    verification = optional_json(results.cameras_report)
     return {
         "verified": _verified(verification),
-        "held_out": _verified(held_out),
+        "held_out": _verified(optional_json(results.held_out_report)),
         "ladder": (verification or {}).get("ladder"),
-        "world": _optional(folder / "world.json"),
-        "sync": _optional(folder / "sync.json"),
-        "capture": _optional(folder / "capture.json"),
+        "world": optional_json(results.world),
+        "sync": optional_json(results.sync),
+        "capture": optional_json(results.capture),
     }
 
 
@@ -47,34 +47,6 @@ def _verified(report: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {**report, "title": VERDICTS[report["verdict"]], "images": images}
 
 
-def _optional(path: Path) -> dict[str, Any] | None:
+def optional_json(path: Path) -> dict[str, Any] | None:
+    """What a file holds; None where there is none."""
     return read_json(path) if path.is_file() else None
-
-
-def sync_plot(sync: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Offsets as a drawing: ``rows`` of {name, y, found, given} (x positions; None where unknown),
-    ``ticks``, ``size``, and ``reach``: half the width of a box.
-
-    None where nothing was estimated.
-    """
-    cameras = (sync or {}).get("cameras", {})
-    offsets = [row[key] for row in cameras.values() for key in ("offset_frames", "configured") if row[key] is not None]
-    if not any(row["offset_frames"] is not None for row in cameras.values()):
-        return None
-    # At least two frames either way, so that what is in step looks so.
-    limit = max(2.0, *(abs(value) for value in offsets))
-
-    def across(value: float | None) -> float | None:
-        return None if value is None else round(120 + 200 * (1 + value / limit), 1)
-
-    rows = [
-        {"name": name, "y": 20 + 22 * i, "found": across(row["offset_frames"]), "given": across(row["configured"])}
-        for i, (name, row) in enumerate(cameras.items())
-    ]
-    ticks = [
-        (across(value), f"{value:+.3g}".replace("-", "−") if value else "0")
-        for value in (-limit, -limit / 2, 0.0, limit / 2, limit)
-    ]
-    bottom = 14 + 22 * len(rows)
-    reach = round(200 * AGREEING / limit, 1)
-    return {"rows": rows, "ticks": ticks, "reach": reach, "bottom": bottom, "size": (560, bottom + 24)}

@@ -3,95 +3,82 @@
 import base64
 import hashlib
 import json
+import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import yaml
 
 from mixdepth.cameras.camera import load_cameras
+from mixdepth.files.html import data_uri, environment
 from mixdepth.files.images import read_image
 from mixdepth.files.io import atomic, read_json, read_npz
 from mixdepth.record.hashes import refuse_damaged
+from mixdepth.report.chart import sync_chart
 from mixdepth.report.curves import frame_charts, training_charts
-from mixdepth.report.geometry import geometry, sentence, sync_plot
+from mixdepth.report.geometry import geometry, optional_json, sentence
 from mixdepth.report.pictures import TRUTH, compared_pictures, webp
 from mixdepth.report.remarks import remarks
 from mixdepth.report.rig import rig
 from mixdepth.report.scores import camera_tables, reasons, score_tables
-from mixdepth.report.verdict import DEPTH_ALONE, tiles, verdict
-from mixdepth.scene.scene import VARIANTS, Scene
+from mixdepth.report.verdict import tiles, verdict
+from mixdepth.results import ABLATION, STATIC, AblationResults, Results, depth_file
+from mixdepth.scene.scene import Scene
+from mixdepth.variants import DEPTH_ALONE, TABLE
+from mixdepth.words import percent, signed
 
-MEANING = {
-    "none": "no depth anywhere",
-    "colmap": "sparse COLMAP depth",
-    "distilled": "depth maps of the static model",
-    "inherited": "the static model itself, taken over",
-}
 # The page must stay quick to open and to send: what does not fit any more is named, not embedded.
 MAX_BYTES = 24_000_000
-# Files of their own that lie beside the report, below its folder, and what they are.
-BESIDE = (
-    ("viewer.html", "a few rendered views, to look around in while they play"),
-    ("*/paths/*.mp4", "a camera on a path"),
-    ("../ablation/report.html", "several scenes, seeds and sets of cameras compared"),
-)
 
 
-def write_report(scene: Scene, folder: Path, output: Path) -> None:
-    """Write report.html from what the other stages left in ``folder``.
+def write_report(scene: Scene, results: Results, output: Path) -> None:
+    """Write report.html from what the other stages left.
 
     Needs each variant's metrics.json; whatever else is missing is left out of the page.
 
     Raises:
         UserError: a file is missing or damaged.
     """
-    metrics = {v: read_json(folder / v / "metrics.json") for v in VARIANTS if v in scene.variants}
-    provenance = _optional_json(folder / "provenance.json")
-    cameras = geometry(folder)
-    slider = _slider(scene, folder, metrics)
+    metrics = {variant: read_json(results.metrics(variant)) for variant in scene.variants}
+    provenance = optional_json(results.provenance)
+    cameras = geometry(results)
+    slider = _slider(scene, results, metrics)
     budget = Budget(MAX_BYTES - sum(len(picture.uri) for picture in slider["pictures"]) if slider else MAX_BYTES)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("mixdepth.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["signed"] = _signed
+    pages = environment("mixdepth.report")
+    pages.filters |= {"signed": _signed, "percent": percent}
     # They are ours, hold nothing of the scene, and go into the page as they are.
-    style, script = (environment.get_template(f"_{name}.j2").render() for name in ("style.css", "script.js"))
-    text = environment.get_template("report.html.j2").render(
+    style, script = (pages.get_template(f"_{name}.j2").render() for name in ("style.css", "script.js"))
+    text = pages.get_template("report.html.j2").render(
         style=style,
         script=script,
         policy=policy(style, script),
         scene=scene,
         sentences=[*verdict(metrics), *filter(None, [sentence(cameras)])],
         tiles=tiles(metrics, cameras),
-        remarks=remarks(scene, folder, metrics, cameras),
+        remarks=remarks(scene, results, metrics, cameras),
         geometry=cameras,
-        meaning=MEANING,
-        contact_sheet=budget.embedded("image/jpeg", folder / "contact_sheet.jpg"),
-        comparison=budget.picture(folder / "comparison.png"),
-        comparison_made=(folder / "comparison.png").is_file(),
-        video=_video(scene, folder, budget),
-        beside=_beside(output.parent),
+        meaning={name: variant.meaning for name, variant in TABLE.items()},
+        contact_sheet=budget.embedded("image/jpeg", results.contact_sheet),
+        comparison=budget.picture(results.comparison),
+        comparison_made=results.comparison.is_file(),
+        video=_video(scene, results.video, budget),
+        beside=_beside(results),
         slider=slider,
         scores=score_tables(metrics),
         by_camera=camera_tables(metrics),
         reasons=reasons(metrics),
         frame_charts=frame_charts(metrics),
         moving=next(iter(metrics.values()))["settings"]["moving"] if metrics else "",
-        training=training_charts(scene, folder),
-        static=_optional_json(folder / "static" / "metrics.json"),
-        rig=rig(scene, folder),
-        cameras=_camera_rows(scene, folder),
-        colmap=_colmap_summary(scene, folder),
-        sync_plot=sync_plot(cameras["sync"]),
-        space=_optional_json(folder / "space.json"),
+        training=training_charts(scene, results),
+        static=optional_json(results.metrics(STATIC)),
+        rig=rig(scene, results),
+        cameras=_camera_rows(scene, results),
+        colmap=_colmap_summary(scene, results),
+        sync_chart=sync_chart(cameras["sync"]),
+        space=optional_json(results.space),
         provenance=provenance,
         times=time_rows(provenance["jobs"] if provenance else []),
         configuration=_configuration(scene),
@@ -111,7 +98,7 @@ class Budget:
         if not path.is_file() or path.stat().st_size * 4 / 3 > self.left:
             return None
         refuse_damaged(path)
-        return self._taken(f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}")
+        return self._taken(data_uri(kind, path.read_bytes()))
 
     def picture(self, path: Path) -> str | None:
         """The image as a data: URI, in a format that takes a fraction of PNG's space; None as above."""
@@ -138,12 +125,12 @@ def policy(style: str, script: str) -> str:
 
 
 def _signed(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.2f}".replace("-", "−")
+    return "–" if value is None else signed(value, ".2f")
 
 
-def _slider(scene: Scene, folder: Path, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+def _slider(scene: Scene, results: Results, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
     """The pictures to compare, beginning with no depth against the best that differs in depth alone."""
-    found = compared_pictures(scene, folder)
+    found = compared_pictures(scene, results)
     if found is None:
         return None
     shown = [name for name in found["subjects"] if name != TRUTH]
@@ -154,19 +141,22 @@ def _slider(scene: Scene, folder: Path, metrics: Mapping[str, Any]) -> dict[str,
     return {**found, "left": left, "right": best}
 
 
-def _beside(folder: Path) -> list[dict[str, str]]:
-    """Other pages and videos that exist, as relative paths."""
+def _beside(results: Results) -> list[dict[str, str]]:
+    """Other pages and videos that exist, as paths from the report, and what they are."""
+    folder = results.folder
+    patterns = (
+        (results.viewer, "a few rendered views, to look around in while they play"),
+        (results.path_video("*", "*"), "a camera on a path"),
+        (AblationResults(folder.parent / ABLATION).report, "several scenes, seeds and sets of cameras compared"),
+    )
     found = []
-    for pattern, text in BESIDE:
-        base = folder.parent if pattern.startswith("../") else folder
-        for path in sorted(base.glob(pattern.removeprefix("../"))):
-            relative = ("../" if base != folder else "") + path.relative_to(base).as_posix()
-            found.append({"path": relative, "text": text})
+    for pattern, text in patterns:
+        for path in sorted(folder.glob(os.path.relpath(pattern, folder))):
+            found.append({"path": path.relative_to(folder).as_posix(), "text": text})
     return found
 
 
-def _video(scene: Scene, folder: Path, budget: Budget) -> dict[str, Any] | None:
-    path = folder / "video.mp4"
+def _video(scene: Scene, path: Path, budget: Budget) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     return {
@@ -176,29 +166,30 @@ def _video(scene: Scene, folder: Path, budget: Budget) -> dict[str, Any] | None:
     }
 
 
-def _camera_rows(scene: Scene, folder: Path) -> list[dict[str, Any]]:
+def _camera_rows(scene: Scene, results: Results) -> list[dict[str, Any]]:
     """Name, role, size and sparse depth of every video camera, and of the photos together."""
-    if not (folder / "cameras.json").is_file():
+    if not results.cameras.is_file():
         return []
     rows = []
-    for name, camera in sorted(load_cameras(folder / "cameras.json").items()):
+    for name, camera in sorted(load_cameras(results.cameras).items()):
         role = "trains" if name in scene.train_cameras else "held out" if name in scene.test_cameras else "not used"
-        row = {"name": name, "role": role, "size": f"{camera.width} × {camera.height}", "points": None, "sigma": None}
-        sparse = folder / "colmap_depth" / f"{name}.npz"
+        points = sigma = None
+        sparse = depth_file(results.colmap_depth, name)
         if name in scene.train_cameras and sparse.is_file():
             found = read_npz(sparse)
-            row["points"] = len(found["z"])
+            points = len(found["z"])
             # Relative, so that it can be read without knowing the scene's units.
-            row["sigma"] = f"{100 * np.median(found['sigma'] / found['z']):.2f} %" if len(found["z"]) else None
-        rows.append(row)
+            sigma = percent(np.median(found["sigma"] / found["z"]), 2) if points else None
+        size = f"{camera.width} × {camera.height}"
+        rows.append({"name": name, "role": role, "size": size, "points": points, "sigma": sigma})
     return rows
 
 
-def _colmap_summary(scene: Scene, folder: Path) -> dict[str, Any]:
+def _colmap_summary(scene: Scene, results: Results) -> dict[str, Any]:
     """Counts from COLMAP's models: images and points of ``sfm`` (poses) and ``sparse`` (depth), where they exist."""
-    found: dict[str, Any] = {"source": scene.options["poses"]["source"]}
-    for name in ("sfm", "sparse"):
-        images, points = (_first_number(folder / name / f"{kind}.bin") for kind in ("images", "points3D"))
+    found: dict[str, Any] = {"source": scene.config.poses.source}
+    for name, model in (("sfm", results.sfm), ("sparse", results.sparse)):
+        images, points = (_first_number(model / f"{kind}.bin") for kind in ("images", "points3D"))
         if images is not None and points is not None:
             found[name] = {"images": images, "points": points}
     return found
@@ -220,7 +211,7 @@ def time_rows(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
     for job in jobs:
         rule, *wildcards = job["job"].split(".")
-        variant = next((text for text in wildcards if text in VARIANTS), None)
+        variant = next((text for text in wildcards if text in TABLE), None)
         name = f"{rule} ({variant})" if variant else rule
         row = rows.setdefault(name, {"name": name, "jobs": 0, "seconds": 0.0, "max_rss_mb": None})
         row["jobs"] += 1
@@ -239,7 +230,3 @@ def _configuration(scene: Scene) -> str:
     # By way of JSON: plain dictionaries only, which is all that YAML's safe writer takes.
     options = json.loads(json.dumps({**scene.options, "data": str(scene.data)}))
     return yaml.safe_dump({"scenes": {scene.name: options}}, sort_keys=False, default_flow_style=None, width=100)
-
-
-def _optional_json(path: Path) -> dict[str, Any] | None:
-    return read_json(path) if path.is_file() else None

@@ -1,21 +1,19 @@
 """The pictures that the report lays over each other: truth and variants, in colour, depth, error and motion."""
 
-import base64
-import io
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, Normalize
-from PIL import Image
+from matplotlib.colors import Normalize
 
-from mixdepth.evaluation.tasks import View, open_view
 from mixdepth.evaluation.truth import load_truth
-from mixdepth.files.images import resize
+from mixdepth.evaluation.view import View, open_view
+from mixdepth.files.html import data_uri
+from mixdepth.files.images import encoded, resize
 from mixdepth.report.comparison import ERROR_COLOURS, Cell, Column, busiest_frame, columns, depth_limits
-from mixdepth.scene.scene import VARIANTS, Scene
+from mixdepth.results import Results
+from mixdepth.scene.scene import Scene
 
 MAX_SIDE = 960  # pixels; larger pictures are scaled down
 QUALITY = 82  # of WebP
@@ -35,7 +33,7 @@ class Picture:
     alt: str
 
 
-def compared_pictures(scene: Scene, folder: Path) -> dict[str, Any] | None:
+def compared_pictures(scene: Scene, results: Results) -> dict[str, Any] | None:
     """What the report's slider shows of ``scene.video_camera``; None where nothing was rendered.
 
     Keys: ``subjects`` (truth and variants), ``frames`` [{index, label}] (first, the one in which most moves, last),
@@ -46,12 +44,16 @@ def compared_pictures(scene: Scene, folder: Path) -> dict[str, Any] | None:
         UserError: a file is damaged, or files do not belong together.
     """
     camera = scene.video_camera
-    shown = [v for v in VARIANTS if v in scene.variants and (folder / v / "renders" / camera / "rgb.npy").is_file()]
-    if not shown or not (folder / "frames" / camera / "rgb.npy").is_file():
+    shown = [variant for variant in scene.variants if results.renders(variant, camera).rgb.is_file()]
+    store = results.store(camera)
+    if not shown or not store.rgb.is_file():
         return None
     truth = load_truth(scene, [camera], video=True)
-    scale = truth.similarity(folder / "cameras.json").scale if truth else 1.0
-    views = [open_view(scene, variant, camera, folder, truth, scale) for variant in shown]
+    scale = truth.similarity(results.cameras).scale if truth else 1.0
+    views = [
+        open_view(scene, camera, results.renders(variant, camera).folder, store.folder, truth, scale)
+        for variant in shown
+    ]
     frames = _frames(views[0])
     limits = depth_limits(views, list(frames))
     subjects = [TRUTH, *shown]
@@ -63,7 +65,7 @@ def compared_pictures(scene: Scene, folder: Path) -> dict[str, Any] | None:
         kinds[key] = {"key": key, "title": column.title.capitalize(), "scale": _scale(column)}
         for subject, cell in zip(subjects, column.cells, strict=True):
             if cell.values is not None:
-                alt, caption = _alt(column, subject, camera, label, cell), cell.text or column.title
+                alt, caption = _alt(column, subject, camera, label, cell.values), cell.text or column.title
                 pictures.append(Picture(frame, key, subject, caption, _encoded(cell.values, column), alt))
     height, width = views[0].size
     reduce = min(MAX_SIDE / max(width, height), 1.0)
@@ -111,16 +113,16 @@ def _scale(column: Column) -> dict[str, Any] | None:
         return None
     low, high = column.limits
     bar = np.repeat(np.linspace(low, high, 256)[None], 4, axis=0)
-    uri = webp(_coloured(bar, column.colours, column.limits))
+    uri = webp(_coloured(bar, column))
     return {"low": f"{low:.3g}", "high": f"{high:.3g}", "unit": column.unit, "bar": uri}
 
 
-def _coloured(values: np.ndarray, colours: Colormap, limits: tuple[float, float]) -> np.ndarray:
-    return ScalarMappable(Normalize(*limits), colours).to_rgba(values, bytes=True)[..., :3]
+def _coloured(values: np.ndarray, column: Column) -> np.ndarray:
+    return ScalarMappable(Normalize(*column.limits), column.colours).to_rgba(values, bytes=True)[..., :3]
 
 
 def _encoded(values: np.ndarray, column: Column) -> str:
-    image = values if values.ndim == 3 else _coloured(values, column.colours, column.limits)
+    image = values if values.ndim == 3 else _coloured(values, column)
     height, width = image.shape[:2]
     reduce = min(MAX_SIDE / max(height, width), 1.0)
     return webp(resize(np.ascontiguousarray(image), (round(width * reduce), round(height * reduce))))
@@ -128,19 +130,17 @@ def _encoded(values: np.ndarray, column: Column) -> str:
 
 def webp(image: np.ndarray) -> str:
     """``image`` [H, W, 3] uint8 as a data: URI."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "WEBP", quality=QUALITY)
-    return f"data:image/webp;base64,{base64.b64encode(buffer.getbuffer()).decode()}"
+    return data_uri("image/webp", encoded(image, "WEBP", quality=QUALITY))
 
 
-def _alt(column: Column, subject: str, camera: str, label: str, cell: Cell) -> str:
+def _alt(column: Column, subject: str, camera: str, label: str, values: np.ndarray) -> str:
     """The picture in words; errors with their mean, so that they can be compared without seeing them."""
     whose = f"the true {column.title}" if subject == TRUTH else f"{column.title} of {subject}"
     if column.title == "colour error" and subject == TRUTH:
         return f"What moves, in its colours; what stands still is pale. {camera}, frame: {label}"
     text = f"{whose[0].upper()}{whose[1:]}, {camera}, frame: {label}"
     if column.title.endswith("error"):
-        text += f"; mean {np.nanmean(cell.values):.3g}, {column.unit}"
+        text += f"; mean {np.nanmean(values):.3g}, {column.unit}"
     elif column.title == "depth":
-        text += f"; median {np.nanmedian(cell.values):.3g}, {column.unit}, near is bright"
+        text += f"; median {np.nanmedian(values):.3g}, {column.unit}, near is bright"
     return text

@@ -2,20 +2,19 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mixdepth.files.io import read_json, read_npz
 from mixdepth.frames.sync.sync import TRUSTED
+from mixdepth.results import Results, depth_file
 from mixdepth.scene.scene import Scene
+from mixdepth.words import percent
 
 LOW_PSNR = 15.0  # dB; below it a picture has little to do with what the camera saw
 TONE_GAP = 1.0  # dB that a colour fit gains, from which the tones are worth a remark
 CONFIDENT, HOLES = 0.5, 0.5  # confidence from which static depth counts; share of such pixels below which it has holes
 AGREEING = 0.5  # share of pixels in which neighbouring cameras' depths agree
 FEW_CAMERAS, FEW_POINTS = 3, 50
-# What a finished scene has, with the target that makes it.
-EXPECTED = ("video.mp4", "comparison.png", "contact_sheet.jpg", "provenance.json", "sync.json", "cameras_report.json")
 
 LEVELS = {"serious": "Serious", "look": "Look at it", "note": "Note"}
 
@@ -35,13 +34,13 @@ class Remark:
 
 
 def remarks(
-    scene: Scene, folder: Path, metrics: Mapping[str, Mapping[str, Any]], geometry: Mapping[str, Any]
+    scene: Scene, results: Results, metrics: Mapping[str, Mapping[str, Any]], geometry: Mapping[str, Any]
 ) -> list[Remark]:
     """The remarks, the most serious first.
 
     Args:
         scene: the scene.
-        folder: its results.
+        results: its files.
         metrics: variant -> its metrics.json.
         geometry: what :func:`mixdepth.report.geometry.geometry` found.
     """
@@ -49,9 +48,9 @@ def remarks(
         *_cameras(geometry),
         *_sync(geometry["sync"]),
         *_scores(scene, metrics),
-        *_training(scene, folder, metrics),
-        *_capture(scene, folder, geometry),
-        *_files(scene, folder),
+        *_training(scene, results, metrics),
+        *_capture(scene, results, geometry),
+        *_files(scene, results),
     ]
     return sorted(found, key=lambda remark: list(LEVELS).index(remark.level))
 
@@ -82,7 +81,8 @@ def _cameras(geometry: Mapping[str, Any]) -> Iterator[Remark]:
 
 
 def _sync(sync: Mapping[str, Any] | None) -> Iterator[Remark]:
-    cameras = (sync or {}).get("cameras", {})
+    sync = sync or {}
+    cameras = sync.get("cameras", {})
     apart = [
         name for name, row in cameras.items() if row.get("agrees") is False and row.get("confidence", 0) >= TRUSTED
     ]
@@ -122,7 +122,7 @@ def _scores(scene: Scene, metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[
             "Compare the variants by the PSNR after an affine colour fit.",
         )
     agreement = [(name, (s.get("depth_consistency") or {}).get("within_5_percent")) for name, s in metrics.items()]
-    bad = [f"{name} {100 * share:.0f} %" for name, share in agreement if share is not None and share < AGREEING]
+    bad = [f"{name} {percent(share)}" for name, share in agreement if share is not None and share < AGREEING]
     if bad:
         yield Remark(
             "look",
@@ -138,7 +138,7 @@ def _scores(scene: Scene, metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[
         )
 
 
-def _training(scene: Scene, folder: Path, metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[Remark]:
+def _training(scene: Scene, results: Results, metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[Remark]:
     for name, scores in metrics.items():
         other = scores["settings"].get("trained_as", name)
         if other != name:
@@ -147,7 +147,7 @@ def _training(scene: Scene, folder: Path, metrics: Mapping[str, Mapping[str, Any
                 f"{name} was trained as {other}: the static model's depth deserved no confidence.",
                 "Photos from more positions would help, or a longer training of the static model.",
             )
-    parts = {camera: folder / "static" / "depth" / f"{camera}.npz" for camera in scene.train_cameras}
+    parts = {camera: depth_file(results.static_depth, camera) for camera in scene.train_cameras}
     shares = {
         camera: float((read_npz(path)["confidence"] >= CONFIDENT).mean())
         for camera, path in parts.items()
@@ -164,7 +164,7 @@ def _training(scene: Scene, folder: Path, metrics: Mapping[str, Mapping[str, Any
         )
 
 
-def _capture(scene: Scene, folder: Path, geometry: Mapping[str, Any]) -> Iterator[Remark]:
+def _capture(scene: Scene, results: Results, geometry: Mapping[str, Any]) -> Iterator[Remark]:
     if scene.video_camera and scene.video_camera not in scene.test_cameras:
         yield Remark(
             "look",
@@ -177,7 +177,7 @@ def _capture(scene: Scene, folder: Path, geometry: Mapping[str, Any]) -> Iterato
             f"Only {len(scene.train_cameras)} cameras train.",
             "Depth of what moves then rests on few views; expect it to be soft.",
         )
-    sparse = {camera: folder / "colmap_depth" / f"{camera}.npz" for camera in scene.train_cameras}
+    sparse = {camera: depth_file(results.colmap_depth, camera) for camera in scene.train_cameras}
     counts = {camera: len(read_npz(path)["z"]) for camera, path in sparse.items() if path.is_file()}
     few = [f"{camera} {count}" for camera, count in counts.items() if count < FEW_POINTS]
     if few:
@@ -190,13 +190,15 @@ def _capture(scene: Scene, folder: Path, geometry: Mapping[str, Any]) -> Iterato
         yield Remark("note", note, "")
 
 
-def _files(scene: Scene, folder: Path) -> Iterator[Remark]:
-    missing = [name for name in EXPECTED if not (folder / name).is_file()]
+def _files(scene: Scene, results: Results) -> Iterator[Remark]:
+    # What a finished scene has, each with the target that makes it.
+    looked_at = (results.video, results.comparison, results.contact_sheet, results.provenance)
+    expected = (*looked_at, results.sync, results.cameras_report)
+    missing = [path.name for path in expected if not path.is_file()]
     if missing:
         targets = " ".join(f"results/{scene.name}/{name}" for name in missing)
         yield Remark("note", f"Missing here, so not shown: {', '.join(missing)}.", f"snakemake --cores 2 -- {targets}")
-    path = folder / "provenance.json"
-    commit = read_json(path).get("commit") if path.is_file() else None
+    commit = read_json(results.provenance).get("commit") if results.provenance.is_file() else None
     if commit and commit.get("dirty"):
         yield Remark(
             "note",

@@ -1,13 +1,13 @@
 """The cameras and the sparse points, for the report's picture of the rig that can be turned."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mixdepth.cameras.camera import Camera, load_cameras
 from mixdepth.files.io import read_npz
+from mixdepth.results import Results, depth_file
 from mixdepth.scene.scene import Scene
 
 MAX_POINTS = 5000
@@ -25,21 +25,21 @@ ROLES = {
 }
 
 
-def rig(scene: Scene, folder: Path) -> dict[str, Any] | None:
+def rig(scene: Scene, results: Results) -> dict[str, Any] | None:
     """Cameras and points, centred and scaled so that they fill a ball of radius 1; z is up, the cameras look along y.
 
     Keys: ``cameras`` [{name, role, at}] with ``at`` [5, 3]: centre, and the corners of the image plane from the top
     left clockwise; ``points`` {at [N, 3], colours [N] "rrggbb"}; ``roles`` {role: meaning} of those that occur;
     ``view`` {yaw, pitch, distance}; ``still``: the same as a drawing. None where there are no cameras.
     """
-    if not (folder / "cameras.json").is_file():
+    if not results.cameras.is_file():
         return None
-    videos = load_cameras(folder / "cameras.json")
-    photos = load_cameras(folder / "photos.json") if (folder / "photos.json").is_file() else {}
+    videos = load_cameras(results.cameras)
+    photos = load_cameras(results.photos) if results.photos.is_file() else {}
     every = [*videos.values(), *photos.values()]
     if not every:
         return None
-    points, colours = _sparse_points(scene, folder, videos, photos)
+    points, colours = _sparse_points(scene, results, videos, photos)
     axes, middle, radius = _fitted(every, points, *_frame(every, points))
     size = _frustum_size(np.array([camera.centre for camera in every]), radius)
 
@@ -67,14 +67,14 @@ def _role(scene: Scene, name: str, group: str) -> str:
 
 
 def _sparse_points(
-    scene: Scene, folder: Path, videos: Mapping[str, Camera], photos: Mapping[str, Camera]
+    scene: Scene, results: Results, videos: Mapping[str, Camera], photos: Mapping[str, Camera]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Up to MAX_POINTS points [N, 3], world units, and their colours [N, 3] uint8, from the sparse depth of all images.
 
     COLMAP's own points have no colours here; those of the images where they are seen take their place.
     """
-    parts = [_seen(videos[name], *_camera_part(folder, name)) for name in scene.train_cameras if name in videos]
-    parts += _photo_parts(folder, photos)
+    parts = [_seen(videos[name], *_camera_part(results, name)) for name in scene.train_cameras if name in videos]
+    parts += _photo_parts(results, photos)
     points = np.concatenate([np.zeros((0, 3)), *(part[0] for part in parts)])
     colours = np.concatenate([np.zeros((0, 3), np.uint8), *(part[1] for part in parts)])
     # A point is there once for each image that sees it; so a part of them still shows nearly all.
@@ -82,14 +82,14 @@ def _sparse_points(
     return points[picked], colours[picked]
 
 
-def _camera_part(folder: Path, name: str) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-    path, median = folder / "colmap_depth" / f"{name}.npz", folder / "frames" / name / "median.npy"
+def _camera_part(results: Results, name: str) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    path, median = depth_file(results.colmap_depth, name), results.store(name).median
     image = np.load(median, allow_pickle=False) if median.is_file() else None
     return (read_npz(path) if path.is_file() else {}), image
 
 
-def _photo_parts(folder: Path, photos: Mapping[str, Camera]) -> list[tuple[np.ndarray, np.ndarray]]:
-    path, pictures = folder / "colmap_depth" / "photos.npz", folder / "static" / "set.npz"
+def _photo_parts(results: Results, photos: Mapping[str, Camera]) -> list[tuple[np.ndarray, np.ndarray]]:
+    path, pictures = depth_file(results.colmap_depth, "photos"), results.static_set
     if not path.is_file():
         return []
     found, parts = read_npz(path), []
@@ -124,7 +124,7 @@ def _frame(cameras: list[Camera], points: np.ndarray) -> tuple[np.ndarray, np.nd
     kept = np.percentile(points, [2, 98], axis=0) if len(points) else centres[:1]
     corners = np.concatenate([centres, kept]) @ axes.T
     low, high = corners.min(axis=0), corners.max(axis=0)
-    return axes, (low + high) / 2 @ axes, float(max(np.linalg.norm(high - low) / 2, 1e-9))
+    return axes, (low + high) / 2 @ axes, max(float(np.linalg.norm(high - low)) / 2, 1e-9)
 
 
 def _fitted(

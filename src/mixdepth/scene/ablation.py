@@ -1,9 +1,9 @@
 """The matrix of an ablation: scenes x sets of training cameras x variants x seeds, and the scenes that it is made of.
 
 Every cell of the matrix is a scene of its own, derived from a configured one by other training cameras and another
-seed, so that all rules work for it. What a derived scene does not make itself it adopts, as links: everything up to the
-frames from the configured scene, what depends on the training cameras alone from the scene of its camera set. All
-cameras with the configured seed are the configured scene itself.
+seed, so that all rules work for it. It shares what does not depend on them (see :class:`mixdepth.results.Results`):
+everything up to the frames is the configured scene's, what depends on the training cameras alone that of the scene of
+its camera set. All cameras with the configured seed are the configured scene itself.
 
 Standard library only: the Snakefile asks at every start.
 """
@@ -11,13 +11,12 @@ Standard library only: the Snakefile asks at every start.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from mixdepth.errors import UserError, listed, nearest
+from mixdepth.errors import ConfigurationError, listed, nearest
+from mixdepth.results import ABLATION, Results
 from mixdepth.scene.scene import Scene
-
-FOLDER = "ablation"  # below results/: the report, and the derived scenes
-STORE_FILES = ("rgb.npy", "median.npy", "std.npy")
 
 
 @dataclass(frozen=True)
@@ -54,40 +53,12 @@ class Ablation:
         """The held-out camera that pictures show."""
         return self.scene.test_cameras[0]
 
-    def adopted(self, name: str) -> dict[str, dict[str, str]]:
-        """What a derived scene takes over, as "training" and "scoring": file or folder -> the one it is a link to.
-
-        They are apart, so that nothing that trains waits for a held-out camera.
-        """
-        base, sparse = self.scene, self.set_of.get(name)
-        derived = self.members.get(name) or self.camera_sets[name]
-        files = ["cameras.json", "photos.json", "lenses.json", "world.json"]
-        scoring = []
-        if sparse is None:
-            files += [f"reference/{camera}" for camera in derived.train_cameras]
-            files += ["sfm/report.json"] if base.poses_path is None else []
-            # With photos the static set needs no frames.
-            files += [] if base.photos else _stores(derived.train_cameras)
-        else:
-            files += _stores(derived.train_cameras)
-            scoring = ["capture.json", "sync.json", *_stores(derived.test_cameras)]
-            # The same points for every set, so that their scores compare.
-            scoring += [f"held_out_depth/{camera}.npz" for camera in derived.test_cameras]
-            scoring += ["held_out_report.json"] if base.poses_path is not None else []
-        training = {f"results/{name}/{file}": f"results/{base.name}/{file}" for file in files}
-        if sparse is not None:
-            # Photos train in every set.
-            static = base.name if base.photos else sparse
-            made = ["cameras_report.json", "bounds.json", "poses_bounds.npy", "space.json"]
-            made += [f"colmap_depth/{camera}.npz" for camera in [*derived.train_cameras, "photos"]]
-            training |= {f"results/{name}/{file}": f"results/{sparse}/{file}" for file in made}
-            training[f"results/{name}/static/set.npz"] = f"results/{static}/static/set.npz"
-        scored = {f"results/{name}/{file}": f"results/{base.name}/{file}" for file in scoring}
-        return {"training": training, "scoring": scored} if scored else {"training": training}
-
-
-def _stores(cameras: Sequence[str]) -> list[str]:
-    return [f"frames/{camera}/{file}" for camera in cameras for file in STORE_FILES]
+    def results(self, name: str, root: Path) -> Results | None:
+        """The files of a derived scene below ``root``; None of a scene that is not derived here."""
+        capture, rig = root / self.scene.name, root / self.set_of.get(name, name)
+        known = name in self.members or name in self.camera_sets
+        # Photos train in every set.
+        return Results(root / name, capture, rig, still=capture if self.scene.photos else rig) if known else None
 
 
 def spread(names: Sequence[str], count: int) -> list[str]:
@@ -113,21 +84,25 @@ def plan(scene: Scene, wanted: Mapping[str, Any]) -> Ablation:
     """
     key = f"scenes.{scene.name}.ablation"
     if not scene.test_cameras:
-        raise UserError(f"{key}: the scene holds out no video camera, so there is nothing to score; set test_cameras")
+        raise ConfigurationError(
+            f"{key}: the scene holds out no video camera, so there is nothing to score; set test_cameras"
+        )
     chosen = wanted["variants"] or scene.variants
     if unknown := [variant for variant in chosen if variant not in scene.variants]:
-        raise UserError(f"{key}.variants: {listed(unknown)} is not among the scene's, {listed(scene.variants)}")
+        raise ConfigurationError(
+            f"{key}.variants: {listed(unknown)} is not among the scene's, {listed(scene.variants)}"
+        )
     variants = [variant for variant in scene.variants if variant in chosen]
     seeds = sorted(wanted["seeds"])
     sets = _camera_sets(key, scene, wanted["cameras"])
     camera_sets, members, set_of, runs = {}, {}, {}, []
     for label, cameras in sets.items():
         whole = cameras == scene.train_cameras
-        owner = scene.name if whole else f"{FOLDER}/{scene.name}.{label}"
+        owner = scene.name if whole else f"{ABLATION}/{scene.name}.{label}"
         if not whole:
             camera_sets[owner] = _derive(scene, owner, cameras, variants)
         for seed in seeds:
-            name = f"{FOLDER}/{scene.name}.{label}.s{seed}"
+            name = f"{ABLATION}/{scene.name}.{label}.s{seed}"
             if whole and _is_configured(scene, variants, seed):
                 name = scene.name
             else:
@@ -145,14 +120,16 @@ def _camera_sets(key: str, scene: Scene, wanted: Sequence[int | list[str]] | Non
         count = entry if isinstance(entry, int) else len(entry)
         for camera in [] if isinstance(entry, int) else entry:
             if camera not in every:
-                raise UserError(
+                raise ConfigurationError(
                     f'{key}.cameras: "{camera}" is not among the training cameras of the scene'
                     f"{nearest(camera, every)}; there are {listed(every)}"
                 )
         if count > len(every):
-            raise UserError(f"{key}.cameras: {count} cameras are asked for, but {len(every)} train: {listed(every)}")
+            raise ConfigurationError(
+                f"{key}.cameras: {count} cameras are asked for, but {len(every)} train: {listed(every)}"
+            )
         if count == 1 and not scene.photos:
-            raise UserError(f"{key}.cameras: one camera only and no photos; depth needs at least two views")
+            raise ConfigurationError(f"{key}.cameras: one camera only and no photos; depth needs at least two views")
         cameras = spread(every, count) if isinstance(entry, int) else sorted(set(entry))
         label = f"c{len(cameras)}"
         if cameras != spread(every, len(cameras)):

@@ -4,28 +4,11 @@ Standard library only: the Snakefile asks at every start, before any heavy packa
 """
 
 import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from mixdepth.errors import UserError
-
-VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mts", ".m2ts", ".mpg", ".3gp", ".mxf"})
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
-
-# Kinds of images that are not read -> commands that convert one, or all of a folder.
-_HEIF = (
-    "heif-convert {name} {converted}",
-    "sips -s format jpeg {name} --out {converted}",
-    "magick mogrify -format jpg *{suffix}",
-)
-_RAW = ("darktable-cli {name} {converted}", *_HEIF[1:])
-_OTHER = ("magick mogrify -format png *{suffix}",)
-CONVERSIONS = {
-    **dict.fromkeys((".heic", ".heif", ".hif"), _HEIF),
-    **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"), _RAW),
-    **dict.fromkeys((".tif", ".tiff", ".webp", ".bmp", ".avif", ".jp2", ".jxl", ".exr"), _OTHER),
-}
+from mixdepth.errors import CaptureError
+from mixdepth.files.kinds import CONVERSIONS, IMAGE_SUFFIXES, VIDEO_SUFFIXES, images_in, refuse_unread_kind, visible
 
 
 def camera_name(name: str) -> str:
@@ -51,7 +34,7 @@ def find_videos(data: Path, folder: str, cameras: Sequence[str] | Mapping[str, s
     data = Path(data)
     if isinstance(cameras, Mapping):
         return _unique([(camera_name(name), data / value) for name, value in cameras.items()], "camera")
-    entries = [(_entry_name(path), path) for path in _visible(data / folder)]
+    entries = [(_entry_name(path), path) for path in visible(data / folder)]
     if cameras is None:
         return _unique([(name, path) for name, path in entries if _is_camera(path)], "camera")
     found = []
@@ -84,52 +67,11 @@ def find_photos(data: Path, folder: str, files: Sequence[str] | None, exclude: S
     return _unique(photos, "photo")
 
 
-def images_in(folder: Path, exclude: Sequence[str] = ()) -> list[Path]:
-    """The images of a folder by name, without the hidden ones and those whose stem is in ``exclude``.
-
-    Raises:
-        UserError: one is of a kind that is not read (HEIC, camera raw, ...), unless it lies there converted as well.
-    """
-    paths = [path for path in _visible(folder) if path.stem not in set(exclude)]
-    images = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]
-    stems = {path.stem for path in images}
-    for path in paths:
-        if path.stem not in stems:
-            refuse_unread_kind(path)
-    return images
-
-
-def refuse_unread_kind(path: Path, kind: str | None = None) -> None:
-    """Raise the :class:`UserError` for an image of a kind that is not read, with commands that convert it.
-
-    Args:
-        path: the image.
-        kind: the suffix that its content should have; None where the name tells.
-    """
-    path = Path(path)
-    suffix = kind or path.suffix
-    if suffix.lower() not in CONVERSIONS:
-        return
-    names = {"name": shlex.quote(path.stem + suffix), "converted": shlex.quote(f"{path.stem}.jpg"), "suffix": suffix}
-    commands = ", ".join(f"`{command.format(**names)}`" for command in CONVERSIONS[suffix.lower()])
-    renamed = f", which this file holds whatever its name says. Rename it to {names['name']}" if kind else ""
-    raise UserError(
-        f"{path}: images of the kind {suffix} are not read{renamed}. Convert it to JPEG or PNG, in {path.parent} with "
-        f"one of: {commands}."
-    )
-
-
-def _visible(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-
-
 def _is_camera(path: Path) -> bool:
     if path.is_dir():
         # Also images of a kind that is not read: who reads the folder says so.
         kinds = IMAGE_SUFFIXES | CONVERSIONS.keys()
-        return any(entry.suffix.lower() in kinds for entry in _visible(path))
+        return any(entry.suffix.lower() in kinds for entry in visible(path))
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
@@ -141,11 +83,11 @@ def _unique(pairs: Iterable[tuple[str, Path]], kind: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, path in pairs:
         if not name or name[0] in ".-" or set(name) & set("/{}") or not name.isprintable():
-            raise UserError(
+            raise CaptureError(
                 f"{path}: {kind} {name!r}: results are named after it, so it must not be empty, hold a slash, a brace"
                 " or what cannot be printed, or begin with a dot or a hyphen. Rename it."
             )
         if name in found:
-            raise UserError(f"{found[name]} and {path} are both {kind} {name}. Rename or remove one of them.")
+            raise CaptureError(f"{found[name]} and {path} are both {kind} {name}. Rename or remove one of them.")
         found[name] = str(path)
     return dict(sorted(found.items()))

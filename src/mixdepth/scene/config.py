@@ -10,11 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mixdepth.errors import UserError, listed, nearest
-from mixdepth.scene.ablation import FOLDER, Ablation, plan
+from mixdepth.errors import CaptureError, ConfigurationError, listed, nearest
+from mixdepth.results import ABLATION, Results
+from mixdepth.scene.ablation import Ablation, plan
 from mixdepth.scene.capture import find_photos, find_videos
-from mixdepth.scene.scene import VARIANTS, Scene
+from mixdepth.scene.scene import Scene
 from mixdepth.scene.schema import check, filled, merged, read_yaml
+from mixdepth.variants import VARIANTS
+
+# In a checkout these are links to where users know the files, workflow/schemas and config/presets; a wheel has copies.
+SCHEMA = Path(__file__).with_name("config.schema.yaml").resolve()
+PRESETS = Path(__file__).with_name("presets").resolve()
 
 
 class Scenes(Mapping[str, Scene]):
@@ -38,9 +44,18 @@ class Scenes(Mapping[str, Scene]):
             self._planned[name] = None if wanted is None else plan(self[name], wanted)
         return self._planned[name]
 
+    def results(self, name: str, root: Path = Path("results")) -> Results:
+        """The files of a scene; of a derived one also those that it shares."""
+        shared = (planned.results(name, root) for planned in self._planned_near(name))
+        return next(filter(None, shared), None) or Results(root / name)
+
+    def _planned_near(self, name: str) -> Iterator[Ablation]:
+        """The ablations that a scene of this name may be derived by."""
+        near = (scene for scene in self._options if name.startswith(f"{ABLATION}/{scene}."))
+        return filter(None, map(self.ablation, near))
+
     def _derived(self, name: str) -> Scene | None:
-        near = (scene for scene in self._options if name.startswith(f"{FOLDER}/{scene}."))
-        for planned in filter(None, map(self.ablation, near)):
+        for planned in self._planned_near(name):
             if found := planned.members.get(name) or planned.camera_sets.get(name):
                 return found
         return None
@@ -49,7 +64,7 @@ class Scenes(Mapping[str, Scene]):
         if derived := self._derived(name):
             return derived
         if name not in self._options:
-            raise UserError(
+            raise ConfigurationError(
                 f'no scene "{name}" in the configuration{nearest(name, self._options)}; it has'
                 f" {listed(self._options)}. A scene of another file needs --configfile config/<file>.yaml"
             )
@@ -57,7 +72,7 @@ class Scenes(Mapping[str, Scene]):
             try:
                 self._resolved[name] = _resolve(name, self._options[name])
             except (OSError, ValueError) as error:  # a path that no system takes, or a folder that may not be read
-                raise UserError(f"scenes.{name}: its files cannot be looked up: {error}") from None
+                raise CaptureError(f"scenes.{name}: its files cannot be looked up: {error}") from None
         return self._resolved[name]
 
     def cuda_key(self, name: str, variant: str | None) -> str:
@@ -79,23 +94,23 @@ class Scenes(Mapping[str, Scene]):
         return len(self._options)
 
 
-def load_config(raw: Mapping[str, Any], schema: Path, presets: Path | None = None) -> Scenes:
+def load_config(raw: Mapping[str, Any], *, presets: Path = PRESETS) -> Scenes:
     """Check a configuration and fill in its presets and defaults: schema < extended preset < preset < scene.
 
     Args:
         raw: what Snakemake read from config/config.yaml and --configfile.
-        schema: the path of config.schema.yaml.
-        presets: folder of the presets; config/presets of the schema's repository unless given.
+        presets: folder of the presets.
 
     Raises:
         UserError: all mistakes that the schema finds, one per line, each with its full key; or a preset that does not
             exist or is not valid.
     """
-    rules = read_yaml(schema)
+    rules = read_yaml(SCHEMA)
     check(raw, rules, "the configuration")
-    if FOLDER in raw["scenes"]:
-        raise UserError(f"scenes.{FOLDER}: results/{FOLDER} is the folder of the ablation report; name it otherwise")
-    presets = presets or Path(schema).resolve().parents[2] / "config" / "presets"
+    if ABLATION in raw["scenes"]:
+        raise ConfigurationError(
+            f"scenes.{ABLATION}: results/{ABLATION} is the folder of the ablation report; name it otherwise"
+        )
     scenes = {}
     for name, options in raw["scenes"].items():
         preset = options.get("preset")
@@ -121,12 +136,12 @@ def preset_settings(
     known = [path.stem for path in folder.glob("*.yaml")]
     path = folder / f"{name}.yaml"
     if name not in known:
-        raise UserError(
+        raise ConfigurationError(
             f'{key}: there is no preset "{name}"{nearest(name, known)}; there are {listed(known)}. To add one, write'
             f" {path} after the model of the files there"
         )
     if name in above:
-        raise UserError(
+        raise ConfigurationError(
             f'{key}: found "{name}", which would extend itself ({" > ".join([*above, name])}); name another one of'
             f" {listed(known)}, or leave `extends` out"
         )
@@ -146,19 +161,19 @@ def _resolve(name: str, options: dict[str, Any]) -> Scene:
     key = f"scenes.{name}"
     data = Path(options["data"])
     if not data.is_dir() and options["cameras"] is None:
-        raise UserError(
+        raise ConfigurationError(
             f"{key}.data: the folder {data} was not found (looked from {Path.cwd()}). Give the folder of the capture,"
             f" or list {key}.cameras where another program makes the files later."
         )
     cameras = find_videos(data, options["videos"], options["cameras"])
     photos = find_photos(data, options["photos"], options["photo_files"], options["exclude_photos"])
     if not cameras and not photos:
-        raise UserError(
+        raise CaptureError(
             f"{key}: no video cameras in {data / options['videos']} and no photos in {data / options['photos']};"
             f" expected videos or folders of frames named cam00, cam01, ..., or photos"
         )
     if len(cameras) == 1:
-        raise UserError(
+        raise CaptureError(
             f"{key}: one camera only ({listed(cameras)}); a scene needs at least two video cameras that see the same"
             f" thing (or none, for a scene of photos)"
         )
@@ -194,7 +209,7 @@ def _split_cameras(
     for role in ("test_cameras", "train_cameras"):
         for camera in options[role] or []:
             if camera not in cameras:
-                raise UserError(
+                raise ConfigurationError(
                     f'{key}.{role}: there is no camera "{camera}"{nearest(camera, cameras)}; there are'
                     f" {listed(cameras)}"
                 )
@@ -205,13 +220,15 @@ def _split_cameras(
         train = sorted(set(options["train_cameras"]))
     if both := set(train) & set(test):
         default = " (the first one is held out unless test_cameras is set)" if options["test_cameras"] is None else ""
-        raise UserError(
+        raise ConfigurationError(
             f"{key}: {listed(both)} in both train_cameras and test_cameras{default}; keep it in one of them"
         )
     if cameras and not train:
-        raise UserError(f"{key}: no camera is left to train on; test_cameras holds out all of {listed(cameras)}")
+        raise ConfigurationError(
+            f"{key}: no camera is left to train on; test_cameras holds out all of {listed(cameras)}"
+        )
     if len(train) == 1 and not photos:
-        raise UserError(
+        raise ConfigurationError(
             f"{key}: one camera only to train on ({train[0]}) and no photos; depth needs at least two views"
         )
     return test, train
@@ -224,7 +241,7 @@ def _split_photos(key: str, photos: list[str], every: int | None, videos: bool) 
     test = photos[::every] if every else []
     train = [stem for stem in photos if stem not in test]
     if photos and not train:
-        raise UserError(
+        raise ConfigurationError(
             f"{key}.test_photos_every: {every} holds out all {len(photos)} photos and leaves none to train on"
         )
     return train, test
@@ -235,17 +252,17 @@ def _check_paths(key: str, paths: Mapping[str, Any], used: list[str]) -> None:
     for name, path in paths.items():
         for camera in path["cameras"] or []:
             if camera not in used:
-                raise UserError(
+                raise ConfigurationError(
                     f'{key}.{name}.cameras: "{camera}" is not among the cameras that train or are held out'
                     f"{nearest(camera, used)}; there are {listed(used)}"
                 )
         count, kind = len(path["cameras"] or []), path["kind"]
         wanted = {"camera": "one", "move": "two or more", "file": "none: the file has them"}
         if count and ((kind == "camera" and count > 1) or (kind == "move" and count < 2) or kind == "file"):
-            raise UserError(f"{key}.{name}.cameras: found {count}, but `kind: {kind}` takes {wanted[kind]}")
+            raise ConfigurationError(f"{key}.{name}.cameras: found {count}, but `kind: {kind}` takes {wanted[kind]}")
         if (path["file"] is None) == (kind == "file"):
             found = "no file" if kind == "file" else f'the file "{path["file"]}"'
-            raise UserError(f"{key}.{name}: has {found} and `kind: {kind}`; give both `kind: file` and `file`")
+            raise ConfigurationError(f"{key}.{name}: has {found} and `kind: {kind}`; give both `kind: file` and `file`")
 
 
 def _video_camera(key: str, wanted: str | None, train: list[str], test: list[str]) -> str:
@@ -253,7 +270,7 @@ def _video_camera(key: str, wanted: str | None, train: list[str], test: list[str
     if wanted is None:
         return used[0] if used else ""
     if wanted not in used:
-        raise UserError(
+        raise ConfigurationError(
             f'{key}.video_camera: "{wanted}" is not among the cameras that train or are held out'
             f"{nearest(wanted, used)}; there are {listed(used)}"
         )
@@ -268,7 +285,7 @@ def _viewer_cameras(key: str, wanted: list[str] | None, video_camera: str, used:
         return [video_camera, *dict.fromkeys([*others[:1], *others[-1:]])] if used else []
     for camera in wanted:
         if camera not in used:
-            raise UserError(
+            raise ConfigurationError(
                 f'{key}.viewer_cameras: "{camera}" is not among the cameras that train or are held out'
                 f"{nearest(camera, used)}; there are {listed(used)}"
             )

@@ -1,13 +1,16 @@
 """A scene: its files, which cameras and photos train and which are held out, and its settings."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mixdepth.errors import UserError, listed, nearest
+from mixdepth.errors import ConfigurationError, listed, nearest
+from mixdepth.results import STATIC
 from mixdepth.scene.schema import merged
+from mixdepth.scene.settings import Settings
+from mixdepth.variants import TABLE
 
-VARIANTS = ("none", "colmap", "distilled", "inherited")
 # By `poses.source`, where given cameras are below `data` unless `poses.path` says otherwise.
 POSES_FILES = {
     "llff": "poses_bounds.npy",
@@ -36,6 +39,11 @@ class Scene:
     options: dict[str, Any] = field(repr=False)
     viewer_cameras: list[str] = field(default_factory=list)  # what viewer.html is made of, where it starts first
 
+    @cached_property
+    def config(self) -> Settings:
+        """The settings as attributes with types. One that the job's rule does not declare cannot be read."""
+        return Settings.of(self.options)
+
     @property
     def used_cameras(self) -> list[str]:
         """Cameras that train or are held out; the others are left alone."""
@@ -48,21 +56,26 @@ class Scene:
         return [*map(Path, [*self.cameras.values(), *self.photos.values()]), *filter(None, given)]
 
     @property
+    def poses_given(self) -> bool:
+        """Whether the cameras are given; else COLMAP finds them."""
+        return self.config.poses.source != "colmap"
+
+    @property
     def poses_path(self) -> Path | None:
         """The file or folder of given cameras; None where COLMAP finds them."""
-        poses = self.options["poses"]
-        return None if poses["source"] == "colmap" else self.data / (poses["path"] or POSES_FILES[poses["source"]])
+        poses = self.config.poses
+        return self.data / (poses.path or POSES_FILES[poses.source]) if self.poses_given else None
 
     @property
     def intrinsics_path(self) -> Path | None:
         """The file of known lenses for COLMAP, if there is one."""
-        path = self.options["poses"]["intrinsics"]
+        path = self.config.poses.intrinsics
         return self.data / path if path else None
 
     @property
     def truth(self) -> Path | None:
         """The truth.npz that scoring reads, if there is one."""
-        return self.data / self.options["truth"] if self.options["truth"] else None
+        return self.data / self.config.truth if self.config.truth else None
 
     def path(self, name: str) -> dict[str, Any]:
         """The settings of one camera path.
@@ -72,7 +85,7 @@ class Scene:
         """
         paths = self.options.get("paths", {})  # absent in a scene.json of before there were paths
         if name not in paths:
-            raise UserError(
+            raise ConfigurationError(
                 f'scene {self.name} has no camera path "{name}"{nearest(name, paths)}; it has {listed(paths)}. More can'
                 f" be laid out in scenes.{self.name}.paths"
             )
@@ -98,9 +111,9 @@ class Scene:
     def score_settings(self, variant: str) -> dict[str, Any]:
         """What the scores of a variant, or of the static model ("static"), depend on and are recorded with. ``none``
         and ``colmap`` know nothing of the static stage."""
-        if variant == "static":
+        if variant == STATIC:
             return self.settings("static", "truth", "photo_scale")
         names = ["dynamic", "frames", "scale", "truth", "lpips"]
-        names += ["colmap"] if variant != "none" else []
-        names += ["static"] if variant in ("distilled", "inherited") else []
+        names += ["colmap"] if TABLE[variant].sparse else []
+        names += ["static"] if TABLE[variant].needs_static else []
         return self.settings(*names, variant=variant)

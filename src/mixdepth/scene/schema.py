@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mixdepth.errors import UserError, listed, nearest
+from mixdepth.errors import ConfigurationError, listed, nearest
 
 LARGEST, DEEPEST = 100_000, 50  # values and levels of a configuration that is read
 _TYPE_NAMES = {
@@ -43,12 +43,12 @@ def read_yaml(path: Path) -> Any:
             return super().construct_mapping(node, deep)
 
     if not Path(path).is_file():
-        raise UserError(f"{path}: file not found (looked from {Path.cwd()})")
+        raise ConfigurationError(f"{path}: file not found (looked from {Path.cwd()})")
     try:
         with Path(path).open(encoding="utf-8") as file:
             found = yaml.load(file, Loader)
     except (yaml.YAMLError, ValueError, RecursionError, MemoryError, AttributeError) as error:
-        raise UserError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
+        raise ConfigurationError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
     return {} if found is None else found
 
 
@@ -71,7 +71,7 @@ def check(value: Any, schema: Mapping[str, Any], what: str) -> None:
         by_place = sorted(errors, key=lambda error: [str(part) for part in error.absolute_path])
         mistakes = [line for error in by_place for line in _explain(error)]
     if mistakes:
-        raise UserError(f"{what} is not valid:\n" + "\n".join(f"  {line}" for line in mistakes))
+        raise ConfigurationError(f"{what} is not valid:\n" + "\n".join(f"  {line}" for line in mistakes))
 
 
 # Defaults

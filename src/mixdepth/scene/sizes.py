@@ -1,6 +1,6 @@
 """Sizes that follow from settings, for the stages that use them and for the doctor, who foretells them.
 
-Standard library only, Python 3.6 too.
+Standard library only.
 """
 
 OVERLAP = 8  # frames that neighbouring segments share, to be blended when rendered

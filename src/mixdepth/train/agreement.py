@@ -38,11 +38,10 @@ def confidence(
         if other == index:
             continue
         seen_at, z = other_camera.project(points)
-        with np.errstate(invalid="ignore"):
-            inside = (z > 0) & (seen_at >= 0).all(axis=1) & (seen_at < [other_camera.width, other_camera.height]).all(1)
+        inside = other_camera.shows(seen_at, z)
         pixel = np.where(inside[:, None], seen_at, 0).astype(int)
-        if masks[other] is not None:
-            inside &= masks[other][pixel[:, 1], pixel[:, 0]]
+        if (mask := masks[other]) is not None:
+            inside &= mask[pixel[:, 1], pixel[:, 0]]
         surface = other_view.depth[pixel[:, 1], pixel[:, 0]]
         agree += inside & (np.abs(z - surface) <= TOLERANCE * z)
         object_ += inside & (z < (1 - TOLERANCE) * surface)

@@ -72,8 +72,7 @@ def _places(
     for other in farthest:
         to = videos[other].camera
         uv, z = to.project(points)
-        with np.errstate(invalid="ignore"):
-            inside = (z > 0) & (uv >= 0).all(1) & (uv < [to.width, to.height]).all(1)
+        inside = to.shows(uv, z)
         place = np.where(inside[:, None], uv, 0).astype(int)
         pixel = place[:, 1] * to.width + place[:, 0]
         seen = inside & (np.abs(depth[other].reshape(-1)[pixel] / np.where(inside, z, 1) - 1) <= SAME_SURFACE)

@@ -29,6 +29,10 @@ class SparseRays:
         """The same on ``device``."""
         return SparseRays(*(values.to(device) for values in (self.camera, self.uv, self.z, self.sigma)))
 
+    def only(self, pick: Tensor) -> "SparseRays":
+        """Those with the numbers ``pick`` [P]."""
+        return SparseRays(*(values[pick] for values in (self.camera, self.uv, self.z, self.sigma)))
+
 
 class ImageSet:
     """Images of several cameras, any sizes, as one flat list of P pixels.
@@ -66,7 +70,8 @@ class ImageSet:
     def to(self, device: torch.device) -> "ImageSet":
         """The same for rays on ``device``; pixels that do not fit there stay where they are."""
         moved = copy.copy(self)
-        moved.cameras, moved.start, moved.width = (part.to(device) for part in (self.cameras, self.start, self.width))
+        moved.cameras = self.cameras.to(device)
+        moved.start, moved.width = self.start.to(device), self.width.to(device)
         for name in ("rgb", "weight", "depth", "confidence", "valid"):
             values = getattr(self, name)
             setattr(moved, name, None if values is None else place(values, device))

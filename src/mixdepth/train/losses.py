@@ -31,7 +31,13 @@ class DepthSamples:
 
 
 def mse(weights: Tensor, samples: DepthSamples, depth: Tensor, sigma: Tensor) -> Tensor:
-    """Squared relative error of the expected depth: ``((E[z] - depth) / depth)^2``, [R]."""
+    """Squared relative error of the expected depth: ``((E[z] - depth) / depth)^2``, [R].
+
+    >>> rows, z = torch.tensor([0, 0]), torch.tensor([2.0, 4])
+    >>> one_ray = DepthSamples(rows, z, dz=torch.ones(2), far=torch.tensor([9.0]))
+    >>> mse(torch.tensor([0.5, 0.5]), one_ray, depth=torch.tensor([2.0]), sigma=torch.ones(1))  # 3 for 2
+    tensor([0.2500])
+    """
     return ((samples.expected(weights) - depth) / depth) ** 2
 
 
@@ -54,6 +60,11 @@ def urf(weights: Tensor, samples: DepthSamples, depth: Tensor, sigma: Tensor) ->
 
     ``sum_{before} w_i^2 + (1 - sum_{near} w_i)^2``, where *near* is within three standard deviations and *before* is in
     front of that. The line-of-sight prior's kernel is a box here, which needs no share of a normal density per sample.
+
+    >>> rows, z = torch.tensor([0, 0]), torch.tensor([2.0, 4])
+    >>> one_ray = DepthSamples(rows, z, dz=torch.ones(2), far=torch.tensor([9.0]))
+    >>> urf(torch.tensor([0.5, 0.5]), one_ray, depth=torch.tensor([4.0]), sigma=torch.tensor([0.1]))  # half is before
+    tensor([0.5000])
     """
     prior, reach = depth[samples.rows], 3 * sigma[samples.rows] + 0.5 * samples.dz
     near = ((samples.z - prior).abs() <= reach).to(weights)

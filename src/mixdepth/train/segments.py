@@ -11,6 +11,9 @@ def segments(frames: int, longest: int | None) -> list[tuple[int, int]]:
     They have the same length, at most ``longest``, and neighbours share about as many frames as
     :func:`mixdepth.scene.sizes.segment_overlap` says.
     With ``longest`` None, or no shorter than the capture, there is one.
+
+    >>> segments(300, longest=110)
+    [(0, 106), (97, 203), (194, 300)]
     """
     count = segment_count(frames, longest)
     if longest is None or count == 1:

@@ -22,7 +22,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from mixdepth.errors import Interrupted, UserError
+from mixdepth.errors import ConfigurationError, Interrupted, UserError
 from mixdepth.fields.storage import KEY
 from mixdepth.progress import Progress
 
@@ -82,8 +82,8 @@ class Session:
             self._lock(lock)
             handlers = self._listen()
             try:
-                start = self._resume(trainer)
-                self._train(trainer, start, steps, self._recorder(start))
+                start = self._resume(self.folder, trainer)
+                self._train(trainer, start, steps, self._recorder(self.folder, start))
             finally:
                 for number, handler in handlers.items():
                     signal.signal(number, handler)
@@ -102,7 +102,7 @@ class Session:
             asked, self.signal = self.signal, None
             due = time.monotonic() - saved > 60 * self.minutes
             record = step % RECORD_EVERY == 0 or step == steps - 1
-            save = self.folder is not None and (asked or due or step == steps - 1)
+            save = self.folder if asked or due or step == steps - 1 else None  # where to
             if record or save:
                 figures = self._read(unread)
             progress.update(**figures)
@@ -112,7 +112,7 @@ class Session:
             if recorder is not None and (step + 1) % math.ceil(steps / PREVIEWS) == 0:
                 recorder.add_image("preview", trainer.preview(), step, dataformats="HWC")
             if save:
-                written = self._save(trainer, step + 1)
+                written = self._save(save, trainer, step + 1)
                 saved = time.monotonic()
                 if asked in (signal.SIGTERM, signal.SIGINT) and step < steps - 1:
                     where = (
@@ -146,11 +146,11 @@ class Session:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise UserError(
+            raise ConfigurationError(
                 f"{self.folder}: process {lock.read().strip() or 'unknown'} trains here already; wait for it, or end it"
             ) from None
         except OSError as error:
-            raise UserError(
+            raise ConfigurationError(
                 f"{self.folder}: no file can be locked there ({error.strerror}), so that two trainings could spoil each"
                 " other; put results/ on a file system with locks (a link will do)"
             ) from None
@@ -171,38 +171,38 @@ class Session:
         except ValueError:  # not the main thread
             return {}
 
-    def _recorder(self, start: int) -> Any:
+    def _recorder(self, folder: Path, start: int) -> Any:
         try:
             import PIL.Image  # noqa: F401 (tensorboard's add_image needs it)
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             print(f"{error.name} is not installed, so training curves are not recorded", file=sys.stderr)
             return None
-        return SummaryWriter(str(self.folder / "tensorboard"), purge_step=start)
+        return SummaryWriter(str(folder / "tensorboard"), purge_step=start)
 
-    def _save(self, trainer: Trainer, step: int) -> bool:
+    def _save(self, folder: Path, trainer: Trainer, step: int) -> bool:
         """Write a checkpoint whose name has its checksum; a full disk is no reason to stop."""
         tensors, rest = trainer.state()
         header = json.dumps({"identity": self.identity, "rest": rest}, sort_keys=True)
         data = safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {KEY: header})
-        temporary = self.folder / "checkpoint.tmp"
+        temporary = folder / "checkpoint.tmp"
         try:
             with temporary.open("wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.rename(self.folder / f"step-{step:08d}-{hashlib.sha256(data).hexdigest()[:16]}.safetensors")
+            temporary.rename(folder / f"step-{step:08d}-{hashlib.sha256(data).hexdigest()[:16]}.safetensors")
         except OSError as error:
             temporary.unlink(missing_ok=True)
             print(f"warning: {self.label}: no checkpoint at step {step}: {error.strerror}", file=sys.stderr)
             return False
-        for old in checkpoints(self.folder)[:-KEPT]:
+        for old in checkpoints(folder)[:-KEPT]:
             old.unlink()
         return True
 
-    def _resume(self, trainer: Trainer) -> int:
+    def _resume(self, folder: Path, trainer: Trainer) -> int:
         """Load the newest sound checkpoint of this identity; the step to go on with."""
-        for path in reversed(checkpoints(self.folder)):
+        for path in reversed(checkpoints(folder)):
             digest = path.stem.rsplit("-", 1)[1]
             if hashlib.sha256(path.read_bytes()).hexdigest()[:16] != digest:
                 print(f"warning: {path}: damaged, so the checkpoint before it is used", file=sys.stderr)
@@ -218,8 +218,8 @@ class Session:
                 break
             trainer.load_state(tensors, header["rest"])
             return int(path.stem.split("-")[1])
-        discard(self.folder)
-        shutil.rmtree(self.folder / "tensorboard", ignore_errors=True)
+        discard(folder)
+        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
         return 0
 
 

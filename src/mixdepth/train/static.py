@@ -1,5 +1,7 @@
 """Training of a static field: the static model, and the static branch of variants that train their own."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -46,7 +48,11 @@ def smooth(field: StaticField | DynamicField, weight: float) -> None:
 
 
 def growth(step: int, steps: int, first: int, last: int) -> int:
-    """A size that grows geometrically from ``first`` to ``last`` at the shares in ``GROWTH``."""
+    """A size that grows geometrically from ``first`` to ``last`` at the shares in ``GROWTH``.
+
+    >>> tuple(growth(step, 100, first=10, last=80) for step in (0, 15, 30, 50))
+    (10, 20, 40, 80)
+    """
     level = sum(step >= int(share * steps) for share in GROWTH)
     return round(first * (last / first) ** (level / len(GROWTH)))
 
@@ -76,6 +82,16 @@ def running_psnr(average: Tensor, error: Tensor, step: int) -> Tensor:
     """The running mean of the PSNR of steps, float64, on their device: ``average`` before this step, whose mean squared
     error is ``error``."""
     return average + (-10 * torch.log10(error).double() - average) * (0.05 if step else 1.0)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """The R rays of one step: those of P pixels, then those of K sparse depths."""
+
+    index: Tensor  # [P] flat pixel indices
+    sparse: SparseRays | None  # K of them
+    camera: Tensor  # [R] int64
+    uv: Tensor  # [R, 2] float64 pixels
 
 
 class StaticTrainer:
@@ -115,10 +131,7 @@ class StaticTrainer:
         resize_grids(field, self.optimiser, growth(step, options.steps, options.start_resolution, options.resolution))
         set_rates(self.optimiser, step / options.steps)
         samples = growth(step, options.steps, options.start_samples, options.samples)
-        index = self.data.draw(self.rays, self.generator)
-        loss, error, used = _step_loss(
-            field, self.data, self.sparse, self.space, options, index, samples, self.generator
-        )
+        loss, error, used = self._loss(samples)
         self.optimiser.zero_grad(set_to_none=False)
         loss.backward()
         if step % TV_EVERY == 0 and options.total_variation > 0:
@@ -148,6 +161,81 @@ class StaticTrainer:
         view = render_static(self.field, self.space, smaller(self.data.first), self.options.samples)
         return (255 * view.rgb.clip(0, 1)).astype(np.uint8)
 
+    def _loss(self, samples: int) -> tuple[Tensor, Tensor, int]:
+        """Loss of one step, its mean squared colour error, and the number of samples that reached the field."""
+        field, options, batch = self.field, self.options, self._draw()
+        cameras, around = self.data.cameras, self._around(batch)
+        traced = sample_rays(
+            self.space,
+            cameras,
+            batch.camera,
+            batch.uv,
+            samples,
+            field.occupancy,
+            generator=self.generator,
+            around=around,
+        )
+        traced = visible_samples(field, traced)
+        shade = shade_static(field, traced)
+        field.occupancy.record(field.occupancy.cells(traced.u), shade.weights.detach())
+        error = self._errors(batch, shade).mean()
+        loss = error
+        if options.tone:
+            loss = loss + 0.01 * field.tone.regularisation()
+        if options.depth_weight > 0:
+            for depth_loss in self._depth_losses(batch, traced, shade):
+                loss = loss + options.depth_weight * depth_loss
+        return loss, error.detach(), len(traced.rows)
+
+    def _draw(self) -> _Batch:
+        """The rays of one step."""
+        index = self.data.draw(self.rays, self.generator)
+        camera, uv = self.data.pixels(index)
+        if self.sparse is None or not len(self.sparse):
+            return _Batch(index, None, camera, uv)
+        count = min(SPARSE_RAYS, len(self.sparse))
+        pick = torch.randint(len(self.sparse), (count,), generator=self.generator, device=index.device)
+        sparse = self.sparse.only(pick)
+        return _Batch(index, sparse, torch.cat([camera, sparse.camera]), torch.cat([uv, sparse.uv]))
+
+    def _around(self, batch: _Batch) -> tuple[Tensor, Tensor] | None:
+        """z-depths [R, K] around the prior depths of rays, to sample as well, and whether [R] a ray has a prior."""
+        data, count, rays = self.data, self.options.guided_samples, len(batch.uv)
+        if count == 0 or (self.sparse is None and data.depth is None):
+            return None
+        prior = torch.full((rays,), torch.nan, device=batch.uv.device)
+        if data.depth is not None and data.confidence is not None:
+            known = take(data.confidence, batch.index) > 0
+            prior[: len(batch.index)] = torch.where(known, take(data.depth, batch.index), torch.nan)
+        if batch.sparse is not None:
+            prior[len(batch.index) :] = batch.sparse.z
+        offset = 2 * stratified(rays, count, self.generator, prior.device) - 1
+        wanted = prior.isfinite()
+        return torch.where(wanted, prior, 1.0)[:, None] * (1 + GUIDED_REACH * offset), wanted
+
+    def _errors(self, batch: _Batch, shade: StaticShade) -> Tensor:
+        """Squared colour errors [P] of the pixels, weighted."""
+        pixels = len(batch.index)
+        rgb = shade.rgb[:pixels]
+        if self.options.tone:
+            rgb = self.field.tone(rgb, batch.camera[:pixels])
+        errors = (rgb - take(self.data.rgb, batch.index).float() / 255).square().mean(-1)
+        return errors if self.data.weight is None else errors * take(self.data.weight, batch.index)
+
+    def _depth_losses(self, batch: _Batch, traced: RaySamples, shade: StaticShade) -> Iterator[Tensor]:
+        """The mean depth loss of the sparse depths, and that of the depth maps, where there are any."""
+        name, data, sparse = self.options.depth_loss, self.data, batch.sparse
+        if sparse is not None:
+            rays = torch.arange(len(batch.index), len(batch.uv), device=batch.uv.device)
+            yield _depth_loss(name, traced, shade, rays, sparse.z, sparse.sigma).mean()
+        if data.depth is not None and data.confidence is not None:
+            depth, confidence = take(data.depth, batch.index), take(data.confidence, batch.index)
+            rays = ((confidence > 0) & depth.isfinite()).nonzero().squeeze(1)
+            if len(rays):
+                z = depth[rays]
+                values = _depth_loss(name, traced, shade, rays, z, self.options.depth_sigma * z)
+                yield (confidence[rays] * values).mean()
+
 
 def train_static_field(
     data: ImageSet,
@@ -162,61 +250,6 @@ def train_static_field(
     trainer = StaticTrainer(data, sparse, space, options, field)
     session.run(trainer, options.steps)
     return trainer.field
-
-
-def _step_loss(
-    field: StaticField,
-    data: ImageSet,
-    sparse: SparseRays | None,
-    space: SpaceMap,
-    options: StaticOptions,
-    index: Tensor,
-    samples: int,
-    generator: torch.Generator,
-) -> tuple[Tensor, Tensor, int]:
-    """Loss of one step, its mean squared colour error, and the number of samples that reached the field."""
-    camera, uv = data.pixels(index)
-    drawn = len(index)
-    if sparse is not None and len(sparse):
-        pick = torch.randint(len(sparse), (min(SPARSE_RAYS, len(sparse)),), generator=generator, device=index.device)
-        camera, uv = torch.cat([camera, sparse.camera[pick]]), torch.cat([uv, sparse.uv[pick]])
-    around = None
-    if options.guided_samples > 0 and (sparse is not None or data.depth is not None):
-        prior = torch.full((len(uv),), torch.nan, device=uv.device)
-        if data.depth is not None:
-            prior[:drawn] = torch.where(take(data.confidence, index) > 0, take(data.depth, index), torch.nan)
-        if sparse is not None and len(sparse):
-            prior[drawn:] = sparse.z[pick]
-        offset = 2 * stratified(len(uv), options.guided_samples, generator, uv.device) - 1
-        wanted = prior.isfinite()
-        around = torch.where(wanted, prior, 1.0)[:, None] * (1 + GUIDED_REACH * offset), wanted
-    traced = sample_rays(space, data.cameras, camera, uv, samples, field.occupancy, generator=generator, around=around)
-    traced = visible_samples(field, traced)
-    shade = shade_static(field, traced)
-    field.occupancy.record(field.occupancy.cells(traced.u), shade.weights.detach())
-    target = take(data.rgb, index).float() / 255
-    rgb = shade.rgb[:drawn]
-    if options.tone:
-        rgb = field.tone(rgb, camera[:drawn])
-    error = (rgb - target).square().mean(-1)
-    if data.weight is not None:
-        error = error * take(data.weight, index)
-    loss = error.mean()
-    if options.tone:
-        loss = loss + 0.01 * field.tone.regularisation()
-    if options.depth_weight > 0:
-        if sparse is not None and len(sparse):
-            rays = torch.arange(drawn, drawn + len(pick), device=index.device)
-            values = _depth_loss(options.depth_loss, traced, shade, rays, sparse.z[pick], sparse.sigma[pick])
-            loss = loss + options.depth_weight * values.mean()
-        if data.depth is not None:
-            depth, confidence = take(data.depth, index), take(data.confidence, index)
-            rays = ((confidence > 0) & depth.isfinite()).nonzero().squeeze(1)
-            if len(rays):
-                d = depth[rays]
-                values = _depth_loss(options.depth_loss, traced, shade, rays, d, options.depth_sigma * d)
-                loss = loss + options.depth_weight * (confidence[rays] * values).mean()
-    return loss, error.detach().mean(), len(traced.rows)
 
 
 def _depth_loss(

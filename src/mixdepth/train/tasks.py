@@ -1,5 +1,5 @@
-"""The training stages: from the files of a scene to models and depth maps. File names are those of
-docs/architecture.md.
+"""The training stages: from the files of a scene to models and depth maps. Parameters after the star are files, named
+as in mixdepth/workflow/stages.py.
 
 Cameras and photos that COLMAP left out (``poses.allow_missing``) are absent from cameras.json and photos.json, and then
 train nothing. Pixels of undistorted images that have no source count nowhere.
@@ -7,9 +7,8 @@ train nothing. Pixels of undistorted images that have no source count nowhere.
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,15 +16,18 @@ import torch
 from mixdepth.cameras.camera import Camera, load_cameras
 from mixdepth.cameras.space import Space
 from mixdepth.compute.device import training_device, use_cpu
-from mixdepth.errors import UserError
+from mixdepth.errors import CaptureError, DamagedFile
 from mixdepth.fields.static import StaticField, Tone
 from mixdepth.fields.storage import dynamic_name, join_models, load_model, save_model, saved_header
-from mixdepth.files.io import read_npz, write_npz
+from mixdepth.files.io import atomic_folder, read_npz, write_npz
 from mixdepth.frames.masks import load_masks
 from mixdepth.frames.store import FrameStore, motion_map
 from mixdepth.progress import Progress
 from mixdepth.rendering.rays import SpaceMap
 from mixdepth.rendering.static_view import StaticView, render_static
+from mixdepth.results import Store, depth_file
+from mixdepth.scene.scene import Scene
+from mixdepth.scene.settings import Dynamic
 from mixdepth.train.agreement import confidence
 from mixdepth.train.data import ImageSet, SparseRays
 from mixdepth.train.dynamic import train_dynamic_field
@@ -36,9 +38,6 @@ from mixdepth.train.static import train_static_field
 from mixdepth.train.tone import fit_tone
 from mixdepth.train.video import Video
 
-if TYPE_CHECKING:
-    from mixdepth.scene.scene import Scene
-
 TRUSTED = 0.5  # confidence from which on a pixel's depth counts as trusted
 # Share of trusted pixels that distilled depth must have. Sound static models had .54 to .96 (arc8, demo, basketball,
 # with photos or sparse depth), failed ones 0 to .07 (three cameras, or walls without texture, and neither).
@@ -47,20 +46,36 @@ SPARSE = {"uv": ("f", "N", 2), "z": ("f", "N"), "sigma": ("f", "N")}
 ASKED_PHOTOS = 6  # photos whose depth is compared with the cameras'; each is rendered once
 
 
-def train_static(scene: "Scene", folder: Path, output: Path) -> None:
-    """Train the static model on photos that train, or on the training cameras' medians, with COLMAP's sparse depth."""
-    images = read_npz(folder / "static/set.npz")
+def train_static(
+    scene: Scene,
+    run: Path,
+    *,
+    images: Path,
+    cameras: Path,
+    photos: Path,
+    lenses: Path,
+    space: Path,
+    depth: Path,
+    output: Path,
+) -> None:
+    """Train the static model on photos that train, or on the training cameras' medians, with COLMAP's sparse depth.
+
+    Args:
+        run: folder of the checkpoints.
+        images: what it learns from, by stem or camera.
+        depth: folder of the sparse depth.
+    """
+    shown = read_npz(images)
     group = "photos" if scene.photos else "cameras"
-    cameras = load_cameras(folder / f"{group}.json")
-    names = with_pose(sorted(images), cameras, group)
-    options = from_mapping(StaticOptions, scene.options["static"])
-    valid = load_masks(folder / "lenses.json", group, cameras, names)
-    data = ImageSet([images[name] for name in names], [cameras[name] for name in names], valid=valid)
-    sparse = photo_sparse(folder, names) if scene.photos else camera_sparse(folder, names)
-    space = SpaceMap(Space.load(folder / "space.json"))
-    run = folder / "runs/static"
-    session = Session(run, f"static {scene.name}", _identity(options, folder, "static/set.npz", "colmap_depth"))
-    field = train_static_field(data, sparse, space, options, session)
+    posed = load_cameras(photos if scene.photos else cameras)
+    names = with_pose(sorted(shown), posed, group)
+    options = scene.config.static
+    valid = load_masks(lenses, group, posed, names)
+    data = ImageSet([shown[name] for name in names], [posed[name] for name in names], valid=valid)
+    sparse = photo_sparse(depth, names) if scene.photos else camera_sparse(depth, names)
+    identity = _identity(options, cameras, photos, space, images, depth)
+    session = Session(run, f"static {scene.name}", identity)
+    field = train_static_field(data, sparse, SpaceMap(Space.load(space)), options, session)
     save_model(output, {"images": names, "samples": options.samples, "options": asdict(options)}, static=field)
     discard(run)
 
@@ -85,23 +100,23 @@ def with_pose(names: Sequence[str], cameras: Mapping[str, Camera], group: str) -
     if missing := [name for name in names if name not in cameras]:
         print(f"{group} without a pose, left out: {', '.join(missing)}", file=sys.stderr)
     if len(missing) == len(names):
-        raise UserError(f"{group}.json: none of {', '.join(names)} has a pose, so there is nothing to train on")
+        raise CaptureError(f"{group}.json: none of {', '.join(names)} has a pose, so there is nothing to train on")
     return [name for name in names if name in cameras]
 
 
-def camera_sparse(folder: Path, names: list[str]) -> SparseRays:
-    """Sparse COLMAP depth of the video cameras ``names``, which become cameras 0, 1, ...
+def camera_sparse(depth: Path, names: list[str]) -> SparseRays:
+    """Sparse COLMAP depth, in the folder ``depth``, of the video cameras ``names``, which become cameras 0, 1, ...
 
     None of it is of movers: what moves in a video is masked before its key points are matched.
     """
-    parts = [read_npz(folder / f"colmap_depth/{name}.npz", **SPARSE) for name in names]
+    parts = [read_npz(depth_file(depth, name), **SPARSE) for name in names]
     index = np.concatenate([np.full(len(part["z"]), i) for i, part in enumerate(parts)])
     return _sparse(index, *(np.concatenate([part[key] for part in parts]) for key in ("uv", "z", "sigma")))
 
 
-def photo_sparse(folder: Path, names: list[str]) -> SparseRays:
-    """Sparse COLMAP depth of the photos ``names``, which become cameras 0, 1, ..."""
-    part = read_npz(folder / "colmap_depth/photos.npz", names=("U", "P"), image=("i", "N"), **SPARSE)
+def photo_sparse(depth: Path, names: list[str]) -> SparseRays:
+    """Sparse COLMAP depth, in the folder ``depth``, of the photos ``names``, which become cameras 0, 1, ..."""
+    part = read_npz(depth_file(depth, "photos"), names=("U", "P"), image=("i", "N"), **SPARSE)
     place = [names.index(stem) if stem in names else -1 for stem in part["names"].tolist()]
     index = np.array(place, dtype=np.int64)[part["image"].astype(int)]
     keep = index >= 0
@@ -117,30 +132,32 @@ def _sparse(index: np.ndarray, uv: np.ndarray, z: np.ndarray, sigma: np.ndarray)
     )
 
 
-def extract_depth(scene: "Scene", folder: Path, output: Path) -> None:
-    """Write ``<camera>.npz`` (depth, confidence: [H, W] float32) for every training camera, never for a held-out one;
-    [0, 0] for one without a pose.
+def extract_depth(
+    scene: Scene, *, model: Path, cameras: Path, photos: Path, lenses: Path, space: Path, output: Path
+) -> None:
+    """Write a file (depth, confidence: [H, W] float32) for every training camera, never for a held-out one, into the
+    folder ``output``; [0, 0] for one without a pose.
 
     Confidence asks all training cameras, and about ``ASKED_PHOTOS`` of the photos that the static model learnt from.
     """
-    header, field, _ = load_model(folder / "static/model.safetensors")
-    space = SpaceMap(Space.load(folder / "space.json"), training_device(scene.options["static"]["device"]))
-    cameras = load_cameras(folder / "cameras.json")
-    names = with_pose(scene.train_cameras, cameras, "cameras")
-    others = load_cameras(folder / "photos.json") if scene.photos else {}
-    photos = [name for name in header["images"] if name in others]
-    photos = photos[:: max(1, len(photos) // ASKED_PHOTOS)]
-    asked = [cameras[name] for name in names] + [others[name] for name in photos]
-    valid = load_masks(folder / "lenses.json", "cameras", cameras, names)
-    valid += load_masks(folder / "lenses.json", "photos", others, photos)
-    use_cpu(scene.options["static"]["threads"])
-    views = render_views(field.to(space.device), space, asked, header["samples"], f"static depth {scene.name}")
-    for name in scene.train_cameras:
-        depth = trust = np.zeros((0, 0), np.float32)
-        if name in names:
-            index = names.index(name)
-            depth, trust = views[index].depth, confidence(index, asked, views, valid)
-        write_npz(output / f"{name}.npz", {"depth": depth, "confidence": trust})
+    header, field, _ = load_model(model)
+    mapped = SpaceMap(Space.load(space), training_device(scene.config.static.device))
+    posed = load_cameras(cameras)
+    names = with_pose(scene.train_cameras, posed, "cameras")
+    others = load_cameras(photos) if scene.photos else {}
+    chosen = [name for name in header["images"] if name in others]
+    chosen = chosen[:: max(1, len(chosen) // ASKED_PHOTOS)]
+    asked = [posed[name] for name in names] + [others[name] for name in chosen]
+    valid = load_masks(lenses, "cameras", posed, names) + load_masks(lenses, "photos", others, chosen)
+    use_cpu(scene.config.static.threads)
+    views = render_views(field.to(mapped.device), mapped, asked, header["samples"], f"static depth {scene.name}")
+    with atomic_folder(output) as folder:
+        for name in scene.train_cameras:
+            depth = trust = np.zeros((0, 0), np.float32)
+            if name in names:
+                index = names.index(name)
+                depth, trust = views[index].depth, confidence(index, asked, views, valid)
+            write_npz(depth_file(folder, name), {"depth": depth, "confidence": trust})
 
 
 def render_views(
@@ -155,67 +172,149 @@ def render_views(
     return views
 
 
-def train_dynamic(scene: "Scene", variant: str, folder: Path, output: Path) -> None:
+@dataclass(frozen=True)
+class Capture:
+    """The training cameras that have a pose, in order: what they filmed, and where their frames are."""
+
+    names: list[str]
+    videos: list[Video]
+    stores: list[Store]
+
+    @property
+    def masks(self) -> list[np.ndarray | None]:
+        """Per camera [H, W] bool, the pixels that show anything; None where all do."""
+        return [video.valid for video in self.videos]
+
+    @property
+    def frames(self) -> int:
+        return len(self.videos[0].rgb)
+
+
+@dataclass(frozen=True)
+class Depth:
+    """What a variant learns about depth, and the files that it comes from."""
+
+    trained_as: str  # the variant, or what it falls back on
+    maps: list[tuple[np.ndarray, np.ndarray]] | None  # per camera depth and confidence, [H, W] each
+    sparse: SparseRays | None
+    inputs: list[Path]
+
+
+def train_dynamic(
+    scene: Scene,
+    variant: str,
+    run: Path,
+    *,
+    stores: Sequence[Path],
+    cameras: Path,
+    lenses: Path,
+    space: Path,
+    output: Path,
+    sparse: Path | None = None,
+    static_depth: Path | None = None,
+    static: Path | None = None,
+) -> None:
     """Train one variant: its static branch (or the inherited one), then the dynamic branch in front of it.
 
     Where the static model's depth deserves no confidence (:func:`trusted_share`), ``distilled`` and ``inherited`` are
     trained as ``colmap``, or as ``none`` where there is no sparse depth either; the model's header says so.
+
+    Args:
+        run: folder of the checkpoints.
+        stores: the files of the training cameras' frames.
+        sparse, static_depth, static: what the variant learns from: folders of depth, the static model.
     """
-    cameras = load_cameras(folder / "cameras.json")
-    names = with_pose(scene.train_cameras, cameras, "cameras")
-    masks = load_masks(folder / "lenses.json", "cameras", cameras, names)
-    videos = [_video(folder, name, cameras[name], valid) for name, valid in zip(names, masks, strict=True)]
-    if len({len(video.rgb) for video in videos}) > 1:
-        counts = ", ".join(f"{name} {len(video.rgb)}" for name, video in zip(names, videos, strict=True))
-        raise UserError(f"{folder}/frames: the cameras have different numbers of frames ({counts}); delete the folder")
-    section = scene.options["dynamic"]
-    options = from_mapping(DynamicOptions, section)
-    space = SpaceMap(Space.load(folder / "space.json"), training_device(options.device))
+    options = from_mapping(DynamicOptions, scene.config.dynamic.as_mapping())
+    capture = _capture(scene, stores, cameras, lenses)
+    mapped = SpaceMap(Space.load(space), training_device(options.device))
     use_cpu(options.threads)
-    label, run = f"{variant} {scene.name}", folder / "runs" / variant
-    depth = [_depth_map(folder, name) for name in names] if variant in ("distilled", "inherited") else None
-    sparse = camera_sparse(folder, names) if variant != "none" else None
-    trained_as = variant
-    if depth is not None and (share := trusted_share([trust for _, trust in depth], masks)) < TRUSTED_SHARE:
-        trained_as = "colmap" if len(sparse) else "none"
-        _warn(label, share, trained_as)
-    depth = depth if trained_as == variant else None
-    sparse = sparse if trained_as == "colmap" else None
-    inherited = _inherit(folder, space, videos, options, label) if trained_as == "inherited" else None
-    branch = _branch_options(section, options, inherited)
-    inputs = {
-        "colmap": ["colmap_depth"],
-        "distilled": ["static/depth"],
-        "inherited": ["static/model.safetensors", "static/depth"],
-    }.get(trained_as, [])
-    learnt = _identity(branch, folder, *inputs, *(f"frames/{name}/median.npy" for name in names))
-    static = inherited
-    if branch.steps > 0:
-        threshold, agreement = options.moving_threshold, section["median_agreement"]
-        weight = [v.median_weight(threshold, agreement, space.device) for v in videos]
-        data = ImageSet([v.median for v in videos], [v.camera for v in videos], weight, depth, masks)
-        session = Session(run / "static", f"{label}, static", learnt)
-        static = train_static_field(data, sparse, space, branch, session, inherited)
-    identity = {**_identity(options, folder, *(f"frames/{name}" for name in names)), "static branch": learnt}
-    runs = segments(len(videos[0].rgb), section["segment"])
-    parts = [run / "static.safetensors"]
-    save_model(parts[0], {}, static=static)
+    label = f"{variant} {scene.name}"
+    depth = _depth(variant, capture, label, sparse, static_depth, static)
+    branch, learnt = _static_branch(scene, capture, depth, mapped, run, label, [cameras, space], static)
+    save_model(run / "static.safetensors", {}, static=branch)
+    identity = _identity(options, cameras, space, *(store.folder for store in capture.stores))
+    segment, parts = scene.config.dynamic.segment, [run / "static.safetensors"]
+    runs = segments(capture.frames, segment)
     for index, (first, last) in enumerate(runs):
         parts.append(run / f"{dynamic_name(index)}.safetensors")
-        mine = {**identity, "segment": [first, last]}
-        if saved_header(parts[-1]) != mine:  # else finished before an interrupt
-            place, part, own = run / "dynamic", videos, f"{label}, dynamic"
-            if len(runs) > 1:
-                place, part = place / str(index), [v.part(first, last, space.device) for v in videos]
-                own = f"{own}, frames {first} to {last - 1}"
-            dynamic = train_dynamic_field(part, static, space, options, Session(place, own, mine))
-            save_model(parts[-1], mine, **{dynamic_name(index): dynamic})
-            discard(place)
-    header = {"cameras": names, "variant": variant, "trained_as": trained_as, "segments": runs}
+        mine = {**identity, "static branch": learnt, "segment": [first, last]}
+        if saved_header(parts[-1]) == mine:  # finished before an interrupt
+            continue
+        place, videos, own = run / "dynamic", capture.videos, f"{label}, dynamic"
+        if len(runs) > 1:
+            place, own = place / str(index), f"{own}, frames {first} to {last - 1}"
+            videos = [video.part(first, last, mapped.device) for video in videos]
+        field = train_dynamic_field(videos, branch, mapped, options, Session(place, own, mine))
+        save_model(parts[-1], mine, **{dynamic_name(index): field})
+        discard(place)
+    header = {"cameras": capture.names, "variant": variant, "trained_as": depth.trained_as, "segments": runs}
     join_models(output, {**header, "samples": options.samples, "options": asdict(options)}, parts)
     discard(run)
     for part in parts:
         part.unlink()
+
+
+def _capture(scene: Scene, stores: Sequence[Path], cameras: Path, lenses: Path) -> Capture:
+    """The training cameras with a pose, their frame stores opened.
+
+    Raises:
+        UserError: they have different numbers of frames.
+    """
+    posed = load_cameras(cameras)
+    names = with_pose(scene.train_cameras, posed, "cameras")
+    folders = {path.parent.name: path.parent for path in stores}
+    masks = load_masks(lenses, "cameras", posed, names)
+    videos = [_video(folders[name], posed[name], valid) for name, valid in zip(names, masks, strict=True)]
+    if len({len(video.rgb) for video in videos}) > 1:
+        counts = ", ".join(f"{name} {len(video.rgb)}" for name, video in zip(names, videos, strict=True))
+        folder = folders[names[0]].parent
+        raise DamagedFile(f"{folder}: the cameras have different numbers of frames ({counts}); delete the folder")
+    return Capture(names, videos, [Store(folders[name]) for name in names])
+
+
+def _depth(
+    variant: str, capture: Capture, label: str, sparse: Path | None, static_depth: Path | None, static: Path | None
+) -> Depth:
+    """What a variant learns about depth: the static model's where it can be trusted, else sparse depth, else none."""
+    rays = camera_sparse(sparse, capture.names) if sparse else None
+    if static_depth is not None:
+        maps = [_depth_map(depth_file(static_depth, name)) for name in capture.names]
+        share = trusted_share([trust for _, trust in maps], capture.masks)
+        if share >= TRUSTED_SHARE:
+            return Depth(variant, maps, None, [*filter(None, [static]), static_depth])
+        _warn(label, share, "colmap" if rays is not None and len(rays) else "none")
+    if sparse is None or rays is None or (static_depth is not None and not len(rays)):
+        return Depth("none", None, None, [])
+    return Depth("colmap", None, rays, [sparse])
+
+
+def _static_branch(
+    scene: Scene,
+    capture: Capture,
+    depth: Depth,
+    space: SpaceMap,
+    run: Path,
+    label: str,
+    inputs: Sequence[Path],
+    static: Path | None,
+) -> tuple[StaticField, dict]:
+    """The static branch of a variant, trained on the cameras' medians, and the identity of its training."""
+    section = scene.config.dynamic
+    options = from_mapping(DynamicOptions, section.as_mapping())
+    inherited = None
+    if depth.trained_as == "inherited":
+        assert static is not None  # this variant's
+        inherited = _inherit(static, space, capture.videos, options, label)
+    branch = _branch_options(section, inherited)
+    learnt = _identity(branch, *inputs, *depth.inputs, *(store.median for store in capture.stores))
+    if inherited is not None and branch.steps == 0:
+        return inherited, learnt
+    videos, threshold = capture.videos, options.moving_threshold
+    weight = [video.median_weight(threshold, section.median_agreement, space.device) for video in videos]
+    cameras, medians = [video.camera for video in videos], [video.median for video in videos]
+    data = ImageSet(medians, cameras, weight, depth.maps, capture.masks)
+    session = Session(run / "static", f"{label}, static", learnt)
+    return train_static_field(data, depth.sparse, space, branch, session, inherited), learnt
 
 
 def _warn(label: str, share: float, trained_as: str) -> None:
@@ -227,16 +326,15 @@ def _warn(label: str, share: float, trained_as: str) -> None:
     )
 
 
-def _branch_options(section: Mapping, options: DynamicOptions, inherited: StaticField | None) -> StaticOptions:
+def _branch_options(section: Dynamic, inherited: StaticField | None) -> StaticOptions:
     """How a variant's static branch is trained; an inherited one learns on at its final size, with lower rates."""
-    shared = {"threads": options.threads, "seed": options.seed, "device": options.device, "amp": options.amp}
-    branch = from_mapping(StaticOptions, {**section["static"], **shared})
+    branch = replace(section.static, threads=section.threads, seed=section.seed, device=section.device, amp=section.amp)
     if inherited is None:
         return branch
-    rate, cells = section["inherited_rate"], inherited.density_grid.resolution
+    rate, cells = section.inherited_rate, inherited.density_grid.resolution
     return replace(
         branch,
-        steps=section["inherited_steps"],
+        steps=section.inherited_steps,
         start_resolution=cells,
         resolution=cells,
         start_samples=branch.samples,
@@ -245,25 +343,24 @@ def _branch_options(section: Mapping, options: DynamicOptions, inherited: Static
     )
 
 
-def _identity(options: StaticOptions | DynamicOptions, folder: Path, *inputs: str) -> dict:
-    """What a checkpoint must have been made with: settings, and inputs below ``folder``."""
-    paths = [folder / name for name in ("cameras.json", "photos.json", "space.json", *inputs)]
-    return {**asdict(options), "inputs": fingerprint([path for path in paths if path.exists()])}
+def _identity(options: StaticOptions | DynamicOptions, *inputs: Path) -> dict:
+    """What a checkpoint must have been made with: settings and inputs."""
+    return {**asdict(options), "inputs": fingerprint([path for path in inputs if path.exists()])}
 
 
-def _video(folder: Path, name: str, camera: Camera, valid: np.ndarray | None) -> Video:
-    store = FrameStore.open(folder / "frames" / name)
+def _video(folder: Path, camera: Camera, valid: np.ndarray | None) -> Video:
+    store = FrameStore.open(folder)
     return Video(camera, store.rgb, np.asarray(store.median), motion_map(np.asarray(store.std)), valid)
 
 
-def _depth_map(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
-    part = read_npz(folder / f"static/depth/{name}.npz", depth=("f", "H", "W"), confidence=("f", "H", "W"))
+def _depth_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    part = read_npz(path, depth=("f", "H", "W"), confidence=("f", "H", "W"))
     return part["depth"], part["confidence"]
 
 
-def _inherit(folder: Path, space: SpaceMap, videos: list[Video], options: DynamicOptions, label: str) -> StaticField:
+def _inherit(model: Path, space: SpaceMap, videos: list[Video], options: DynamicOptions, label: str) -> StaticField:
     """The static model itself, with the tones of the video cameras fitted where nothing moves."""
-    header, static, _ = load_model(folder / "static/model.safetensors")
+    header, static, _ = load_model(model)
     static.to(space.device)
     views = render_views(static, space, [v.camera for v in videos], header["samples"], f"{label}, static views")
     static.tone = Tone(len(videos)).to(space.device)

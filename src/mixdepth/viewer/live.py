@@ -10,14 +10,14 @@ import numpy as np
 
 from mixdepth.cameras.camera import Camera, load_cameras
 from mixdepth.cameras.formats.colmap_files import read_points
-from mixdepth.errors import UserError
+from mixdepth.errors import ConfigurationError
 from mixdepth.files.io import read_json
 from mixdepth.rendering.renders import open_renders
+from mixdepth.results import Renders, Results
+from mixdepth.scene.scene import Scene
 
 if TYPE_CHECKING:
     import viser
-
-    from mixdepth.scene.scene import Scene
 
 HOST = "127.0.0.1"  # nobody else can look in
 POINTS = 120_000  # of the clouds of one frame together: what a browser on a laptop plays
@@ -72,11 +72,13 @@ def open_clouds(folder: Path, cameras: Mapping[str, Camera], points: int = POINT
     Raises:
         UserError: renders are damaged, or not those of ``cameras``.
     """
-    found = [path.name for path in sorted(folder.glob("*")) if (path / "depth.npy").is_file()]
+    found = [path.name for path in sorted(folder.glob("*")) if Renders(path).depth.is_file()]
     if not found:
         return None
     if unknown := sorted({*found} - {*cameras}):
-        raise UserError(f"{folder / unknown[0]}: there is no such camera in cameras.json; it has {', '.join(cameras)}")
+        raise ConfigurationError(
+            f"{folder / unknown[0]}: there is no such camera in cameras.json; it has {', '.join(cameras)}"
+        )
     renders = {name: open_renders(folder / name) for name in found}
     sized = {name: cameras[name].resized(rgb.shape[2], rgb.shape[1]) for name, (rgb, _) in renders.items()}
     pixels = {}
@@ -84,21 +86,21 @@ def open_clouds(folder: Path, cameras: Mapping[str, Camera], points: int = POINT
         total = depth.shape[1] * depth.shape[2]
         # The same ones in every frame: what stands still does not shimmer.
         pixels[name] = np.sort(np.random.default_rng(0).permutation(total)[: points // len(found)])
-    rgb, depth = ({name: pair[i] for name, pair in renders.items()} for i in (0, 1))
-    return Clouds(sized, rgb, depth, pixels)
+    colours, depths = {name: rgb for name, (rgb, _) in renders.items()}, {name: z for name, (_, z) in renders.items()}
+    return Clouds(sized, colours, depths, pixels)
 
 
-def view_scene(scene: "Scene", variant: str, folder: Path, port: int) -> None:
+def view_scene(scene: Scene, variant: str, results: Results, port: int) -> None:
     """Serve the scene on ``port`` of this machine (the next free one, where it is taken) until interrupted."""
-    cameras = load_cameras(folder / "cameras.json")
-    clouds = open_clouds(folder / variant / "renders", cameras)
-    fps = read_json(folder / "capture.json")["fps"] if (folder / "capture.json").exists() else None
+    cameras = load_cameras(results.cameras)
+    clouds = open_clouds(results.renders(variant, scene.video_camera).folder.parent, cameras)
+    fps = read_json(results.capture)["fps"] if results.capture.exists() else None
     import viser
 
     server = viser.ViserServer(host=HOST, port=port, label=f"mixdepth: {scene.name}", verbose=False)
     try:
         show_rig(server, scene, cameras)
-        points = _sparse_points(folder)
+        points = _sparse_points(results.sparse / "points3D.bin")
         if points is not None:
             shape = np.broadcast_to(np.array(SPARSE, np.uint8), points.shape)
             server.scene.add_point_cloud(
@@ -112,7 +114,7 @@ def view_scene(scene: "Scene", variant: str, folder: Path, port: int) -> None:
         server.stop()
 
 
-def show_rig(server: "viser.ViserServer", scene: "Scene", cameras: Mapping[str, Camera]) -> None:
+def show_rig(server: "viser.ViserServer", scene: Scene, cameras: Mapping[str, Camera]) -> None:
     """Add a frustum with its name for every camera in use, and start behind the video's camera."""
     from viser import transforms
 
@@ -120,7 +122,6 @@ def show_rig(server: "viser.ViserServer", scene: "Scene", cameras: Mapping[str, 
     server.scene.set_up_direction(up / max(np.linalg.norm(up), 1e-9))
     for name in (name for name in scene.used_cameras if name in cameras):
         camera, held_out = cameras[name], name in scene.test_cameras
-        pose = {"wxyz": transforms.SO3.from_matrix(camera.c2w[:3, :3]).wxyz, "position": camera.centre}
         server.scene.add_camera_frustum(
             f"/cameras/{name}",
             fov=2 * np.arctan(camera.height / 2 / camera.fy),
@@ -129,7 +130,8 @@ def show_rig(server: "viser.ViserServer", scene: "Scene", cameras: Mapping[str, 
             thickness=2.0,
             thickness_units="screen",
             color=HELD_OUT if held_out else TRAINS,
-            **pose,
+            wxyz=transforms.SO3.from_matrix(camera.c2w[:3, :3]).wxyz,
+            position=camera.centre,
         )
         server.scene.add_label(f"/cameras/{name}/name", f"{name} (held out)" if held_out else name)
     start = cameras.get(scene.video_camera, next(iter(cameras.values())))
@@ -144,9 +146,8 @@ def _size(cameras: Mapping[str, Camera]) -> float:
     return 0.01 * float(np.linalg.norm(centres - centres.mean(axis=0), axis=1).mean()) or 0.01
 
 
-def _sparse_points(folder: Path) -> np.ndarray | None:
+def _sparse_points(path: Path) -> np.ndarray | None:
     """The triangulated points, [P, 3] float32 world units; None before there are any."""
-    path = folder / "sparse/points3D.bin"
     if not path.is_file():
         return None
     points, views = read_points(path)
@@ -171,7 +172,8 @@ def _play(server: "viser.ViserServer", clouds: Clouds | None, fps: float, size: 
     while True:
         time.sleep(1 / (speed.value if playing.value else IDLE_FPS))
         if playing.value:
-            slider.value = (int(slider.value) + 1) % clouds.frames
+            # viser's setter does not follow its getter, so that mypy misses it.
+            slider.value = (int(slider.value) + 1) % clouds.frames  # type: ignore[misc]
         handle.point_size = point.value
         if (wanted := min(int(slider.value), clouds.frames - 1)) != shown:
             shown = wanted

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import matplotlib
 import numpy as np
 
 from mixdepth.cameras.camera import Camera, load_cameras
-from mixdepth.errors import UserError
+from mixdepth.errors import ConfigurationError, DamagedFile, listed
 from mixdepth.exports.side_by_side import COLOURS, depth_range, frame_rate
+from mixdepth.files.html import environment
 from mixdepth.files.images import resize
 from mixdepth.files.io import atomic, read_json
 from mixdepth.progress import Progress
@@ -50,8 +50,10 @@ class View:
     far: float
 
 
-def write_viewer(scene: Scene, folder: Path, output: Path, budget: int = BUDGET) -> None:
-    """Write viewer.html from ``scene.video_variant``'s renders of ``scene.viewer_cameras``.
+def write_viewer(
+    scene: Scene, *, renders: Sequence[Path], cameras: Path, capture: Path, output: Path, budget: int = BUDGET
+) -> None:
+    """Write viewer.html from ``scene.video_variant``'s ``renders`` of ``scene.viewer_cameras``.
 
     Frames are left out beyond MAX_FRAMES; pictures are scaled down until the page's data fits into ``budget`` bytes.
     In memory are one frame at a time, and the page's data.
@@ -59,17 +61,15 @@ def write_viewer(scene: Scene, folder: Path, output: Path, budget: int = BUDGET)
     Raises:
         UserError: renders are missing or damaged, or do not fit together.
     """
-    cameras = load_cameras(folder / "cameras.json")
-    views = [_view(folder / scene.video_variant / "renders" / name, name, cameras) for name in scene.viewer_cameras]
+    posed = load_cameras(cameras)
+    views = [_view(folder, name, posed) for name, folder in zip(scene.viewer_cameras, renders, strict=True)]
     counts = {view.name: len(view.rgb) for view in views}
     if len(set(counts.values())) != 1:
-        raise UserError(
-            f"{folder / scene.video_variant}/renders: numbers of frames differ: {counts}. Render them again."
-        )
+        raise DamagedFile(f"{renders[0].parent}: numbers of frames differ: {counts}. Render them again.")
     total = len(views[0].rgb)
     step = -(-total // MAX_FRAMES)
     views, lines = fitted(views, range(0, total, step), budget, f"viewer {scene.name}")
-    fps = frame_rate(read_json(folder / "capture.json")["fps"], scene.options["frames"]["step"], total)
+    fps = frame_rate(read_json(capture)["fps"], scene.config.frames.step, total)
     page = {
         "scene": scene.name,
         "variant": scene.video_variant,
@@ -83,16 +83,9 @@ def write_viewer(scene: Scene, folder: Path, output: Path, budget: int = BUDGET)
         "views": [_about(view, scene) for view in views],
         "palette": (matplotlib.colormaps[COLOURS](np.arange(256), bytes=True)[:, :3]).ravel().tolist(),
     }
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("mixdepth.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     # "<" would let a name end the element that holds the JSON.
     about = json.dumps(page, allow_nan=False).replace("<", "\\u003c")
-    template = environment.get_template("viewer.html.j2")
+    template = environment("mixdepth.viewer").get_template("viewer.html.j2")
     with atomic(output) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.writelines(template.generate(page=page, about=about, lines=lines))
 
@@ -100,13 +93,13 @@ def write_viewer(scene: Scene, folder: Path, output: Path, budget: int = BUDGET)
 def _view(folder: Path, name: str, cameras: dict[str, Camera]) -> View:
     """The renders below ``folder``, and the range of their depths."""
     if name not in cameras:
-        raise UserError(f"{folder}: there is no camera {name} in cameras.json; it has {', '.join(sorted(cameras))}")
+        raise ConfigurationError(f"{folder}: there is no camera {name} in cameras.json; it has {listed(cameras)}")
     rgb, depth = open_renders(folder)
     camera = cameras[name].resized(rgb.shape[2], rgb.shape[1])
     near = min(float(frame.min()) for frame in depth)
     far = max(float(frame.max()) for frame in depth)
     if not 0 < near <= far < math.inf:
-        raise UserError(f"{folder}/depth.npy: depths from {near} to {far}, expected positive ones. Render it again.")
+        raise DamagedFile(f"{folder}/depth.npy: depths from {near} to {far}, expected positive ones. Render it again.")
     return View(name, camera, rgb, depth, near, far)
 
 
@@ -197,7 +190,7 @@ def focus(view: View) -> np.ndarray:
 
 def up(views: Sequence[View]) -> np.ndarray:
     """What is up, a unit vector [3]: the mean of the cameras' own."""
-    mean = -sum(view.camera.c2w[:3, 1] for view in views)
+    mean = -sum((view.camera.c2w[:3, 1] for view in views), np.zeros(3))
     length = np.linalg.norm(mean)
     return mean / length if length > 1e-6 else -views[0].camera.c2w[:3, 1]
 
@@ -220,9 +213,7 @@ def _note(view: View, total: int, step: int) -> str:
     """What the page leaves out; empty where it has everything."""
     parts = []
     if step > 1:
-        parts.append(
-            f"every {step}th of {total} frames" if step > 3 else f"every {('', 'second', 'third')[step - 1]} frame"
-        )
+        parts.append({2: "every second frame", 3: "every third frame"}.get(step, f"every {step}th of {total} frames"))
     height, width = view.rgb.shape[1:3]
     if (view.camera.width, view.camera.height) != (width, height):
         parts.append(f"pictures scaled from {width}×{height} to {view.camera.width}×{view.camera.height}")

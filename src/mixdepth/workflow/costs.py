@@ -1,6 +1,6 @@
 """What a scene costs, rule by rule, from its size: memory, time and disk. Plain arithmetic, no file is read here.
 
-The standard library only, and nothing that Python 3.6 does not know, as the doctor runs anywhere.
+The standard library only, as the doctor runs where nothing is installed.
 
 Every figure of a rule is a sum of parts that grow with the scene (:func:`drivers`). Measured on two cores of a server
 (docs/benchmarks.md has the machine) and held against the measurements by benchmarks/costs.py: demo, arc8 and
@@ -11,9 +11,15 @@ segments, and all of what runs on a GPU: no GPU was at hand, so its times are th
 ``GPU_FACTOR``, which is a guess.
 """
 
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
+from mixdepth.scene.scene import Scene
 from mixdepth.scene.sizes import photo_scale, segment_count
+from mixdepth.variants import TABLE, needs_static
+from mixdepth.workflow import stages
 
 HEADROOM = 1.5  # of the predicted memory is asked for
 SNAKEMAKE_MB = 400  # the Snakemakes that are in every job of a cluster beside the rule, two or three of 130 MB
@@ -23,15 +29,7 @@ SLOWER = 4  # times as long as predicted may a job take before a cluster ends it
 STEP_MINUTES = 10
 GPU_FACTOR = 5  # a guess
 RESUMES = ("train_static", "train_dynamic")  # go on after a time limit, so that a retry needs no longer one
-COMPUTE = (  # in the threads, or on the GPU, that the options name
-    "train_static",
-    "static_depth",
-    "static_metrics",
-    "train_dynamic",
-    "render",
-    "evaluate",
-    "render_path",
-)
+COMPUTE = tuple(name for name, one in stages.STAGES.items() if one.compute)  # in the settings' threads, or on the GPU
 PATH_FRAMES = 120  # of a camera path at least; slow motion has several times as many as the capture
 
 
@@ -63,6 +61,9 @@ class Size(NamedTuple):
     cuda: bool = False
 
 
+Table = Mapping[str, Mapping[str, float]]  # by rule, how much each of the drivers adds
+
+
 class Cost(NamedTuple):
     """Of one job."""
 
@@ -74,57 +75,56 @@ class Cost(NamedTuple):
 UNKNOWN = Size(scale=0.5)  # where the size of a scene is not known yet: a large capture
 
 
-def size_of(scene, capture):
+def size_of(scene: Scene, capture: Mapping[str, Any]) -> Size:
     """The size of a configured scene.
 
     Args:
-        scene: a ``mixdepth.scene.scene.Scene``.
+        scene: the scene.
         capture: what capture.json holds.
     """
-    options = scene.options
+    config = scene.config
     cameras = [capture["cameras"][name] for name in scene.used_cameras]
     photos = list(capture["photos"].values())
     largest = max(cameras, key=_pixels) if cameras else {"width": 0, "height": 0}
     photo = max(photos, key=_pixels) if photos else {"width": 0, "height": 0}
-    wanted = options["frames"]
-    there = min([-(-(c["frames"] - wanted["start"]) // wanted["step"]) for c in cameras] or [0])
-    static, dynamic = options["static"], options["dynamic"]
+    wanted, static, dynamic = config.frames, config.static, config.dynamic
+    there = min([-(-(c["frames"] - wanted.start) // wanted.step) for c in cameras] or [0])
     return Size(
         cameras=len(cameras),
         held_out=len(scene.test_cameras),
-        frames=max(0, min(there, wanted["count"] or there)),
+        frames=max(0, min(there, wanted.count or there)),
         width=largest["width"],
         height=largest["height"],
-        scale=options["scale"],
+        scale=config.scale,
         photos=len(photos),
         photo_width=photo["width"],
         photo_height=photo["height"],
-        photo_scale=options["photo_scale"] or photo_scale(_side(cameras), _side(photos), options["scale"]),
-        colmap=options["poses"]["source"] == "colmap",
+        photo_scale=config.photo_scale or photo_scale(_side(cameras), _side(photos), config.scale),
+        colmap=not scene.poses_given,
         variants=len(scene.variants),
-        static=not cameras or bool({"distilled", "inherited"} & set(scene.variants)),
-        segment=dynamic["segment"] or 0,
-        static_steps=static["steps"],
-        static_resolution=static["resolution"],
-        static_batch=static["batch_samples"],
-        own_steps=dynamic["static"]["steps"],
-        steps=dynamic["steps"],
-        resolution=dynamic["resolution"],
-        rays=dynamic["rays"] * dynamic["frames_per_step"],
-        threads=max(static["threads"], dynamic["threads"]),
-        cuda=dynamic["device"] == "cuda",
+        static=not cameras or needs_static(scene.variants),
+        segment=dynamic.segment or 0,
+        static_steps=static.steps,
+        static_resolution=static.resolution,
+        static_batch=static.batch_samples,
+        own_steps=dynamic.static.steps,
+        steps=dynamic.steps,
+        resolution=dynamic.resolution,
+        rays=dynamic.rays * dynamic.frames_per_step,
+        threads=max(static.threads, dynamic.threads),
+        cuda=dynamic.device == "cuda",
     )
 
 
-def _pixels(image):
+def _pixels(image: Mapping[str, int]) -> int:
     return image["width"] * image["height"]
 
 
-def _side(images):
+def _side(images: Sequence[Mapping[str, int]]) -> int:
     return max((max(image["width"], image["height"]) for image in images), default=0)
 
 
-def drivers(size):
+def drivers(size: Size) -> dict[str, float]:
     """What costs grow with, by name. Pixels are in megapixels, of videos as scaled unless they are called filmed."""
     frame = size.width * size.height * size.scale**2 / 1e6
     filmed = size.width * size.height / 1e6
@@ -166,7 +166,7 @@ def drivers(size):
 
 # Rule -> driver -> MB, seconds, bytes of one job. Memory is without the frames and renders that a job maps into it: the
 # system takes those back where it needs the room.
-MEMORY = {
+MEMORY: Table = {
     "probe": {"job": 100, "filmed": 30},
     "sync": {"job": 90, "filmed": 30},
     "reference": {"job": 95, "filmed": 55},
@@ -198,10 +198,9 @@ MEMORY = {
     "provenance": {"job": 60},
     "viewer": {"job": 110, "frame": 60},
     "demo_capture": {"job": 190},
-    "adopt": {"job": 60},
     "ablation_report": {"job": 420},
 }
-SECONDS = {
+SECONDS: Table = {
     "probe": {"job": 2, "filmed_video": 0.005},
     "sync": {"job": 1, "all_filmed": 0.015},
     "reference": {"job": 1, "filmed": 1, "filmed_video": 0.02},
@@ -233,10 +232,9 @@ SECONDS = {
     "provenance": {"job": 1, "everything": 0.005},
     "viewer": {"job": 2, "video": 0.3},
     "demo_capture": {"job": 16},
-    "adopt": {"job": 1},
     "ablation_report": {"job": 15},
 }
-BYTES = {
+BYTES: Table = {
     "probe": {"images": 300},
     "sync": {"images": 500},
     "reference": {"filmed": 4 * 1.7e6},
@@ -264,8 +262,8 @@ BYTES = {
 }
 
 
-def cost(rule, size):
-    """What one job of a rule takes: a :class:`Cost`. Time on a GPU is a guess (``GPU_FACTOR``)."""
+def cost(rule: str, size: Size) -> Cost:
+    """What one job of a rule takes. Time on a GPU is a guess (``GPU_FACTOR``)."""
     values = drivers(size)
     memory, seconds, written = (
         sum(factor * values[name] for name, factor in table.get(rule, {}).items()) for table in (MEMORY, SECONDS, BYTES)
@@ -273,43 +271,35 @@ def cost(rule, size):
     return Cost(memory, seconds / GPU_FACTOR if size.cuda and rule in COMPUTE else seconds, written)
 
 
-def jobs(size):
+def jobs(size: Size) -> dict[str, int]:
     """How many jobs of each rule lead to a scene's video, comparison and report."""
-    given, static = not size.colmap, size.static
-    rendered = size.variants * max(1, size.held_out)
-    found = {
-        "probe": 1,
-        "sync": 1,
-        "reference": size.cameras,
-        "structure_from_motion": 0 if given else 1,
-        "cameras": 1,
-        "triangulate": 1,
-        "verify_held_out": 1 if given and size.held_out else 0,
-        "held_out_points": 1 if size.held_out else 0,
-        "colmap_depth": 1,
-        "space": 1,
-        "frame_store": size.cameras,
-        "static_set": 1 if static else 0,
-        "train_static": 1 if static else 0,
-        "static_depth": 1 if static and size.cameras else 0,
-        "static_metrics": 1 if static else 0,
-        "train_dynamic": size.variants,
-        "render": rendered,
-        "evaluate": size.variants if size.held_out else 0,
-        "contact_sheet": 1,
-        "video": 1,
-        "comparison": 1,
-        "provenance": 1,
-        "report_html": 1,
-    }
-    if not size.cameras:
-        for rule in ("sync", "contact_sheet", "video", "comparison", "provenance", "report_html", "held_out_points"):
-            found[rule] = 0
-    return {rule: count for rule, count in found.items() if count}
+    return dict(Counter(job.stage.name for job in stages.jobs(_stand_in(size))))
 
 
-def scene_cost(size, cores):
-    """Of a whole scene on one machine, :class:`Cost`: the largest memory of jobs of one rule side by side, the time of
+def _stand_in(size: Size) -> Scene:
+    """A scene of this size without any file: so many names of cameras, photos and variants. Where there are no videos
+    some photos are held out."""
+    cameras = [f"camera{index}" for index in range(size.cameras)]
+    photos = [f"photo{index}" for index in range(size.photos)]
+    variant = next(name for name, learns in TABLE.items() if learns.needs_static == size.static)
+    return Scene(
+        name="",
+        data=Path(),
+        cameras=dict.fromkeys(cameras, ""),
+        photos=dict.fromkeys(photos, ""),
+        train_cameras=cameras[size.held_out :],
+        test_cameras=cameras[: size.held_out],
+        train_photos=photos,
+        test_photos=[] if cameras else photos[:1],
+        variants=[variant] * size.variants,
+        video_variant=variant,
+        video_camera=cameras[0] if cameras else "",
+        options={"poses": {"source": "colmap" if size.colmap else "model"}},
+    )
+
+
+def scene_cost(size: Size, cores: int) -> Cost:
+    """Of a whole scene on one machine: the largest memory of jobs of one rule side by side, the time of
     all rules one after the other, all bytes that are written."""
     memory = seconds = written = 0.0
     for rule, count in jobs(size).items():
@@ -325,14 +315,14 @@ def scene_cost(size, cores):
 # What jobs ask a cluster for.
 
 
-def memory_mb(rule, size, attempt=1):
+def memory_mb(rule: str, size: Size, attempt: int = 1) -> int:
     """MB for a job, with room. A retry asks for twice as much, up to four times: a training that takes many jobs must
     not ask for ever more."""
     wanted = HEADROOM * cost(rule, size).memory_mb + SNAKEMAKE_MB
     return STEP_MB * int(-(-wanted // STEP_MB)) * min(2 ** (attempt - 1), MOST_GROWTH)
 
 
-def minutes(rule, size, attempt=1):
+def minutes(rule: str, size: Size, attempt: int = 1) -> int:
     """Minutes for a job, with room. A retry gets twice as many, but not a training: it goes on where it was."""
     wanted = SLOWER * cost(rule, size).seconds / 60
     longer = 1 if rule in RESUMES else 2 ** (attempt - 1)

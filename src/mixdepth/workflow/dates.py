@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from mixdepth.errors import UserError
+from mixdepth.errors import CaptureError, DamagedFile
 
 AHEAD = 15 * 60  # seconds that the clock of a file server may be ahead
 
@@ -26,10 +26,10 @@ def check_dates(inputs: Iterable[Path], results: Path) -> None:
     """
     if late := _late(inputs):
         files = " ".join(shlex.quote(str(path)) for path in sorted(late)[:20])
-        raise UserError(f"{_told(late)}. If the camera's clock was wrong: touch {files}")
+        raise CaptureError(f"{_told(late)}. If the camera's clock was wrong: touch {files}")
     if late := _late([results]):
         command = f"find {shlex.quote(str(results))} -newermt now -exec touch -d now {{}} +"
-        raise UserError(f"{_told(late)}: it was made while the clock was ahead. Once the clock is right: {command}")
+        raise DamagedFile(f"{_told(late)}: it was made while the clock was ahead. Once the clock is right: {command}")
 
 
 def _late(paths: Iterable[Path]) -> dict[Path, float]:

@@ -12,14 +12,14 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixdepth.errors import UserError
 from mixdepth.files.io import disk_errors, sweep
-from mixdepth.scene.config import load_config
+from mixdepth.results import Results
 from mixdepth.scene.scene import Scene
+from mixdepth.workflow.graph import given
 from mixdepth.workflow.out_of_memory import killed, memory_errors
 
 if TYPE_CHECKING:
@@ -30,22 +30,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 PATIENCE = 10.0  # seconds that the log waits for a child process that outlives the script
 LOOK_EVERY = 1.0  # seconds between two looks whether Snakemake is still there
-
-
-class Settings(dict[str, Any]):
-    """The settings that a rule declares in its params; any other is out of reach.
-
-    Snakemake re-runs a stage when its params change, so a setting that is read but not declared would go unnoticed.
-    """
-
-    def __init__(self, declared: Mapping[str, Any]):
-        super().__init__({k: Settings(v) if isinstance(v, Mapping) else v for k, v in declared.items()})
-
-    def __missing__(self, key: str) -> Any:
-        raise KeyError(
-            f"setting {key!r} is read but not declared: add it to settings(...) in the params of this rule, so that"
-            f" changing it re-runs the stage (declared: {', '.join(self) or 'none'})"
-        )
 
 
 def run(smk: "Snakemake", main: Callable[["Snakemake"], None]) -> None:
@@ -73,28 +57,26 @@ def run(smk: "Snakemake", main: Callable[["Snakemake"], None]) -> None:
 
 
 def scene(smk: "Snakemake") -> Scene:
-    """The scene of this job, with the settings that its rule declares and no others."""
-    return configured(smk, smk.wildcards.scene, smk.params.get("settings", {}))
+    """The scene of this job as the plan has it, with the settings that its rule declares and no others."""
+    return planned(smk.params.scene, smk.params.settings)
 
 
-def configured(smk: "Snakemake", name: str, declared: Mapping[str, Any]) -> Scene:
-    """The scene of this name, with the settings that the job's rule declares for it."""
-    return replace(_configured(smk, name), options=Settings(declared))
+def planned(roles: Mapping[str, Any], declared: Mapping[str, Any]) -> Scene:
+    """A scene of the plan's params (see :func:`mixdepth.workflow.sections.roles`)."""
+    return Scene(**{**roles, "data": Path(roles["data"])}, options=dict(declared))
 
 
-def undeclared_options(smk: "Snakemake") -> dict[str, Any]:
-    """Every setting of this job's scene, for checks only: nothing that is written may depend on them."""
-    return _configured(smk, smk.wildcards.scene).options
+def files(smk: "Snakemake") -> dict[str, Any]:
+    """The results that this job reads and makes, by name: a Path, or a list of them; what there is none of is left out.
+    The capture's own files are not among them: the scene names them."""
+    named = given(dict(smk.input.items())) | dict(smk.output.items())
+    return {name: Path(file) if isinstance(file, str) else [Path(one) for one in file] for name, file in named.items()}
 
 
-def folder(smk: "Snakemake") -> Path:
-    """The scene's folder of results."""
-    return Path("results") / smk.wildcards.scene
-
-
-def _configured(smk: "Snakemake", name: str) -> Scene:
-    schema = Path(smk.scriptdir).parent / "schemas" / "config.schema.yaml"
-    return load_config(smk.config, schema)[name]
+def results(smk: "Snakemake") -> Results:
+    """All files of this job's scene: for what lies beside inputs and outputs, and for pages of whatever there is."""
+    root = Path(smk.log[0]).parents[1 + len(Path(smk.wildcards.scene).parts)]
+    return Results(*(root / folder for folder in smk.params.folders))
 
 
 @contextlib.contextmanager

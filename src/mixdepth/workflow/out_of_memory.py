@@ -4,7 +4,7 @@ import contextlib
 import errno
 from collections.abc import Iterator
 
-from mixdepth.errors import UserError
+from mixdepth.errors import OutOfRoom
 
 # Rule, or command of the command line -> the settings that its memory grows with.
 SETTINGS = {
@@ -22,23 +22,23 @@ SETTINGS = {
     "train": ("dynamic.segment", "dynamic.resolution", "static.resolution", "scale"),
 }
 OTHERS = ("scale", "frames.count")  # frames, renders and what is made of them
-# How RuntimeErrors say it: PyTorch's, of main memory and of a GPU's; ffmpeg's.
-SAID = ("can't allocate memory", "not enough memory", "out of memory", "Cannot allocate memory")
+# How PyTorch says it of main memory, for which it has no class of its own, and others of a GPU's.
+SAID = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 @contextlib.contextmanager
 def memory_errors(name: str) -> Iterator[None]:
-    """Turn "out of memory" in a rule or command into a :class:`UserError` that names settings which lower it.
+    """Turn "out of memory" in a rule or command into an :class:`OutOfRoom` that names settings which lower it.
 
     Args:
         name: of the rule (that of one scene may end in ``_<scene>``) or command.
     """
     try:
         yield
-    except (MemoryError, RuntimeError, OSError, UserError) as error:
+    except (MemoryError, RuntimeError, OSError, OutOfRoom) as error:
         if not _is_lack(error):
             raise
-        raise UserError(
+        raise OutOfRoom(
             f"{name}: out of memory ({' '.join(str(error).split())[:200] or 'no more could be had'}). {_advice(name)}"
         ) from error
 

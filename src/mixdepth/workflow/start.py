@@ -1,14 +1,31 @@
 """What is looked at when the work starts, so that hours of cameras and frames do not come before the mistake."""
 
+import re
+import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from mixdepth.errors import ConfigurationError
 from mixdepth.scene.config import Scenes
 
 if TYPE_CHECKING:
     from snakemake.workflow import Workflow
 
 TRAININGS = ("train_static", "train_dynamic")  # rules; what renders goes on without the GPU that trained
+
+
+def refuse_unquoted_python(python: str = sys.executable) -> None:
+    """Scripts are started by a shell, for which Snakemake does not quote the path of Python.
+
+    Raises:
+        ConfigurationError: it has a character that means something to the shell.
+    """
+    if odd := re.search(r"[\s'\"\\$`!*?\[\](){};&|<>#~]", python):
+        raise ConfigurationError(
+            f"{python}: found {odd[0]!r} in the path of Python, expected no character that means something to a shell:"
+            " Snakemake could not start a single script. Move the checkout, with its .venv, to another folder,"
+            " and run `rm -r .venv` there"
+        )
 
 
 def unplaced_trainings(workflow: "Workflow", scenes: Scenes, captured: Mapping[str, str]) -> str:

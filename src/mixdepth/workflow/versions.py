@@ -18,6 +18,5 @@ STAGE_VERSIONS: dict[str, int] = {
     "evaluation": 3,
     "report": 4,
     "viewer": 1,
-    "adopt": 1,
     "ablation": 1,
 }

@@ -17,7 +17,7 @@ from PIL import Image  # isort: skip
 import numpy as np
 import pycolmap
 
-from mixdepth.errors import UserError
+from mixdepth.errors import DamagedFile
 from mixdepth.files.images import read_image
 from mixdepth.progress import Progress
 
@@ -105,7 +105,7 @@ def _without_moving(features: Features, mask: Path) -> Features:
     moving = read_image(mask)[..., 0] > 0
     width, height = features.size
     if moving.shape != (height, width):
-        raise UserError(
+        raise DamagedFile(
             f"{mask}: {moving.shape[1]}x{moving.shape[0]} pixels, its image {width}x{height}. "
             "Delete the folder it is in and run the same command again."
         )

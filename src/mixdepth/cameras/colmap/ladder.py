@@ -18,7 +18,7 @@ from mixdepth.cameras.colmap.features import Features, detect, thorough
 from mixdepth.cameras.lens import Lens
 from mixdepth.cameras.model import Model
 from mixdepth.cameras.verification.verify import Verification, verify
-from mixdepth.errors import UserError
+from mixdepth.errors import CaptureError
 
 PARTNERS = 4  # other images that a camera's candidate images are compared on: those its first one matches best
 BETTER = 1.1  # a later candidate is taken only where it has this many times the matches of the first
@@ -240,28 +240,13 @@ def run_sfm(
         UserError: fewer than two images, an unreadable image, or images that could not be registered at any step.
     """
     if len(candidates) < 2:
-        raise UserError(
+        raise CaptureError(
             f"COLMAP was given {len(candidates)} image(s) ({', '.join(candidates)}); it needs at least 2: add photos"
         )
     ladder = Ladder(candidates, options, masks or {}, known or {}, threads)
     ladder.choose_references()
-    attempts: list[Attempt] = []
-    steps = []
-    for rung in ladder.rungs():
-        attempt = ladder.climb(rung, ladder.images)
-        steps.append(_report(rung, attempt, len(ladder.images)))
-        if attempt:
-            attempts.append(attempt)
-            if attempt.good:
-                break
     required = set(ladder.images) - set(optional)
-    attempts.sort(key=lambda attempt: (required <= attempt.arrays.c2w.keys(), *attempt.rank), reverse=True)
-    best = attempts[0] if attempts else None
-    if best and not best.good and optional:
-        partial = _without_some(ladder, attempts, required)
-        if partial:
-            best = partial
-            steps.append(_report(best.rung, best, len(ladder.images)))
+    best, steps = _best_attempt(ladder, required)
     if best is None or required - best.arrays.c2w.keys():
         raise _not_registered(ladder, best, required)
     if not best.verification.trusted:
@@ -274,6 +259,27 @@ def run_sfm(
         "left_out": sorted(set(ladder.images) - best.arrays.c2w.keys()),
         "verification": asdict(best.verification) | {"trusted": best.verification.trusted},
     }
+
+
+def _best_attempt(ladder: Ladder, required: set[str]) -> tuple[Attempt | None, list[dict[str, Any]]]:
+    """The first step that is good, else the best one, and what to report of each; None where no step has a model."""
+    attempts: list[Attempt] = []
+    steps = []
+    for rung in ladder.rungs():
+        attempt = ladder.climb(rung, ladder.images)
+        steps.append(_report(rung, attempt, len(ladder.images)))
+        if attempt:
+            attempts.append(attempt)
+            if attempt.good:
+                break
+    attempts.sort(key=lambda attempt: (required <= attempt.arrays.c2w.keys(), *attempt.rank), reverse=True)
+    best = attempts[0] if attempts else None
+    if best and not best.good and len(required) < len(ladder.images):
+        partial = _without_some(ladder, attempts, required)
+        if partial:
+            best = partial
+            steps.append(_report(best.rung, best, len(ladder.images)))
+    return best, steps
 
 
 def _without_some(ladder: Ladder, attempts: Sequence[Attempt], required: set[str]) -> Attempt | None:
@@ -292,9 +298,9 @@ def _without_some(ladder: Ladder, attempts: Sequence[Attempt], required: set[str
             if fewer.good:
                 return fewer
         if required <= blameless and least <= len(blameless) < len(registered):
-            fewer = ladder.climb(rung, blameless)
-            if fewer and fewer.good:
-                return fewer
+            again = ladder.climb(rung, blameless)
+            if again and again.good:
+                return again
     return None
 
 
@@ -317,7 +323,7 @@ def _report(rung: Rung, attempt: Attempt | None, count: int) -> dict[str, Any]:
     return line
 
 
-def _not_registered(ladder: Ladder, best: Attempt | None, required: set[str]) -> UserError:
+def _not_registered(ladder: Ladder, best: Attempt | None, required: set[str]) -> CaptureError:
     """Names every required image that is not in the best model, and the matches it had there."""
     settings = best.rung.settings if best else next(ladder.rungs()).settings
     verified, total = ladder.verified(settings), len(ladder.images)
@@ -327,7 +333,7 @@ def _not_registered(ladder: Ladder, best: Attempt | None, required: set[str]) ->
         lines.append(f"  {name}: {sum(counts)} verified matches with {len(counts)} of {total - 1} images")
     found = f"a model of {len(best.arrays.c2w)} of {total} images" if best else "no model at all"
     steps = ", ".join(rung.name for rung in ladder.rungs())
-    return UserError(
+    return CaptureError(
         f"COLMAP found {found}. Not registered:\n" + "\n".join(lines) + f"\nTried: {steps}. "
         "Expected every image in one model. An image needs some 30 matches with images that overlap it: take photos "
         "in between, leave the image out (`cameras`, `exclude_photos`, or `poses.allow_missing`), choose other "

@@ -13,20 +13,18 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 # Before pycolmap: it sees to it that Pillow is imported first.
-from mixdepth.cameras import MODEL_FILES
-
 from mixdepth.cameras.colmap.features import Features  # isort: skip
 import numpy as np
 import pycolmap
-from PIL import Image
-from PIL.ExifTags import IFD, Base
 
 from mixdepth.cameras.colmap.matching import match, near_epipolar_line
 from mixdepth.cameras.lens import Lens
 from mixdepth.cameras.model import Model
-from mixdepth.errors import UserError
-from mixdepth.files.io import atomic, check_seal, reading, seal
+from mixdepth.errors import CaptureError, OutOfRoom
+from mixdepth.files.images import camera_tags
+from mixdepth.files.io import atomic, check_checksum, reading, write_checksum
 from mixdepth.progress import Progress
+from mixdepth.results import MODEL_FILES
 
 RATIO = 0.7  # Lowe's, of matches that poses are found from; COLMAP's 0.8 lets half as many false ones more through
 MIN_INLIERS = 15  # verified matches that a pair of images needs (COLMAP's default)
@@ -50,10 +48,10 @@ def scratch() -> Iterator[Path]:
         try:
             yield Path(folder)
         except RuntimeError as error:
-            # SQLITE_FULL; of a database that cannot even be begun COLMAP does not say why.
+            # SQLITE_FULL, which COLMAP only says; of a database that cannot even be begun it does not say why.
             if "disk is full" not in str(error) and shutil.disk_usage(folder).free > 1 << 20:
                 raise
-            raise UserError(
+            raise OutOfRoom(
                 f"{folder}: no space left on the device for COLMAP's database. Free some space there, or set TMPDIR to"
                 " a folder on another disk, and run the same command again; what is finished is kept."
             ) from error
@@ -85,9 +83,9 @@ class Database:
 
     def add_pair(self, pair: tuple[str, str], geometry: pycolmap.TwoViewGeometry) -> None:
         """Write what was verified of the matches of two images."""
-        ids = [self.image_ids[name] for name in pair]
-        self.database.write_matches(*ids, geometry.inlier_matches)
-        self.database.write_two_view_geometry(*ids, geometry)
+        one, two = (self.image_ids[name] for name in pair)
+        self.database.write_matches(one, two, geometry.inlier_matches)
+        self.database.write_two_view_geometry(one, two, geometry)
 
     def close(self) -> None:
         self.database.close()
@@ -127,12 +125,7 @@ def _sharing(name: str, path: Path, size: tuple[int, int], share: str) -> tuple:
     key = (name.split("/")[0], *size)
     if share == "size":
         return key
-    with Image.open(path) as image:
-        exif = image.getexif()
-    details = exif.get_ifd(IFD.Exif)
-    tags = [exif.get(Base.Make), exif.get(Base.Model)]
-    tags += [details.get(tag) for tag in (Base.LensModel, Base.FocalLength, Base.FocalLengthIn35mmFilm)]
-    return (*key, *map(str, tags))
+    return (*key, *map(str, camera_tags(path)))
 
 
 def _guessed_camera(path: Path, features: Features, model: str) -> pycolmap.Camera:
@@ -148,7 +141,7 @@ def _guessed_camera(path: Path, features: Features, model: str) -> pycolmap.Came
 def _known_camera(lens: Lens, features: Features, path: Path) -> pycolmap.Camera:
     """``lens`` in detection pixels, marked as known."""
     if (lens.width, lens.height) != features.size:
-        raise UserError(
+        raise CaptureError(
             f"{path}: the image is {features.size[0]}x{features.size[1]} pixels, its camera {lens.width}x"
             f"{lens.height}. Expected the original image: do not resize it after the camera was calibrated."
         )
@@ -176,7 +169,8 @@ def match_pairs(
     found: tuple[Pairs, ...] = tuple({} for _ in max_ratios)
     progress = Progress("colmap matches", len(pairs))
     for pair in pairs:
-        indices, ratio = match(*(features[name].descriptors for name in pair), max_ratio=max(max_ratios))
+        one, two = (features[name].descriptors for name in pair)
+        indices, ratio = match(one, two, max_ratio=max(max_ratios))
         for matches, limit in zip(found, max_ratios, strict=True):
             matches[pair] = indices[ratio < limit]
         progress.update()
@@ -218,16 +212,17 @@ def match_guided(
     found = dict(geometries)
     for (one, two), geometry in geometries.items():
         progress.update()
-        points, error = [features[name].xy for name in (one, two)], GUIDED_ERROR
+        xy1, xy2, error = features[one].xy, features[two].xy, GUIDED_ERROR
         if geometry.config == kinds.CALIBRATED:
             matrix = geometry.E
-            points = [cameras[name].cam_from_img(xy) for name, xy in zip((one, two), points, strict=True)]
+            xy1, xy2 = cameras[one].cam_from_img(xy1), cameras[two].cam_from_img(xy2)
             error /= (cameras[one].mean_focal_length() + cameras[two].mean_focal_length()) / 2
         elif geometry.config == kinds.UNCALIBRATED:
             matrix = geometry.F
         else:
             continue
-        near = near_epipolar_line(matrix, *points, error)
+        assert matrix is not None  # both kinds have theirs
+        near = near_epipolar_line(matrix, xy1, xy2, error)
         matches, _ = match(features[one].descriptors, features[two].descriptors, near)
         again = verify_pairs({(one, two): matches}, features, cameras, seed)
         if again and len(again[one, two].inlier_matches) > len(geometry.inlier_matches):
@@ -356,7 +351,7 @@ def write_model(model: pycolmap.Reconstruction, output: Path) -> None:
         for name, file in files.items():
             with atomic(output / name) as temporary:
                 temporary.write_bytes(file.read())
-            seal(output / name)
+            write_checksum(output / name)
 
 
 def read_model(path: Path) -> Model:
@@ -367,7 +362,7 @@ def read_model(path: Path) -> Model:
     """
     with reading(path, "a COLMAP model", "Delete this folder and run the same command again."):
         for file in sorted(path.glob("*.bin")):
-            check_seal(file)
+            check_checksum(file)
         return as_arrays(pycolmap.Reconstruction(path))
 
 
@@ -381,12 +376,12 @@ def as_arrays(model: pycolmap.Reconstruction) -> Model:
         poses[image.name] = np.vstack([image.cam_from_world().inverse().matrix(), [0, 0, 0, 1.0]])
     index = {image.image_id: i for i, image in enumerate(images)}
     points = [model.point3D(point_id) for point_id in sorted(model.point3D_ids())]
-    track = [
+    seen = [
         (number, index[element.image_id], *model.image(element.image_id).point2D(element.point2D_idx).xy)
         for number, point in enumerate(points)
         for element in point.track.elements
     ]
-    track = np.array(track, dtype=np.float64).reshape(-1, 4)
+    track = np.array(seen, dtype=np.float64).reshape(-1, 4)
     return Model(
         lenses,
         poses,

@@ -22,7 +22,7 @@ from mixdepth.cameras.formats.posed import (
     rotation_matrix,
 )
 from mixdepth.cameras.lens import Lens
-from mixdepth.errors import UserError
+from mixdepth.errors import CaptureError, DamagedFile
 
 ORDER = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")  # of OpenCV's distortion coefficients
 FISHEYE_ORDER = ("k1", "k2", "k3", "k4")
@@ -43,9 +43,11 @@ def read_calibration(path: Path) -> list[tuple[str, Posed]]:
         name = str(table.get("name", section.removeprefix("cameras.")))
         where = f"{path}: [{section}]"
         if absent := [key for key in KEYS if key not in table]:
-            raise UserError(f"{where}: has no {', '.join(absent)}; expected {', '.join(KEYS)}, rotation, translation.")
+            raise CaptureError(
+                f"{where}: has no {', '.join(absent)}; expected {', '.join(KEYS)}, rotation, translation."
+            )
         if ("rotation" in table) != ("translation" in table):
-            raise UserError(f"{where}: expected both rotation and translation, or neither.")
+            raise CaptureError(f"{where}: expected both rotation and translation, or neither.")
         c2w = None
         if "rotation" in table:
             vector = numbers(f"{where}: rotation", table["rotation"], (3,), (3, 3))
@@ -54,7 +56,7 @@ def read_calibration(path: Path) -> list[tuple[str, Posed]]:
             c2w = inverse_pose(rotation, numbers(f"{where}: translation", table["translation"], (3,)))
         found.append((name, Posed(_lens(where, table), c2w)))
     if not found:
-        raise UserError(f"{path}: has no camera; expected {EXPECTED}.")
+        raise CaptureError(f"{path}: has no camera; expected {EXPECTED}.")
     return found
 
 
@@ -67,9 +69,9 @@ def _tables(path: Path) -> list[tuple[str, dict]]:
             raise ValueError(f"a line of {longest} characters")
         document = tomllib.loads(text)
     except FileNotFoundError:
-        raise UserError(f"{path}: file not found; expected {EXPECTED}. Correct `poses.path`.") from None
+        raise CaptureError(f"{path}: file not found; expected {EXPECTED}. Correct `poses.path`.") from None
     except (OSError, ValueError, RecursionError) as error:  # a syntax error is a ValueError
-        raise UserError(f"{path}: not a TOML file ({error}); expected {EXPECTED}.") from None
+        raise DamagedFile(f"{path}: not a TOML file ({error}); expected {EXPECTED}.") from None
     nested = document.get("cameras")
     if isinstance(nested, dict):
         document |= {f"cameras.{key}": value for key, value in nested.items()}
@@ -87,7 +89,7 @@ def _lens(where: str, table: Mapping) -> Lens:
     size = numbers(f"{where}: size", table["size"], (2,))
     matrix = numbers(f"{where}: matrix", table["matrix"], (3, 3))
     if matrix[0, 1] or matrix[1, 0] or matrix[2].tolist() != [0, 0, 1]:
-        raise UserError(f"{where}: matrix is {matrix.tolist()}; expected fx, 0, cx; 0, fy, cy; 0, 0, 1.")
+        raise CaptureError(f"{where}: matrix is {matrix.tolist()}; expected fx, 0, cx; 0, fy, cy; 0, 0, 1.")
     # Half a pixel: from centres at whole numbers to centres at halves.
     values = {"fx": matrix[0, 0], "fy": matrix[1, 1], "cx": matrix[0, 2] + 0.5, "cy": matrix[1, 2] + 0.5}
     fisheye = table.get("fisheye") is True
@@ -96,7 +98,7 @@ def _lens(where: str, table: Mapping) -> Lens:
     count = len(given) if isinstance(given, list) else 0
     distortion = numbers(f"{where}: distortions", given, (count,)).tolist()
     if any(distortion[len(order) :]):
-        raise UserError(
+        raise CaptureError(
             f"{where}: has {count} distortions; expected at most {len(order)} ({', '.join(order)}). Calibrate with "
             "fewer parameters, or undistort the videos."
         )

@@ -17,7 +17,7 @@ import numpy as np
 from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.formats.posed import numbers, pose, read_object, rotation_matrix
 from mixdepth.cameras.formats.transforms import OPENGL
-from mixdepth.errors import UserError
+from mixdepth.errors import CaptureError
 from mixdepth.files.io import write_json
 
 FORMAT = "camera_path.json of nerfstudio"
@@ -33,27 +33,29 @@ def read_camera_path(path: Path) -> tuple[list[Camera], np.ndarray | None, float
     meta = read_object(path, f"a {FORMAT}")
     entries = meta.get("camera_path")
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
-        raise UserError(f"{path}: has no camera_path; expected a {FORMAT} with a list of cameras there.")
+        raise CaptureError(f"{path}: has no camera_path; expected a {FORMAT} with a list of cameras there.")
     if (kind := meta.get("camera_type", "perspective")) != "perspective":
-        raise UserError(f'{path}: camera_type is "{kind}"; only "perspective" can be rendered.')
+        raise CaptureError(f'{path}: camera_type is "{kind}"; only "perspective" can be rendered.')
     width, height = (_positive(path, meta, key) for key in ("render_width", "render_height"))
     if width != int(width) or height != int(height):
-        raise UserError(f"{path}: render_width {width:g}, render_height {height:g}; expected whole numbers of pixels.")
+        raise CaptureError(
+            f"{path}: render_width {width:g}, render_height {height:g}; expected whole numbers of pixels."
+        )
     cameras = [_camera(f"{path}: camera_path[{k}]", entry, int(width), int(height)) for k, entry in enumerate(entries)]
     times = None
     if all("render_time" in entry for entry in entries):
         times = numbers(f"{path}: render_time", [entry["render_time"] for entry in entries], (len(entries),))
         if times.min() < 0 or times.max() > 1:
-            raise UserError(f"{path}: render_time from {times.min():g} to {times.max():g}; expected 0 to 1.")
+            raise CaptureError(f"{path}: render_time from {times.min():g} to {times.max():g}; expected 0 to 1.")
     return cameras, times, _positive(path, meta, "fps") if meta.get("fps") is not None else None
 
 
 def _positive(where: object, values: dict, key: str) -> float:
     if key not in values:
-        raise UserError(f"{where}: has no {key}; expected a number above 0 there.")
+        raise CaptureError(f"{where}: has no {key}; expected a number above 0 there.")
     value = float(numbers(f"{where}: {key}", values[key], ()))
     if not value > 0:
-        raise UserError(f"{where}: {key} is {value:g}; expected a number above 0.")
+        raise CaptureError(f"{where}: {key} is {value:g}; expected a number above 0.")
     return value
 
 
@@ -61,11 +63,13 @@ def _camera(where: str, entry: dict, width: int, height: int) -> Camera:
     matrix = numbers(f"{where}: camera_to_world", entry.get("camera_to_world"), (16,), (4, 4)).reshape(4, 4)
     advice = "Expected the columns right, up, backwards of camera_to_world as unit vectors at right angles, row by row."
     if np.abs(matrix[3] - [0, 0, 0, 1]).max() > 1e-6:
-        raise UserError(f"{where}: the last row of camera_to_world is {matrix[3].tolist()}; expected 0, 0, 0, 1.")
+        raise CaptureError(f"{where}: the last row of camera_to_world is {matrix[3].tolist()}; expected 0, 0, 0, 1.")
     rotation = rotation_matrix(where, matrix[:3, :3], advice)
     fov = _positive(where, entry, "fov")
     if fov >= 180:
-        raise UserError(f"{where}: fov is {fov:g}; expected the vertical field of view, above 0 and below 180 degrees.")
+        raise CaptureError(
+            f"{where}: fov is {fov:g}; expected the vertical field of view, above 0 and below 180 degrees."
+        )
     focal = height / 2 / math.tan(math.radians(fov) / 2)
     c2w = pose(rotation * OPENGL, matrix[:3, 3])
     return Camera(width, height, focal, focal, width / 2, height / 2, c2w)

@@ -14,7 +14,7 @@ import numpy as np
 from mixdepth.cameras.formats.posed import FISHEYE, PERSPECTIVE, Posed, inverse_pose, make_lens
 from mixdepth.cameras.lens import MODELS, Lens
 from mixdepth.cameras.model import Model
-from mixdepth.errors import UserError
+from mixdepth.errors import CaptureError, DamagedFile
 from mixdepth.files.io import atomic
 
 # By COLMAP's number (src/colmap/sensor/models.h); of those that are not in MODELS no images can be used.
@@ -55,31 +55,31 @@ def read_colmap(folder: Path) -> list[tuple[str, Posed]]:
         paths = folder / f"cameras{suffix}", folder / f"images{suffix}"
         if all(path.is_file() for path in paths):
             lenses = cameras(paths[0])
-            return [(name, _posed(paths[1], name, lenses, *rest)) for name, *rest in images(paths[1])]
-    raise UserError(
+            return [(image[0], _posed(paths[1], lenses, *image)) for image in images(paths[1])]
+    raise CaptureError(
         f"{folder}: no COLMAP model; expected cameras.bin and images.bin there, or cameras.txt and images.txt. Correct "
         "`poses.path`."
     )
 
 
 def _posed(
-    path: Path, name: str, lenses: Mapping[int, Lens], camera: int, quaternion: list, translation: list
+    path: Path, lenses: Mapping[int, Lens], name: str, camera: int, quaternion: list, translation: list
 ) -> Posed:
     where = f"{path}: image {name}"
     if camera not in lenses:
-        raise UserError(f"{where}: its camera {camera} is not in the model; it has {sorted(lenses)}.")
+        raise CaptureError(f"{where}: its camera {camera} is not in the model; it has {sorted(lenses)}.")
     if not np.isfinite([*quaternion, *translation]).all():
-        raise UserError(f"{where}: not finite: {[*quaternion, *translation]}. Make the model again.")
+        raise CaptureError(f"{where}: not finite: {[*quaternion, *translation]}. Make the model again.")
     length = math.hypot(*quaternion)
     if abs(length - 1) > UNIT_TOLERANCE:
-        raise UserError(f"{where}: its quaternion has the length {length:g}; expected 1, as of a rotation.")
+        raise CaptureError(f"{where}: its quaternion has the length {length:g}; expected 1, as of a rotation.")
     return Posed(lenses[camera], inverse_pose(_rotation(np.array(quaternion) / length), np.array(translation)))
 
 
 def _lens(where: str, model: str | int, size: tuple[int, int], params: Iterable[float]) -> Lens:
     """The lens of a camera; ``model`` is its name (or its number, where that is unknown)."""
     if model not in MODELS:
-        raise UserError(
+        raise CaptureError(
             f"{where}: has the lens model {model}, which is not supported; expected one of {', '.join(MODELS)}. "
             "Undistort the images (`colmap image_undistorter`) and give the model of the new ones."
         )
@@ -102,7 +102,7 @@ class _Reader:
         """Move on by ``count`` bytes; the offset before."""
         start = self.offset
         if count > len(self.data) - start:
-            raise UserError(
+            raise DamagedFile(
                 f"{self.path}: ends at byte {len(self.data)}, in the middle of a record; expected at least "
                 f"{start + count} bytes. The file is cut short or damaged: copy it again."
             )
@@ -117,7 +117,7 @@ class _Reader:
         """A number of records of at least ``smallest`` bytes each."""
         (count,) = self.take("Q")
         if count * smallest > len(self.data) - self.offset:
-            raise UserError(
+            raise DamagedFile(
                 f"{self.path}: says that {count} records follow, but only {len(self.data) - self.offset} bytes do. The "
                 "file is cut short or damaged: copy it again."
             )
@@ -127,7 +127,7 @@ class _Reader:
         """Text that ends with a zero byte."""
         end = self.data.find(b"\0", self.offset, self.offset + LONGEST_NAME)
         if end < 0:
-            raise UserError(f"{self.path}: an image's name at byte {self.offset} does not end; the file is damaged.")
+            raise DamagedFile(f"{self.path}: an image's name at byte {self.offset} does not end; the file is damaged.")
         return self.data[self.skip(end + 1 - self.offset) : end].decode("utf-8", "replace")
 
 
@@ -176,7 +176,7 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not a text file ({error}).") from None
+        raise DamagedFile(f"{path}: not a text file ({error}).") from None
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.startswith("#"):
             yield f"{path}: line {number}", line.strip()
@@ -187,7 +187,7 @@ def _parsed(where: str, words: list[str], kinds: Iterable[Callable], expected: s
     try:
         return [kind(word) for kind, word in zip(kinds, words, strict=True)]
     except ValueError as error:
-        raise UserError(f"{where}: {error}; expected {expected}.") from None
+        raise CaptureError(f"{where}: {error}; expected {expected}.") from None
 
 
 def _text_cameras(path: Path) -> dict[int, Lens]:
@@ -197,11 +197,11 @@ def _text_cameras(path: Path) -> dict[int, Lens]:
             continue
         words = line.split()
         if len(words) < 5:
-            raise UserError(f"{where}: has {len(words)} words; expected {expected}.")
+            raise CaptureError(f"{where}: has {len(words)} words; expected {expected}.")
         number, width, height = _parsed(where, [words[0], *words[2:4]], (int, int, int), expected)
         names = MODELS.get(words[1])
         if names and len(words) != 4 + len(names):
-            raise UserError(f"{where}: has {len(words) - 4} parameters; {words[1]} has {', '.join(names)}.")
+            raise CaptureError(f"{where}: has {len(words) - 4} parameters; {words[1]} has {', '.join(names)}.")
         params = _parsed(where, words[4:], [float] * (len(words) - 4), expected) if names else ()
         lenses[number] = _lens(f"{where}: camera {number}", words[1], (width, height), params)
     return lenses
@@ -216,11 +216,13 @@ def _text_images(path: Path) -> Iterator[tuple[str, int, list, list]]:
             continue
         words = line.split(maxsplit=9)
         if len(words) < 10:
-            raise UserError(f"{where}: has {len(words)} words; expected {expected}.")
+            raise CaptureError(f"{where}: has {len(words)} words; expected {expected}.")
         _, *pose, camera = _parsed(where, words[:9], (int, *[float] * 7, int), expected)
         where, points = next(lines, (where, ""))
         if len(points.split()) % 3:
-            raise UserError(f"{where}: expected X Y POINT3D_ID of the points that {words[9]} sees, or an empty line.")
+            raise CaptureError(
+                f"{where}: expected X Y POINT3D_ID of the points that {words[9]} sees, or an empty line."
+            )
         yield words[9], camera, pose[:4], pose[4:]
 
 
@@ -274,6 +276,7 @@ def _observations(names: list[str], points: Model | None) -> tuple[dict[str, lis
     seen: dict[str, list] = {name: [] for name in names}
     if points is None:
         return seen, []
+    tracks: list[tuple[list[float], float, list[tuple[int, int]]]]
     tracks = [(xyz.tolist(), error, []) for xyz, error in zip(points.points, points.error.tolist(), strict=True)]
     numbers = {name: number for number, name in enumerate(names, start=1)}
     image_names = sorted(points.lenses)

@@ -12,7 +12,7 @@ import numpy as np
 
 from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.formats.posed import Posed, make_lens, pose, rotation_matrix
-from mixdepth.errors import UserError
+from mixdepth.errors import CaptureError
 from mixdepth.files.io import read_npy, write_npy
 
 
@@ -31,10 +31,10 @@ def read_poses_bounds(path: Path, names: Iterable[str]) -> dict[str, Posed]:
     for number, (name, row) in enumerate(zip(names, _load(path, names), strict=True)):
         where = f"{path}: row {number} (camera {name})"
         if not np.isfinite(row).all():
-            raise UserError(f"{where}: not finite: {row.tolist()}. Expected 17 finite numbers; make the file again.")
+            raise CaptureError(f"{where}: not finite: {row.tolist()}. Expected 17 finite numbers; make the file again.")
         near, far = map(float, row[15:])
         if not 0 < near < far:
-            raise UserError(
+            raise CaptureError(
                 f"{where}: near {near:g}, far {far:g}; expected 0 < near < far. Correct the last two columns."
             )
         found[name] = _camera(where, row[:15].reshape(3, 5), (near, far))
@@ -45,14 +45,14 @@ def _load(path: Path, names: Sequence[str]) -> np.ndarray:
     """The rows, [N, 17] float64, checked for type, shape and number."""
     advice = "expected a NumPy array [cameras, 17] of float64 as LLFF's imgs2poses.py writes it"
     if not Path(path).exists():
-        raise UserError(f"{path}: file not found; {advice}. Correct `poses.path`, or set `poses.source: colmap`.")
+        raise CaptureError(f"{path}: file not found; {advice}. Correct `poses.path`, or set `poses.source: colmap`.")
     rows = read_npy(path, f"{advice[0].upper()}{advice[1:]}, without pickled objects.")
     if rows.dtype.kind not in "fiu":
-        raise UserError(f"{path}: holds {rows.dtype}; {advice}.")
+        raise CaptureError(f"{path}: holds {rows.dtype}; {advice}.")
     if rows.ndim != 2 or rows.shape[1] != 17:
-        raise UserError(f"{path}: has the shape {list(rows.shape)}; {advice}.")
+        raise CaptureError(f"{path}: has the shape {list(rows.shape)}; {advice}.")
     if len(rows) != len(names):
-        raise UserError(
+        raise CaptureError(
             f"{path}: has {len(rows)} rows, but there are {len(names)} cameras: {', '.join(names)}. Expected one row "
             "per camera in this order: use the file that belongs to these images, or name the cameras (`cameras`, "
             "`photo_files`) that it describes."
@@ -64,7 +64,7 @@ def _camera(where: str, matrix: np.ndarray, bounds: tuple[float, float]) -> Pose
     """A row's [3, 5] matrix as a camera."""
     height, width, focal = matrix[:, 4]
     if min(height, width, focal) <= 0:
-        raise UserError(
+        raise CaptureError(
             f"{where}: h {height:g}, w {width:g}, f {focal:g}; expected positive pixels. Make the file again."
         )
     advice = (
@@ -84,4 +84,4 @@ def write_poses_bounds(path: Path, cameras: Mapping[str, Camera], bounds: Mappin
         right, down, forward, centre = camera.c2w[:3].T
         intrinsics = [camera.height, camera.width, (camera.fx + camera.fy) / 2]
         rows.append([*np.stack([down, right, -forward, centre, intrinsics], axis=1).ravel(), *bounds[name]])
-    write_npy(path, np.array(rows, dtype=np.float64).reshape(-1, 17), sealed=False)
+    write_npy(path, np.array(rows, dtype=np.float64).reshape(-1, 17), checksum=False)

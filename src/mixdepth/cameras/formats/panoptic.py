@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mixdepth.cameras.formats.posed import Posed, inverse_pose, make_lens, numbers, read_object, rotation_matrix
-from mixdepth.errors import UserError
+from mixdepth.errors import CaptureError
 
 FILES = ("train_meta.json", "test_meta.json")
 KEYS = ("w", "h", "k", "w2c", "cam_id")
@@ -28,7 +28,7 @@ def read_panoptic(folder: Path) -> dict[str, Posed]:
         path = Path(folder) / file
         meta = read_object(path, f"the keys {', '.join(KEYS)} of PanopticSports")
         if absent := [key for key in KEYS if key not in meta]:
-            raise UserError(
+            raise CaptureError(
                 f"{path}: has no {', '.join(absent)}; expected the keys {', '.join(KEYS)} of PanopticSports."
             )
         size = numbers(f"{path}: w and h", [meta["w"], meta["h"]], (2,))
@@ -47,20 +47,20 @@ def _cameras(path: Path, meta: Mapping) -> Iterator[tuple[str, np.ndarray, np.nd
         ids = np.array(meta["cam_id"], dtype=np.int64)
         frames, count = ids.shape
     except (TypeError, ValueError, OverflowError) as error:
-        raise UserError(f"{path}: cam_id: {error}; expected whole numbers [frames, cameras].") from None
+        raise CaptureError(f"{path}: cam_id: {error}; expected whole numbers [frames, cameras].") from None
     if not frames:
-        raise UserError(f"{path}: cam_id has no frames; expected whole numbers [frames, cameras].")
+        raise CaptureError(f"{path}: cam_id has no frames; expected whole numbers [frames, cameras].")
     arrays = []
     for key, shape in (("k", (3, 3)), ("w2c", (4, 4))):
         expected = (frames, count, *shape)
         try:
             array = np.array(meta[key], dtype=np.float64)
         except (TypeError, ValueError, OverflowError) as error:
-            raise UserError(
+            raise CaptureError(
                 f"{path}: {key}: {error}; expected numbers [frames, cameras, {shape[0]}, {shape[1]}]."
             ) from None
         if array.shape != expected:
-            raise UserError(
+            raise CaptureError(
                 f"{path}: {key} has the shape {list(array.shape)}, expected {list(expected)} as cam_id says."
             )
         arrays.append(array)
@@ -68,9 +68,9 @@ def _cameras(path: Path, meta: Mapping) -> Iterator[tuple[str, np.ndarray, np.nd
     for number in range(count):
         name = f"cam{ids[0, number]:02d}"
         if not (np.isfinite(k[:, number]).all() and np.isfinite(w2c[:, number]).all()):
-            raise UserError(f"{path}: camera {name}: its k or w2c is not finite; download the file again.")
+            raise CaptureError(f"{path}: camera {name}: its k or w2c is not finite; download the file again.")
         if not (_still(k[:, number]) and _still(w2c[:, number])) or (ids[:, number] != ids[0, number]).any():
-            raise UserError(f"{path}: camera {name} moves over time; only captures with fixed cameras can be used.")
+            raise CaptureError(f"{path}: camera {name} moves over time; only captures with fixed cameras can be used.")
         yield name, k[0, number], w2c[0, number]
 
 

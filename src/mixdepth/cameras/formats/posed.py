@@ -8,7 +8,7 @@ import numpy as np
 
 from mixdepth.cameras.camera import LARGEST_SIDE
 from mixdepth.cameras.lens import MODELS, Lens
-from mixdepth.errors import UserError
+from mixdepth.errors import CaptureError, UserError
 from mixdepth.files.io import read_json
 
 ASPECT_TOLERANCE = 0.01  # relative difference of the file's and the images' aspect
@@ -32,6 +32,12 @@ class Posed:
     c2w: np.ndarray | None = field(repr=False)
     bounds: tuple[float, float] | None = None
 
+    @property
+    def pose(self) -> np.ndarray:
+        """``c2w``, where the file is read for poses."""
+        assert self.c2w is not None
+        return self.c2w
+
 
 def read_object(path: Path, what: str) -> dict:
     """A JSON file that holds an object; ``what`` it should be is named in the error.
@@ -42,7 +48,7 @@ def read_object(path: Path, what: str) -> dict:
     try:
         return read_json(path)
     except UserError as error:
-        raise UserError(f"{error} Expected {what}.") from None
+        raise type(error)(f"{error} Expected {what}.") from None
 
 
 def numbers(where: str, value: object, *shapes: tuple[int, ...]) -> np.ndarray:
@@ -57,11 +63,11 @@ def numbers(where: str, value: object, *shapes: tuple[int, ...]) -> np.ndarray:
     try:
         array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise UserError(f"{where}: {error}; {expected}.") from None
+        raise CaptureError(f"{where}: {error}; {expected}.") from None
     if array.shape not in shapes:
-        raise UserError(f"{where}: has the shape {list(array.shape)}; {expected}.")
+        raise CaptureError(f"{where}: has the shape {list(array.shape)}; {expected}.")
     if not np.isfinite(array).all():
-        raise UserError(f"{where}: not finite: {array.tolist()}. Make the file again.")
+        raise CaptureError(f"{where}: not finite: {array.tolist()}. Make the file again.")
     return array
 
 
@@ -75,7 +81,7 @@ def rotation_matrix(where: str, matrix: np.ndarray, advice: str) -> np.ndarray:
         error = np.abs(matrix.T @ matrix - np.eye(3)).max()
         mirrored = np.linalg.det(matrix) < 0
     if mirrored or not error <= ROTATION_TOLERANCE:
-        raise UserError(f"{where}: its rotation is {'mirrored' if mirrored else 'not orthonormal'}. {advice}")
+        raise CaptureError(f"{where}: its rotation is {'mirrored' if mirrored else 'not orthonormal'}. {advice}")
     if error > ROUNDED:
         u, _, vt = np.linalg.svd(matrix)
         return u @ vt
@@ -94,7 +100,9 @@ def inverse_pose(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
     return pose(rotation.T, -rotation.T @ translation)
 
 
-def make_lens(where: str, size: Sequence[float], values: Mapping[str, float], models: Sequence[str]) -> Lens:
+def make_lens(
+    where: str, size: Sequence[float] | np.ndarray, values: Mapping[str, float], models: Sequence[str]
+) -> Lens:
     """The lens with the parameters ``values`` (fx, fy, cx, cy, k1 ... by COLMAP's names; absent means 0).
 
     Args:
@@ -107,11 +115,13 @@ def make_lens(where: str, size: Sequence[float], values: Mapping[str, float], mo
     """
     width, height = (int(side) for side in size)
     if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
-        raise UserError(f"{where}: images of {size[0]:g}x{size[1]:g} pixels; expected a width and a height above 0.")
+        raise CaptureError(f"{where}: images of {size[0]:g}x{size[1]:g} pixels; expected a width and a height above 0.")
     if not np.isfinite(list(values.values())).all():
-        raise UserError(f"{where}: its lens is not finite: {dict(values)}. Make the file again.")
+        raise CaptureError(f"{where}: its lens is not finite: {dict(values)}. Make the file again.")
     if not (values["fx"] > 0 and values["fy"] > 0):
-        raise UserError(f"{where}: focal lengths {values['fx']:g}, {values['fy']:g} pixels; expected numbers above 0.")
+        raise CaptureError(
+            f"{where}: focal lengths {values['fx']:g}, {values['fy']:g} pixels; expected numbers above 0."
+        )
     given = {name for name, value in values.items() if value and name not in ("fx", "fy", "cx", "cy")}
     for model in models:
         names = MODELS[model]
@@ -119,7 +129,7 @@ def make_lens(where: str, size: Sequence[float], values: Mapping[str, float], mo
             params = ({**values, "f": values["fx"]}.get(name, 0.0) for name in names)
             return Lens(model, width, height, tuple(map(float, params)))
     lost = sorted(given - set(MODELS[models[-1]]))
-    raise UserError(
+    raise CaptureError(
         f"{where}: its lens has {', '.join(lost)}, which {models[-1]} does not hold. Undistort the images and give "
         f"pinhole cameras, or calibrate with fewer parameters."
     )
@@ -135,7 +145,7 @@ def fit_lens(where: str, lens: Lens, size: Size) -> Lens:
         return lens
     sx, sy = size[0] / lens.width, size[1] / lens.height
     if abs(sx / sy - 1) > ASPECT_TOLERANCE:
-        raise UserError(
+        raise CaptureError(
             f"{where}: made for images of {lens.width}x{lens.height} pixels, but the image is {size[0]}x{size[1]}, "
             "which is another aspect. Expected the same picture at any size; use uncropped images, or the file made "
             "from these."

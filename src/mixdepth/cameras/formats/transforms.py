@@ -24,7 +24,7 @@ from mixdepth.cameras.formats.posed import (
     rotation_matrix,
 )
 from mixdepth.cameras.lens import MODELS, Lens
-from mixdepth.errors import UserError
+from mixdepth.errors import CaptureError
 from mixdepth.files.io import write_json
 
 OPENGL = np.array([1.0, -1.0, -1.0])  # OpenGL's camera axes along OpenCV's, and back
@@ -44,17 +44,19 @@ def read_transforms(path: Path) -> list[tuple[str, Posed]]:
     meta = read_object(path, f"a {FORMAT}")
     frames = meta.get("frames")
     if not isinstance(frames, list) or not frames:
-        raise UserError(f"{path}: has no frames; expected a {FORMAT} with a list of frames.")
+        raise CaptureError(f"{path}: has no frames; expected a {FORMAT} with a list of frames.")
     found = []
     for number, frame in enumerate(frames):
         if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
-            raise UserError(f"{path}: frame {number} has no file_path; expected the name of its image there.")
+            raise CaptureError(f"{path}: frame {number} has no file_path; expected the name of its image there.")
         where = f"{path}: frame {number} ({frame['file_path']})"
         if "transform_matrix" not in frame:
-            raise UserError(f"{where}: has no transform_matrix; expected camera to world, 4 x 4 numbers.")
+            raise CaptureError(f"{where}: has no transform_matrix; expected camera to world, 4 x 4 numbers.")
         matrix = numbers(f"{where}: transform_matrix", frame["transform_matrix"], (4, 4), (3, 4))
         if len(matrix) == 4 and np.abs(matrix[3] - [0, 0, 0, 1]).max() > 1e-9:
-            raise UserError(f"{where}: the last row of transform_matrix is {matrix[3].tolist()}; expected 0, 0, 0, 1.")
+            raise CaptureError(
+                f"{where}: the last row of transform_matrix is {matrix[3].tolist()}; expected 0, 0, 0, 1."
+            )
         advice = "Expected the columns right, up, backwards of transform_matrix as unit vectors at right angles."
         rotation = rotation_matrix(where, matrix[:3, :3], advice)
         found.append(
@@ -66,33 +68,40 @@ def read_transforms(path: Path) -> list[tuple[str, Posed]]:
 def _lens(where: str, values: Mapping) -> Lens:
     """The lens that the keys ``values`` describe."""
     if other := [key for key in OTHER_LENSES if values.get(key)]:
-        raise UserError(
+        raise CaptureError(
             f"{where}: has {other[0]}, a lens that is not supported. Expected a perspective or OpenCV fisheye camera; "
             "undistort the images, or use COLMAP (`poses.source: colmap`)."
         )
     keys = ("w", "h", "fl_x", "fl_y", "cx", "cy", "camera_angle_x", "camera_angle_y", *DISTORTION)
     read = {key: float(numbers(f"{where}: {key}", values[key], ())) for key in keys if values.get(key) is not None}
     if absent := [key for key in ("w", "h") if key not in read]:
-        raise UserError(f"{where}: has no {', '.join(absent)}; add the size in pixels of the images it was made for.")
+        raise CaptureError(
+            f"{where}: has no {', '.join(absent)}; add the size in pixels of the images it was made for."
+        )
+    fx, fy = _focal_lengths(where, read)
+    named = {"fx": fx, "fy": fy, "cx": read.get("cx", read["w"] / 2), "cy": read.get("cy", read["h"] / 2)}
+    models = _models(where, values)
+    # nerfstudio's examples have p1 and p2 too, which its fisheye does not use
+    unused = ("p1", "p2") if models[-1] in FISHEYE else ()
+    distortion = {key: read[key] for key in DISTORTION if key in read and key not in unused}
+    return make_lens(where, (read["w"], read["h"]), named | distortion, models)
+
+
+def _focal_lengths(where: str, read: Mapping[str, float]) -> tuple[float, float]:
+    """fx and fy in pixels, from focal lengths or angles of view."""
     if "fl_x" not in read and "camera_angle_x" not in read:
-        raise UserError(f"{where}: has no fl_x; expected the focal length in pixels there, or camera_angle_x.")
+        raise CaptureError(f"{where}: has no fl_x; expected the focal length in pixels there, or camera_angle_x.")
     fx = read["fl_x"] if "fl_x" in read else _focal(where, read["w"], read["camera_angle_x"])
     fy = read.get("fl_y", fx)
     if "fl_x" not in read and "fl_y" not in read and "camera_angle_y" in read:
         fy = _focal(where, read["h"], read["camera_angle_y"])
-    named = {"fx": fx, "fy": fy, "cx": read.get("cx", read["w"] / 2), "cy": read.get("cy", read["h"] / 2)}
-    models = _models(where, values)
-    if models[-1] in FISHEYE:  # nerfstudio's examples have p1 and p2 too, which its fisheye does not use
-        read = {key: value for key, value in read.items() if key not in ("p1", "p2")}
-    return make_lens(
-        where, (read["w"], read["h"]), named | {key: read[key] for key in DISTORTION if key in read}, models
-    )
+    return fx, fy
 
 
 def _focal(where: str, side: float, angle: float) -> float:
     """Focal length in pixels of an image ``side`` pixels wide that spans ``angle`` radians."""
     if not 0 < angle < math.pi:
-        raise UserError(f"{where}: a camera angle of {angle:g}; expected radians between 0 and pi.")
+        raise CaptureError(f"{where}: a camera angle of {angle:g}; expected radians between 0 and pi.")
     return side / 2 / math.tan(angle / 2)
 
 
@@ -102,7 +111,7 @@ def _models(where: str, values: Mapping) -> Sequence[str]:
     if model is None:
         return FISHEYE if values.get("is_fisheye") else PERSPECTIVE
     if not isinstance(model, str) or model not in MODELS:
-        raise UserError(
+        raise CaptureError(
             f"{where}: camera_model is {model!r}; expected one of {', '.join(MODELS)}. Undistort the images and give "
             "pinhole cameras."
         )
@@ -128,4 +137,4 @@ def write_transforms(path: Path, images: Mapping[str, tuple[Lens, np.ndarray]]) 
         matrix = np.array(c2w, dtype=np.float64)
         matrix[:3, :3] *= OPENGL
         frames.append({**frame, "transform_matrix": (matrix + 0.0).tolist()})
-    write_json(path, {"camera_model": only if only in NERFSTUDIO else general, "frames": frames}, sealed=False)
+    write_json(path, {"camera_model": only if only in NERFSTUDIO else general, "frames": frames}, checksum=False)

@@ -1,4 +1,4 @@
-"""Partings: the two ways in which a set of images can hang together badly.
+"""Cuts: the two ways in which a set of images can hang together badly. A cut is a division of the images in two.
 
 Images are nodes; between two of them are matches that agree with the poses or matches that contradict them.
 """
@@ -6,12 +6,12 @@ Images are nodes; between two of them are matches that agree with the poses or m
 import numpy as np
 
 
-def weakest_joint(agree: np.ndarray, contradict: np.ndarray, prior: float) -> tuple[float, np.ndarray]:
-    """The parting of the images in two across which the least share of the matches agrees.
+def weakest_cut(agree: np.ndarray, contradict: np.ndarray, prior: float) -> tuple[float, np.ndarray]:
+    """The cut across which the least share of the matches agrees.
 
     Args:
         agree, contradict: [N, N] symmetric with a diagonal of zeros: matches that agree and that contradict.
-        prior: agreeing matches granted to every parting, so that a few contradicting ones do not weigh.
+        prior: agreeing matches granted to every cut, so that a few contradicting ones do not weigh.
 
     Returns:
         (agree + prior) / (agree + contradict + prior) across it, and the smaller side, [N] bool (nothing where no match
@@ -27,8 +27,8 @@ def weakest_joint(agree: np.ndarray, contradict: np.ndarray, prior: float) -> tu
     return best, _smaller(side)
 
 
-def weakest_support(agree: np.ndarray) -> tuple[float, np.ndarray]:
-    """The parting with the fewest agreeing matches across it: the global minimum cut (Stoer & Wagner 1997).
+def smallest_cut(agree: np.ndarray) -> tuple[float, np.ndarray]:
+    """The cut with the fewest agreeing matches across it: the global minimum cut (Stoer & Wagner 1997).
 
     Args:
         agree: [N, N] symmetric with a diagonal of zeros, N >= 2.
@@ -79,7 +79,7 @@ def _clusters(agree: np.ndarray) -> list[np.ndarray]:
 
 
 def _improve(agree: np.ndarray, contradict: np.ndarray, prior: float, start: np.ndarray) -> tuple[float, np.ndarray]:
-    """Move single images across the parting as long as that lowers the share that agrees."""
+    """Move single images across the cut as long as that lowers the share that agrees."""
     tables = np.stack([agree, contradict]).astype(float)
     sign = np.where(start, 1.0, -1.0)
     flows = tables @ sign  # [2, N]

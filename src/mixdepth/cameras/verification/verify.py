@@ -4,13 +4,13 @@ A registration count and a small reprojection error prove nothing: a model satis
 wrong model cannot do is to satisfy the others. So the evidence is ALL matches, of all pairs of images, that agree with
 a two-view geometry of their own (RANSAC without poses), also those that the mapping threw away. The questions are:
 
-- *joint*: wherever the images are parted in two, do the matches across agree with the poses, or contradict them? One
-  wrong image is such a parting, and so are two right halves that were glued together wrongly. In a place of look-alike
-  parts (the panels of a dome) false matches contradict right poses too, but across every parting they are the fewer, or
+- *joint*: across every cut (the images divided in two), do the matches agree with the poses, or contradict them? One
+  wrong image is such a cut, and so are two right halves that were glued together wrongly. In a place of look-alike
+  parts (the panels of a dome) false matches contradict right poses too, but across every cut they are the fewer, or
   at least not the great majority.
 - *pairs*: do the pairs of each image with others agree, however few matches each has? An image that shows another place
   (a mirrored photo) finds a pose that pleases one pair and no other.
-- *support*: do enough matches agree across every parting to say anything at all?
+- *support*: do enough matches agree across every cut to say anything at all?
 - *prediction*: how far does a key point lie from where the OTHER images place it? This finds small errors (a camera
   moved along the row, a wrong focal length) that leave every match on its epipolar line.
 - *parallax*: do rays meet at angles that place points, and so cameras?
@@ -25,7 +25,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixdepth.cameras.model import Model
-from mixdepth.cameras.verification.cuts import weakest_joint, weakest_support
+from mixdepth.cameras.verification.cuts import smallest_cut, weakest_cut
+from mixdepth.words import first_of
 
 AGREEMENT = 0.003  # of the diagonal: how far a match that agrees may lie from where the poses allow it
 NEARNESS = 0.02  # the same for poses that are about right, whose exactness the predictions then measure
@@ -180,18 +181,19 @@ def _measure(
         xy = lens.undistort(keypoints[name])
         views.append(_View(model.c2w[name], xy, float(np.hypot(lens.width, lens.height)), float(np.mean(lens.focal))))
     known = []
-    for (one, two), matches in sorted(pairs.items()):
-        if one in number and two in number:
-            one, two, matches = number[one], number[two], np.asarray(matches).reshape(-1, 2).astype(int)
+    for pair, indices in sorted(pairs.items()):
+        if all(name in number for name in pair):
+            one, two = (number[name] for name in pair)
+            matches = np.asarray(indices).reshape(-1, 2).astype(int)
             seen = np.isfinite(views[one].xy[matches[:, 0]] + views[two].xy[matches[:, 1]]).all(axis=1)
             if seen.sum() >= LEAST_MATCHES:
                 known.append(_Pair(one, two, matches[seen], _misses(views[one], views[two], matches[seen])))
     agree, contradict, support = np.zeros((3, len(names), len(names)))
-    for pair in known:
-        table = agree if pair.agrees else contradict
-        table[pair.one, pair.two] = table[pair.two, pair.one] = pair.weight
-        if pair.agrees:
-            support[pair.one, pair.two] = support[pair.two, pair.one] = len(pair.matches)
+    for both in known:
+        table = agree if both.agrees else contradict
+        table[both.one, both.two] = table[both.two, both.one] = both.weight
+        if both.agrees:
+            support[both.one, both.two] = support[both.two, both.one] = len(both.matches)
     # An image that contradicts the others is no witness against them.
     witness = _shares(agree, contradict) >= JOINT_LIMIT
     predicted, angles = _predictions(views, [pair for pair in known if pair.is_near], witness)
@@ -331,7 +333,7 @@ def _registered(evidence: _Evidence, missing: Sequence[str]) -> _Check:
 
 
 def _joint(evidence: _Evidence, images: Mapping[str, Mapping]) -> _Check:
-    share, side = weakest_joint(evidence.agree, evidence.contradict, PRIOR)
+    share, side = weakest_cut(evidence.agree, evidence.contradict, PRIOR)
     group = [name for name, here in zip(evidence.names, side, strict=True) if here]
     if len(group) == 1:
         complaint = f"{group[0]} {images[group[0]]['reason']}."
@@ -384,7 +386,7 @@ def _pair_shares(evidence: _Evidence) -> np.ndarray:
 def _support(evidence: _Evidence) -> _Check:
     value, side = 0.0, np.ones(len(evidence.names), bool)
     if len(evidence.names) > 1:
-        value, side = weakest_support(evidence.support)
+        value, side = smallest_cut(evidence.support)
     group = [name for name, here in zip(evidence.names, side, strict=True) if here]
     against = sum(side[pair.one] != side[pair.two] and not pair.agrees for pair in evidence.pairs)
     return _Check(
@@ -453,6 +455,7 @@ def _sides(evidence: _Evidence) -> _Check:
 
 def _praise(evidence: _Evidence, checks: Sequence[_Check]) -> str:
     value = {check.name: check.value for check in checks}
+    assert value["joint"] is not None  # as it is of every check but "prediction" and "sides"
     text = (
         f"All {len(evidence.names)} images hang together: where they do so worst, {100 * value['joint']:.0f} % of the "
         "matches that were found without the poses agree with them"
@@ -514,4 +517,4 @@ def _prediction_text(evidence: _Evidence, image: int) -> str:
 
 
 def _list(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    return first_of(names, NAMED)

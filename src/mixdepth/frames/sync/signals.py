@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 
 from mixdepth.files.images import read_image
-from mixdepth.frames.decode import frame_files, open_video, read_frames
+from mixdepth.frames.decode import frame_files, grey_pictures, open_sound, read_frames
 
 MAX_FRAMES = 2000  # at the common rate, from the start of each video
 MAX_SOUND = 300.0  # seconds, from the start of each video
@@ -41,7 +40,11 @@ class Signal:
 
 def motion_signal(path: Path, rate: float | None) -> Signal:
     """What brightens and what darkens in each image row from one frame to the next: values [2, ROWS, T]."""
-    pictures = _folder_pictures(path) if path.is_dir() else _at_rate(_video_pictures(path), rate)
+    if path.is_dir():
+        pictures = _folder_pictures(path)
+    else:
+        assert rate is not None  # as the headers say, or FFmpeg guesses
+        pictures = _at_rate(_video_pictures(path), rate)
     stack = np.stack(list(itertools.islice(pictures, MAX_FRAMES)))  # [T + 1, h, w] uint8: 29 MB at most
     rows = _row_means(stack.shape[1])
     values = np.zeros((2, ROWS, max(len(stack) - 1, 1)), np.float32)
@@ -84,16 +87,10 @@ def _folder_pictures(folder: Path) -> Iterator[np.ndarray]:
 
 def _video_pictures(path: Path) -> Iterator[tuple[float, np.ndarray]]:
     """Seconds since the first frame, and a small grey upright picture [h, w] uint8, of each frame of a video."""
-    with open_video(path) as (container, stream):
-        stream.thread_type = "AUTO"
-        first = None
-        for frame in container.decode(stream):
-            if frame.time is None:
-                continue
-            first = frame.time if first is None else first
-            width, height = _small(frame.width, frame.height)
-            grey = frame.reformat(width, height, "gray", interpolation="AREA").to_ndarray()
-            yield frame.time - first, np.rot90(grey, frame.rotation // 90)
+    first = None
+    for time, picture in grey_pictures(path, _small):
+        first = time if first is None else first
+        yield time - first, picture
 
 
 def _small(width: int, height: int) -> tuple[int, int]:
@@ -120,16 +117,13 @@ def sound_signal(path: Path, rate: float) -> Signal | None:
     """By how much each frequency band grows louder: values [1, BANDS, T]; None for a video without sound."""
     if path.is_dir():
         return None
-    with open_video(path) as (container, video):
-        if not container.streams.audio:
+    with open_sound(path, _SOUND_RATE) as sound:
+        if sound is None:
             return None
-        audio = container.streams.audio[0]
-        start = float((audio.start_time or 0) * audio.time_base - (video.start_time or 0) * video.time_base)
-        resampler = av.AudioResampler(format="s16", layout="mono", rate=_SOUND_RATE)
+        start, pieces = sound
         energies, rest, wanted = [], np.zeros(0, np.float32), int(MAX_SOUND * _SOUND_RATE / _HOP)
-        for frame in container.decode(audio):
-            samples = [f.to_ndarray()[0].astype(np.float32) / 32768 for f in resampler.resample(frame)]
-            rest = np.concatenate([rest, *samples])
+        for samples in pieces:
+            rest = np.concatenate([rest, samples])
             if len(rest) >= 8 * _SOUND_RATE:
                 energies.append(_bands(rest))
                 rest = rest[len(energies[-1]) * _HOP :]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixdepth.files.io import write_json
-from mixdepth.frames.decode import open_video
 from mixdepth.frames.sync.alignment import align
 from mixdepth.frames.sync.signals import BANDS, MAX_FRAMES, MAX_SOUND, ROWS, Signal, motion_signal, sound_signal
+from mixdepth.frames.timing import read_rate
 
 TRUSTED = 0.5  # confidence from which an estimate is worth acting on
 FLOOR = 0.1  # confidence below which there is no estimate
@@ -41,7 +41,7 @@ def estimate_offsets(videos: Mapping[str, Path], fps: float | None, configured: 
         UserError: a video cannot be read.
     """
     paths = {name: Path(videos[name]) for name in sorted(videos)}
-    rate = fps or min(filter(None, map(_video_rate, paths.values())), default=None)
+    rate = fps or min(filter(None, map(read_rate, paths.values())), default=None)
     found, notes = _found(paths, rate)
     reference = max(found, key=lambda name: (found[name].method == "audio", found[name].confidence))
     cameras = {}
@@ -138,11 +138,3 @@ def _advice(reference: str, cameras: Mapping[str, dict]) -> list[str]:
             f"Out of step: {told}. Nothing was changed. If so, write below the scene's `frames`: offsets: {{{lines}}}"
         )
     return notes
-
-
-def _video_rate(path: Path) -> float | None:
-    if path.is_dir():
-        return None
-    with open_video(path) as (_, stream):
-        rate = stream.average_rate or stream.guessed_rate
-        return float(rate) if rate else None

@@ -1,24 +1,30 @@
 """The ablation's line figures, for print: readable in grey and by the colour-blind."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import LayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from mixdepth.files.io import atomic
 from mixdepth.report.ablation.scores import BY_COLUMN, Score, summary
-from mixdepth.scene.scene import VARIANTS
+from mixdepth.variants import TABLE, VARIANTS
+from mixdepth.words import counted
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType  # since 3.11
 
 WIDTH = 7.0  # inches: both columns of most papers
 DOTS_PER_INCH = 200  # of pictures inside a figure
-STYLE = {
+STYLE: "dict[RcKeyType, Any]" = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that every machine draws the same
     "font.size": 8,
     "axes.titlesize": 8.5,
@@ -38,22 +44,6 @@ STYLE = {
 }
 
 
-@dataclass(frozen=True)
-class Look:
-    """How a variant looks; each of colour, marker and line is enough to tell it."""
-
-    colour: str  # of Okabe and Ito, "Color Universal Design", 2008
-    marker: str
-    line: str | tuple
-    meaning: str
-
-
-LOOKS = {
-    "none": Look("#000000", "o", (0, (1, 1.2)), "no depth"),
-    "colmap": Look("#0072B2", "s", (0, (5, 1.5)), "sparse COLMAP depth"),
-    "distilled": Look("#E69F00", "^", (0, (5, 1.2, 1, 1.2)), "static model's depth"),
-    "inherited": Look("#009E73", "D", "-", "static model"),
-}
 # The panels of the main figure: for each the first score that the runs have. More is better in all of them.
 PANELS = (
     ("psnr",),
@@ -63,7 +53,7 @@ PANELS = (
 MOST_SETS = 3  # columns of the figure over time
 
 
-def new_figure(width: float, height: float, layout: str = "constrained") -> Figure:
+def new_figure(width: float, height: float, layout: Literal["constrained"] | LayoutEngine = "constrained") -> Figure:
     """An empty figure of this size, inches."""
     figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white", layout=layout)
     FigureCanvasAgg(figure)
@@ -77,7 +67,7 @@ def save(figure: Figure, folder: Path, name: str) -> None:
             figure.savefig(temporary, format=suffix, metadata=metadata)
 
 
-def style() -> matplotlib.RcParams:
+def style() -> AbstractContextManager[None]:
     """A context in which figures must be drawn and saved."""
     return matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE})
 
@@ -127,13 +117,13 @@ def _draw_quality(axes: Axes, rows: pd.DataFrame, score: Score) -> None:
     # Side by side, so that no bar hides another.
     step = 0.02 * max(1.0, numbers[-1] - numbers[0])
     for index, variant in enumerate(variants):
-        look, aside = LOOKS[variant], (index - (len(variants) - 1) / 2) * step
+        look, aside = TABLE[variant], (index - (len(variants) - 1) / 2) * step
         runs_of = rows[rows["variant"] == variant]
         axes.plot(
             runs_of["cameras"] + aside, runs_of[score.column] * score.factor, look.marker, color=look.colour,
             markersize=2.2, alpha=0.35, markeredgewidth=0, zorder=2,
         )  # fmt: skip
-        for chosen, line, fill in ((True, look.line, look.colour), (False, "none", "white")):
+        for chosen, line, fill in ((True, look.dash, look.colour), (False, "none", "white")):
             part = table[(table["variant"] == variant) & (table["set"].isin(nested) == chosen)]
             axes.errorbar(
                 part["cameras"] + aside, part[mean] * score.factor, yerr=part[std].fillna(0) * score.factor,
@@ -148,9 +138,9 @@ def _draw_quality(axes: Axes, rows: pd.DataFrame, score: Score) -> None:
 def legend(figure: Figure, variants: Iterable[str]) -> None:
     """The variants above the panels."""
     handles = [
-        Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.line, markersize=4.5,
+        Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.dash, markersize=4.5,
                label=f"{variant} ({look.meaning})")
-        for variant, look in ((variant, LOOKS[variant]) for variant in variants)
+        for variant, look in ((variant, TABLE[variant]) for variant in variants)
     ]  # fmt: skip
     figure.legend(handles=handles, loc="outside upper center", ncols=4, frameon=False, fontsize=7,
                   handlelength=2.6, columnspacing=1.1, handletextpad=0.4)  # fmt: skip
@@ -178,12 +168,12 @@ def draw_times(times: pd.DataFrame, runs: pd.DataFrame, folder: Path) -> None:
 def _draw_against_time(axes: Axes, rows: pd.DataFrame, score: Score) -> None:
     table = summary(rows, ["seconds", score.column])
     for variant in variants_of(rows):
-        look, part = LOOKS[variant], table[table["variant"] == variant]
+        look, part = TABLE[variant], table[table["variant"] == variant]
         values = part[f"{score.column}_mean"] * score.factor
         axes.errorbar(
             part["seconds_mean"], values, xerr=part["seconds_std"].fillna(0),
             yerr=part[f"{score.column}_std"].fillna(0) * score.factor, color=look.colour, marker=look.marker,
-            linestyle=look.line, linewidth=0.8, markersize=4.5, capsize=2, elinewidth=0.8,
+            linestyle=look.dash, linewidth=0.8, markersize=4.5, capsize=2, elinewidth=0.8,
         )  # fmt: skip
         for seconds, value, number in zip(part["seconds_mean"], values, part["cameras"], strict=True):
             axes.annotate(str(number), (seconds, value), xytext=(4, 4), textcoords="offset points", fontsize=7)
@@ -213,7 +203,7 @@ def draw_frames(frames: pd.DataFrame, folder: Path) -> None:
                 _draw_over_time(place, rows, column)
                 if column == "psnr":
                     named = f" ({label})" if "-" in label else ""
-                    place.set_title(f"{scene}, {number} camera{'' if number == 1 else 's'}{named}", loc="left")
+                    place.set_title(f"{scene}, {counted(number, 'camera')}{named}", loc="left")
             axes[0].set_ylabel(BY_COLUMN[column].heading if column == "psnr" else "median depth error\n(truth's units)")
         for place in grid[-1]:
             place.set_xlabel("frame")
@@ -228,13 +218,13 @@ def _some_sets(rows: pd.DataFrame) -> list[tuple[str, int]]:
 
 def _draw_over_time(axes: Axes, rows: pd.DataFrame, column: str) -> None:
     for variant in variants_of(rows):
-        look = LOOKS[variant]
+        look = TABLE[variant]
         groups = rows[rows["variant"] == variant].groupby("frame")[column]
         mean, std = groups.mean(), groups.std(ddof=1).fillna(0)
         axes.fill_between(mean.index, mean - std, mean + std, color=look.colour, alpha=0.15, linewidth=0)
         every = max(1, len(mean) // 6)
         axes.plot(
-            mean.index, mean, color=look.colour, linestyle=look.line, linewidth=1.2, marker=look.marker,
+            mean.index, mean, color=look.colour, linestyle=look.dash, linewidth=1.2, marker=look.marker,
             markevery=every, markersize=3.2,
         )  # fmt: skip
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -11,12 +11,15 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from mixdepth.evaluation.tasks import View, open_view
 from mixdepth.evaluation.truth import load_truth
+from mixdepth.evaluation.view import View, open_view
 from mixdepth.report.ablation.figures import WIDTH, new_figure, save, style, variants_of
 from mixdepth.report.comparison import busiest_frame
+from mixdepth.results import Results
 from mixdepth.scene.scene import Scene
+from mixdepth.words import counted, percent
 
 LARGEST = 0.2  # share of the true depth at the end of the colour scale
 SOUND = 0.05
@@ -44,28 +47,32 @@ def read_maps(runs: Sequence[Mapping[str, Any]], scene: Scene, results: Path) ->
         runs: the matrix; those of other scenes, and all but the first seed, are left out.
         scene: its options must hold ``truth`` and ``frames``.
     """
-    if scene.truth is None:
+    truth = load_truth(scene, scene.test_cameras[:1], video=True)
+    if truth is None:
         return None
     mine = [run for run in runs if run["scene"] == scene.name]
     seed, camera = min(run["seed"] for run in mine), scene.test_cameras[0]
-    truth = load_truth(scene, [camera], video=True)
-    scale = truth.similarity(results / scene.name / "cameras.json").scale
-    errors, shares, picture, frame, index = {}, [], None, 0, None
+    own = Results(results / scene.name)
+    scale = truth.similarity(own.cameras).scale
+    errors, shares, picture, frame, index = {}, [], None, 0, 0
     for run in (run for run in mine if run["seed"] == seed):
-        view = open_view(scene, run["variant"], camera, results / run["folder"], truth, scale)
-        if index is None:
+        renders = Results(results / run["folder"]).renders(run["variant"], camera)
+        view = open_view(scene, camera, renders.folder, own.store(camera).folder, truth, scale)
+        if picture is None:
             index = busiest_frame(view)
             picture, frame = np.asarray(view.store.rgb[index]), view.frames[index]
         error = _error(view, index)
         errors[run["label"], run["variant"]] = error
         cell = {"set": run["label"], "cameras": len(run["cameras"]), "variant": run["variant"]}
         shares.append({**cell, "within": float((error[np.isfinite(error)] <= SOUND).mean())})
+    assert picture is not None  # every scene of the matrix has a run
     return Maps(scene.name, camera, frame, picture, errors, pd.DataFrame(shares))
 
 
 def _error(view: View, index: int) -> np.ndarray:
     """abs(rendered - true) / true of one frame, [H, W]; NaN where the truth has no depth."""
     number = view.frames[index]
+    assert view.truth is not None  # read_maps opens it with one
     (true, _), *_ = view.truth.frames(view.name, range(number, number + 1), view.size)
     true = true.astype(np.float64)
     known = np.where(np.isfinite(true) & (true > 0), true, np.nan)
@@ -80,8 +87,8 @@ def draw_maps(maps: Maps, folder: Path, name: str) -> None:
     column = WIDTH / (len(variants) + 1)
     step = max(1, max(height, width) // MOST_PIXELS)
     with style():
-        figure = new_figure(WIDTH, 0.7 + len(sets) * (column * height / width + 0.02), layout="compressed")
-        figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
+        layout = ConstrainedLayoutEngine(compress=True, w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
+        figure = new_figure(WIDTH, 0.7 + len(sets) * (column * height / width + 0.02), layout)
         grid = figure.subplots(len(sets), len(variants) + 1, squeeze=False)
         for axes in grid.flat:
             axes.set_axis_off()
@@ -89,7 +96,7 @@ def draw_maps(maps: Maps, folder: Path, name: str) -> None:
         grid[0][0].set_title(f"{maps.camera}, frame {maps.frame}", fontsize=7.5)
         for row, (label, number) in enumerate(sets):
             named = f"\n({label})" if "-" in label else ""
-            _side_label(grid[row][0], f"{number} camera{'' if number == 1 else 's'}{named}", beside=row == 0)
+            _side_label(grid[row][0], counted(number, "camera") + named, beside=row == 0)
             for place, variant in zip(grid[row][1:], variants, strict=True):
                 if row == 0:
                     place.set_title(variant)
@@ -98,9 +105,7 @@ def draw_maps(maps: Maps, folder: Path, name: str) -> None:
                 share = float((error[np.isfinite(error)] <= SOUND).mean())
                 place.imshow(error[::step, ::step], cmap=COLOURS, vmin=0, vmax=LARGEST, interpolation="none")
                 behind = {"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.9}
-                place.text(
-                    0.03, 0.95, f"{100 * share:.1f} %", fontsize=7, va="top", bbox=behind, transform=place.transAxes
-                )
+                place.text(0.03, 0.95, percent(share, 1), fontsize=7, va="top", bbox=behind, transform=place.transAxes)
         bar = figure.colorbar(
             ScalarMappable(Normalize(0, 100 * LARGEST), COLOURS), ax=list(grid.flat), orientation="horizontal",
             extend="max", fraction=0.05, aspect=50, pad=0.02,

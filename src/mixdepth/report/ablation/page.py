@@ -1,18 +1,16 @@
 """The ablation report: everything it writes, and the page that shows it."""
 
-import base64
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 
+from mixdepth.files.html import data_uri, environment
 from mixdepth.files.io import atomic
 from mixdepth.report.ablation import text
 from mixdepth.report.ablation.figures import (
-    LOOKS,
     absent,
     draw_cameras,
     draw_frames,
@@ -33,7 +31,10 @@ from mixdepth.report.ablation.scores import (
     summary,
 )
 from mixdepth.report.ablation.tables import seeds_text, summary_rows, write_csv, write_latex
+from mixdepth.results import AblationResults
 from mixdepth.scene.scene import Scene
+from mixdepth.variants import TABLE
+from mixdepth.words import counted
 
 
 def write_ablation(runs: Sequence[Mapping[str, Any]], scenes: Mapping[str, Scene], results: Path, output: Path) -> None:
@@ -53,14 +54,15 @@ def write_ablation(runs: Sequence[Mapping[str, Any]], scenes: Mapping[str, Scene
     scores, times, frames = read_runs(runs, results), read_times(runs, results), read_frames(runs, results)
     shown, columns = shown_scores(scores), score_columns(scores)
     compared = differences(scores, [score.column for score in shown])
-    write_csv(scores, output / "scores.csv")
-    write_csv(summary(scores, columns), output / "summary.csv")
-    write_csv(compared, output / "differences.csv")
-    write_csv(times, output / "times.csv")
-    write_latex(scores, shown, output / "summary.tex")
+    own = AblationResults(output)
+    write_csv(scores, own.table("scores"))
+    write_csv(summary(scores, columns), own.table("summary"))
+    write_csv(compared, own.table("differences"))
+    write_csv(times, own.table("times"))
+    write_latex(scores, shown, own.latex)
     figures = _draw(runs, scenes, results, output / "figures", scores, times, frames)
     rows = summary_rows(scores, shown)
-    page = _environment().get_template("ablation.html.j2").render(
+    page = environment("mixdepth.report").get_template("ablation.html.j2").render(
         scenes=list(scenes),
         sentences=[*text.cameras_text(scores), text.spread_text(scores), *text.replaced_text(scores)],
         counts=f"{len(scores)} runs: {_matrix_text(scores)}",
@@ -69,22 +71,12 @@ def write_ablation(runs: Sequence[Mapping[str, Any]], scenes: Mapping[str, Scene
         shown=shown,
         rows=rows,
         differences=_difference_rows(compared),
-        meaning={variant: LOOKS[variant].meaning for variant in variants_of(scores)},
+        meaning={variant: TABLE[variant].meaning for variant in variants_of(scores)},
         sets=_set_rows(scores),
         times=_time_rows(times),
     )  # fmt: skip
-    with atomic(output / "report.html") as temporary:
+    with atomic(own.report) as temporary:
         temporary.write_text(page, encoding="utf-8")
-
-
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("mixdepth.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def _draw(
@@ -101,7 +93,7 @@ def _draw(
     found = []
 
     def add(name: str, title: str, sentences: Sequence[str], drawn: bool, caption: str) -> None:
-        uri = svg_uri(folder / f"{name}.svg") if drawn else None
+        uri = data_uri("image/svg+xml", (folder / f"{name}.svg").read_bytes()) if drawn else None
         found.append({"id": name, "title": title, "sentences": sentences, "uri": uri, "caption": caption})
 
     bars = "Means over the seeds, with their standard deviation"
@@ -140,18 +132,13 @@ def _draw(
     return found
 
 
-def svg_uri(path: Path) -> str:
-    """The figure as a data: URI."""
-    return f"data:image/svg+xml;base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
 def _matrix_text(scores: pd.DataFrame) -> str:
     cells = len(scores[["scene", "set"]].drop_duplicates())
     parts = [
-        text.counted(scores["scene"].nunique(), "scene"),
-        text.counted(cells, "set") + " of training cameras",
-        text.counted(scores["variant"].nunique(), "variant"),
-        text.counted(scores["seed"].nunique(), "seed"),
+        counted(scores["scene"].nunique(), "scene"),
+        counted(cells, "set") + " of training cameras",
+        counted(scores["variant"].nunique(), "variant"),
+        counted(scores["seed"].nunique(), "seed"),
     ]
     return ", ".join(parts)
 

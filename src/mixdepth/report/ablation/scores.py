@@ -10,7 +10,8 @@ import pandas as pd
 
 from mixdepth.files.io import read_json
 from mixdepth.record.provenance import read_benchmarks
-from mixdepth.scene.scene import VARIANTS
+from mixdepth.results import Results
+from mixdepth.variants import TABLE, VARIANTS
 
 # What says which cell of the matrix a row is of; the runs of a cell differ in their seed.
 CELL = ["scene", "set", "cameras", "variant"]
@@ -68,7 +69,7 @@ def read_runs(runs: Sequence[Mapping[str, Any]], results: Path) -> pd.DataFrame:
     """
     rows = []
     for run in runs:
-        metrics = read_json(results / run["folder"] / run["variant"] / "metrics.json")
+        metrics = read_json(Results(results / run["folder"]).metrics(run["variant"]))
         scores = {key: value for key, value in metrics.items() if key not in NOT_SCORES}
         rows.append(
             {
@@ -101,7 +102,7 @@ def read_frames(runs: Sequence[Mapping[str, Any]], results: Path) -> pd.DataFram
     """
     tables = []
     for run in runs:
-        metrics = read_json(results / run["folder"] / run["variant"] / "metrics.json")
+        metrics = read_json(Results(results / run["folder"]).metrics(run["variant"]))
         for camera in metrics["cameras"].values():
             frames = camera.get("frames") or {}
             known = {key: frames[key] for key in ("psnr", "depth_median") if frames.get(key)}
@@ -118,17 +119,16 @@ def read_frames(runs: Sequence[Mapping[str, Any]], results: Path) -> pd.DataFram
 def read_times(runs: Sequence[Mapping[str, Any]], results: Path) -> pd.DataFrame:
     """Training times from Snakemake's benchmark files: CELL, seed, static_seconds, own_seconds, seconds, max_rss_mb.
 
-    ``distilled`` and ``inherited`` need the static model, so its seconds count for them. A run that was not timed, by
+    The seconds of the static model count for the variants that need it. A run that was not timed, by
     the command line or on another machine, is left out.
     """
     rows = []
     for run in runs:
-        jobs = {job["job"]: job for job in read_benchmarks(results / run["folder"] / "benchmarks")}
+        jobs = {job["job"]: job for job in read_benchmarks(Results(results / run["folder"]).benchmark().parent)}
         own = jobs.get(f"train_dynamic.{run['variant']}", {})
-        needs_static = run["variant"] in ("distilled", "inherited")
-        static = jobs.get("train_static", {}) if needs_static else {"seconds": 0.0}
-        seconds = own.get("seconds"), static.get("seconds")
-        if None in seconds:
+        static = jobs.get("train_static", {}) if TABLE[run["variant"]].needs_static else {"seconds": 0.0}
+        own_seconds, static_seconds = own.get("seconds"), static.get("seconds")
+        if own_seconds is None or static_seconds is None:
             continue
         memory = [job["max_rss_mb"] for job in (own, static) if job.get("max_rss_mb") is not None]
         rows.append(
@@ -138,9 +138,9 @@ def read_times(runs: Sequence[Mapping[str, Any]], results: Path) -> pd.DataFrame
                 "cameras": len(run["cameras"]),
                 "variant": run["variant"],
                 "seed": run["seed"],
-                "static_seconds": seconds[1],
-                "own_seconds": seconds[0],
-                "seconds": seconds[0] + seconds[1],
+                "static_seconds": static_seconds,
+                "own_seconds": own_seconds,
+                "seconds": own_seconds + static_seconds,
                 "max_rss_mb": max(memory, default=math.nan),
             }
         )

@@ -9,6 +9,7 @@ import pandas as pd
 
 from mixdepth.files.io import atomic
 from mixdepth.report.ablation.scores import CELL, Score, summary
+from mixdepth.words import counted
 
 # Scores are written with all digits that a float32 has; what is shown is rounded.
 CSV_FORMAT = "%.9g"
@@ -40,8 +41,7 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
 def seeds_text(counts: Sequence[int]) -> str:
     """How many seeds the cells have, in words."""
     low, high = min(counts), max(counts)
-    number = str(high) if low == high else f"{low} to {high}"
-    return "1 seed" if high == 1 else f"{number} seeds"
+    return counted(high, "seed") if low == high else f"{low} to {high} seeds"
 
 
 def summary_rows(runs: pd.DataFrame, scores: Sequence[Score]) -> list[dict[str, Any]]:

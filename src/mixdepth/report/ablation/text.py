@@ -6,15 +6,11 @@ from collections.abc import Sequence
 import pandas as pd
 
 from mixdepth.report.ablation.scores import BY_COLUMN, Difference, Score, cell, paired
-from mixdepth.scene.scene import VARIANTS
+from mixdepth.variants import TABLE, VARIANTS
+from mixdepth.words import counted, percent
 
 PSNR = BY_COLUMN["psnr"]
 BASE = "none"  # what depth is measured against
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: "1 camera", "3 cameras"."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def difference_text(found: Difference, score: Score = PSNR) -> str:
@@ -161,9 +157,10 @@ def time_text(times: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
         sentences.append(f"{scene}, {set_text(label, number)}: {said}.")
     if not sentences:
         return ["No training was timed by Snakemake, so there is no figure."]
+    learning = " and ".join(name for name, variant in TABLE.items() if variant.needs_static)
     return [
         *sentences,
-        "Seconds are those of the machine at hand, with whatever ran beside; those of distilled and inherited contain"
+        f"Seconds are those of the machine at hand, with whatever ran beside; those of {learning} contain"
         " the static model's. A training that was interrupted counts from where it went on.",
     ]
 
@@ -180,9 +177,9 @@ def maps_text(shares: pd.DataFrame, scene: str, frame: int, camera: str) -> str:
     for label, number in ends.itertuples(index=False):
         rows = shares[shares["set"] == label]
         worst, best = rows.loc[rows["within"].idxmin()], rows.loc[rows["within"].idxmax()]
-        found = f"{100 * best['within']:.1f} % of {best['variant']}'s pixels"
+        found = f"{percent(best['within'], 1)} of {best['variant']}'s pixels"
         if len(rows) > 1:
-            found = f"{100 * worst['within']:.1f} % of {worst['variant']}'s pixels and {found}"
+            found = f"{percent(worst['within'], 1)} of {worst['variant']}'s pixels and {found}"
         parts.append(f"with {set_text(label, number)} {found}")
     return f"{scene}, held-out camera {camera}, frame {frame}: {'; '.join(parts)} are within 5 % of the true depth."
 

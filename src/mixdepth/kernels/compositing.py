@@ -1,0 +1,139 @@
+"""From optical thickness along rays to weights, colours and depth."""
+
+import torch
+from torch import Tensor
+
+from mixdepth.kernels import dispatch, plain
+from mixdepth.kernels.threads import share
+
+STOP = 1e-4  # light below which a ray is not followed any further
+
+
+class _Composite(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, tau: Tensor, offsets: Tensor) -> Tensor:
+        weights = torch.empty_like(tau)
+        share(dispatch.cpu.composite_forward, len(offsets) - 1, (tau, offsets, STOP), [weights])
+        ctx.save_for_backward(weights, offsets)
+        return weights
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        weights, offsets = ctx.saved_tensors
+        d_tau = torch.empty_like(weights)
+        known = weights, offsets, STOP, grad.contiguous()
+        share(dispatch.cpu.composite_backward, len(offsets) - 1, known, [d_tau])
+        return d_tau, None
+
+
+def composite(tau: Tensor, offsets: Tensor, rows: Tensor) -> Tensor:
+    """Rendering weights [M] of packed samples with optical thickness ``tau`` [M] (NeRF, Mildenhall et al. 2020, eq. 3).
+
+    ``w_i = T_i (1 - exp(-tau_i))`` with ``T_i = exp(-sum_{j<i} tau_j)``; zero, also the gradient, once T is below STOP.
+
+    >>> half = torch.log(torch.tensor(2.0))  # lets half of the light pass
+    >>> offsets, rows = torch.tensor([0, 2, 3]), torch.tensor([0, 0, 1])  # two samples of one ray, one of another
+    >>> composite(half.expand(3), offsets, rows)
+    tensor([0.5000, 0.2500, 0.5000])
+    """
+    if dispatch.compiled(tau):
+        return _Composite.apply(tau.contiguous(), offsets)
+    return plain.composite(tau, offsets, rows, STOP)
+
+
+class _Mixed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, tau_d, tau_s, rgb_s, index, offsets, z, dz, far):
+        rays, frames = len(offsets) - 1, tau_d.shape[1]
+        weight_d, left = torch.zeros_like(tau_d), tau_d.new_empty(rays, frames)
+        rgb = tau_d.new_zeros(rays, frames, 3)
+        depth = tau_d.new_empty(len(far), frames)
+        known = tau_s, rgb_s, index, tau_d, offsets, z, dz, far
+        share(dispatch.cpu.mixed_forward, rays, known, [weight_d, rgb, left, depth])
+        ctx.save_for_backward(tau_s, rgb_s, index, tau_d, offsets)
+        ctx.mark_non_differentiable(depth)
+        return weight_d, rgb, left, depth
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor):
+        tau_s, rgb_s, index, tau_d, offsets = ctx.saved_tensors
+        d_tau = torch.zeros_like(tau_d)
+        known = tau_s, rgb_s, index, tau_d, offsets, *(grad.contiguous() for grad in grads[:3])
+        share(dispatch.cpu.mixed_backward, len(offsets) - 1, known, [d_tau])
+        return d_tau, None, None, None, None, None, None, None
+
+
+def composite_mixed(
+    tau_s: Tensor,
+    rgb_s: Tensor,
+    index: Tensor,
+    tau_d: Tensor,
+    offsets: Tensor,
+    rows: Tensor,
+    depths: tuple[Tensor, Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Composite a static branch, which has no time axis and takes no gradient, with a dynamic one at F frames.
+
+    Densities add: a sample with both has the sum of both, and its weight is parted by their shares.
+
+    Args:
+        tau_s, rgb_s: [M] optical thickness and [M, 3] colour of the static branch.
+        index: [M] int64, the row of ``tau_d`` that belongs to a sample, -1 where nothing can move.
+        tau_d: [D, F] optical thickness of the dynamic branch.
+        offsets, rows: of the packed samples.
+        depths: z [M], dz [M] and far [R], to have the median depth as well.
+
+    Returns:
+        the dynamic branch's part of the weights [D, F], the static branch's of the colours [R, F, 3], the light that
+        passes [R, F], and the median z-depth [R, F] or None.
+    """
+    if not (dispatch.compiled(tau_d) or dispatch.fused(tau_d)):
+        return plain.composite_mixed(tau_s, rgb_s, index, tau_d, offsets, rows, depths)
+    nothing = tau_s.new_empty(0)
+    function = _Mixed if dispatch.compiled(tau_d) else dispatch.triton_kernels().Mixed
+    found = function.apply(tau_d, tau_s, rgb_s, index, offsets, *(depths or (nothing, nothing, nothing)))
+    return (*found[:3], found[3] if depths else None)
+
+
+class _RayColours(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, weights: Tensor, colours: Tensor, rows: Tensor, rays: int) -> Tensor:
+        ctx.save_for_backward(weights, colours, rows)
+        rgb = colours.new_zeros(rays, *colours.shape[1:])
+        share(dispatch.cpu.colours_forward, rays, [t.contiguous() for t in (weights, colours, rows)], [rgb])
+        return rgb
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        weights, colours, rows = (t.contiguous() for t in ctx.saved_tensors)
+        d_weights, d_colours = torch.empty_like(weights), torch.empty_like(colours)
+        known = weights, colours, rows, grad.contiguous()
+        share(dispatch.cpu.colours_backward, len(rows), known, [d_weights, d_colours])
+        return d_weights, d_colours, None, None
+
+
+def ray_colours(weights: Tensor, colours: Tensor, rows: Tensor, rays: int) -> Tensor:
+    """Sums [R, F, 3] over the samples of each of R ``rays`` of weights [L, F] times colours [L, F, 3].
+
+    Args:
+        rows: [L] int64, the ray of each sample, ascending.
+    """
+    if dispatch.compiled(weights):
+        return _RayColours.apply(weights, colours, rows, rays)
+    return colours.new_zeros(rays, *colours.shape[1:]).index_add(0, rows, weights[..., None] * colours)
+
+
+def median_depth(weights: Tensor, z: Tensor, dz: Tensor, offsets: Tensor, rows: Tensor, far: Tensor) -> Tensor:
+    """z-depth [R] at which half of a ray has been absorbed, ``far`` [R] where half passes; takes no gradient.
+
+    Each sample's weight is spread evenly over its interval ``dz`` [M].
+
+    >>> z, dz, offsets, rows = torch.tensor([1.0, 2]), torch.ones(2), torch.tensor([0, 2]), torch.tensor([0, 0])
+    >>> median_depth(torch.tensor([0.25, 0.5]), z, dz, offsets, rows, far=torch.tensor([9.0]))
+    tensor([2.])
+    """
+    if not dispatch.compiled(weights):
+        return plain.median_depth(weights, z, dz, offsets, rows, far)
+    depth = torch.empty_like(far)
+    share(dispatch.cpu.median_depth, len(far), (weights, z, dz, offsets, far), [depth])
+    return depth

@@ -1,0 +1,116 @@
+"""What a stage is: the pieces that :mod:`mixdepth.workflow.stages` is written in. Standard library only."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixdepth.results import Results
+from mixdepth.scene.scene import Scene
+
+Files = dict[str, Any]  # name -> Path or list of Paths; what there is none of is left out
+
+# Names of inputs that no function is given: the capture's own files, which a scene names itself; those of which only
+# the size of the image, or the frame rate, is read, whose dates do not matter; results that are waited for, not read.
+SOURCE, SIZES, AFTER = "source", "source_sizes", "after"
+Wildcards = Mapping[str, str]
+
+# Where a derived scene of the ablation has a stage's files from (see mixdepth.scene.ablation).
+CAPTURE = "capture"  # they depend on the capture alone: from the configured scene
+RIG = "rig"  # on the training cameras: from the scene of its camera set
+RUN = "run"  # on the seed, too: its own
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One rule."""
+
+    name: str
+    reads: Callable[..., Files]  # (results, scene, **wildcards)
+    makes: Callable[..., Files]  # (results, **wildcards); they may be patterns
+    version: str  # its key in workflow/versions.py
+    settings: Callable[..., dict[str, Any]]  # (scene, **wildcards): all that it may see of them
+    each: Callable[[Scene], list[dict[str, str]]]  # the wildcards of the jobs behind a scene's targets
+    checks: tuple[str, ...]  # settings that are looked at, of which nothing that it makes depends
+    level: str
+    folders: frozenset[str]  # names of what it makes that are folders
+    compute: str  # "static" or "dynamic", whose settings say threads and device; or ""
+    threads: int  # where no settings say how many
+
+    @property
+    def wildcards(self) -> tuple[str, ...]:
+        """The names of its wildcards but the scene."""
+        return self.makes.__code__.co_varnames[1 : self.makes.__code__.co_argcount]
+
+
+STAGES: dict[str, Stage] = {}
+
+
+def once(scene: Scene) -> list[dict[str, str]]:
+    return [{}]
+
+
+def never(scene: Scene) -> list[dict[str, str]]:
+    """On demand."""
+    return []
+
+
+def stage(
+    makes: Callable[..., Files],
+    version: str,
+    settings: Sequence[str] | Callable[..., dict[str, Any]] = (),
+    each: Callable[[Scene], list[dict[str, str]]] = once,
+    level: str = RUN,
+    checks: Sequence[str] = (),
+    folders: Sequence[str] = (),
+    compute: str = "",
+    threads: int = 1,
+) -> Callable[[Callable[..., Files]], Callable[..., Files]]:
+    """Register a function of what a stage reads as the stage of its name."""
+    of = settings if callable(settings) else lambda scene, variant=None, **_: scene.settings(*settings, variant=variant)
+
+    def register(reads: Callable[..., Files]) -> Callable[..., Files]:
+        name = reads.__name__
+        STAGES[name] = Stage(
+            name, reads, makes, version, of, each, tuple(checks), level, frozenset(folders), compute, threads
+        )
+        return reads
+
+    return register
+
+
+def files(**named: Any) -> Files:
+    """What is there of ``named``: None is left out."""
+    return {name: value for name, value in named.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One stage for one camera, one variant, ..."""
+
+    stage: Stage
+    wildcards: Wildcards
+
+    @staticmethod
+    def of(stage: str, /, **wildcards: str) -> "Job":
+        return Job(STAGES[stage], wildcards)
+
+    def reads(self, results: Results, scene: Scene) -> Files:
+        return self.stage.reads(results, scene, **self.wildcards)
+
+    def makes(self, results: Results) -> Files:
+        return self.stage.makes(results, **self.wildcards)
+
+    def read(self, results: Results, scene: Scene) -> Files:
+        """The results among what it reads, which the function that does the work is given."""
+        return given(self.reads(results, scene))
+
+
+def given(named: Files) -> Files:
+    """Those of a stage's inputs that a function is given."""
+    return {name: value for name, value in named.items() if name not in (SOURCE, SIZES, AFTER)}
+
+
+def flat(named: Files) -> list[Path]:
+    """All of some files, one after the other."""
+    return [path for value in named.values() for path in (value if isinstance(value, list) else [value])]

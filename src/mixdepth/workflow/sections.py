@@ -1,0 +1,165 @@
+"""What stands in the sections of a rule, from :mod:`mixdepth.workflow.stages`: for the Snakefile alone."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from snakemake.io import ancient, directory, local, unpack
+from snakemake.iocontainers import Wildcards
+
+from mixdepth.results import Results
+from mixdepth.scene.ablation import Ablation
+from mixdepth.scene.config import Scenes
+from mixdepth.scene.scene import Scene
+from mixdepth.workflow.costs import UNKNOWN, memory_mb, minutes, size_of
+from mixdepth.workflow.graph import SIZES, SOURCE
+from mixdepth.workflow.stages import STAGES
+from mixdepth.workflow.versions import STAGE_VERSIONS
+
+ROOT = Path("results")
+
+
+class Sections:
+    """The sections of the rule of one stage.
+
+    Args:
+        name: of the stage.
+        configured: the scenes.
+        scenes: the wildcard constraint of those whose files it makes.
+        log: name of the log and the benchmark, before the wildcards; the stage's own unless given.
+    """
+
+    def __init__(self, name: str, configured: Scenes, scenes: str, log: str = ""):
+        self.name, self.stage, self.scenes = name, STAGES[name], scenes
+        self._configured = configured
+        patterns = Results(ROOT / "{scene}")
+        wildcards = {key: f"{{{key}}}" for key in self.stage.wildcards}
+        self.outputs = {
+            key: _pattern(value, key in self.stage.folders)
+            for key, value in self.stage.makes(patterns, **wildcards).items()
+        }
+        own = [log or name, *wildcards.values()]
+        self.log, self.benchmark = str(patterns.log(*own)), str(patterns.benchmark(*own))
+        self.inputs = unpack(self._inputs)
+
+    def reported(self, flag: Callable, **more: Any) -> dict[str, Any]:
+        """The outputs, flagged by ``flag`` for Snakemake's own report."""
+        return {key: flag(value, **more) for key, value in self.outputs.items()}
+
+    def _inputs(self, wildcards: Wildcards) -> dict[str, Any]:
+        scene, results, others = self._asked(wildcards)
+        named = self.stage.reads(results, scene, **others)
+        return {key: _given(value, key) for key, value in named.items()}
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The settings that the job may see, whose change makes it anew; its version; and, of no consequence by
+        itself, who trains and who is held out."""
+        return {
+            "settings": self._settings,
+            "version": STAGE_VERSIONS[self.stage.version],
+            # Functions of the input, too, so that a change of them alone makes nothing anew.
+            "scene": lambda wildcards, input: roles(self._asked(wildcards)[0]),
+            "folders": lambda wildcards, input: self._configured.results(wildcards.scene, Path()).folders,
+            "checks": lambda wildcards, input: self._asked(wildcards)[0].settings(*self.stage.checks),
+        }
+
+    def _settings(self, wildcards: Wildcards) -> dict[str, Any]:
+        scene, _, others = self._asked(wildcards)
+        return self.stage.settings(scene, **others)
+
+    @property
+    def threads(self) -> int | Callable:
+        """What the settings say (the result may depend on it), whatever --cores is."""
+        return self._threads if self.stage.compute else self.stage.threads
+
+    def _threads(self, wildcards: Wildcards) -> int:
+        return self._compute(wildcards)["threads"]
+
+    @property
+    def resources(self) -> dict[str, Callable]:
+        """Memory and time, more with every retry; and one GPU where the settings ask for one. With `auto` a job takes
+        what it is given: where a cluster has no GPU, one that asks for it would wait for ever."""
+        gpu = {"gpu": lambda wildcards: int(self._compute(wildcards)["device"] == "cuda")} if self.stage.compute else {}
+        return {
+            "mem_mb": lambda wildcards, attempt: memory_mb(self.name, self._size(wildcards), attempt),
+            "runtime": lambda wildcards, attempt: minutes(self.name, self._size(wildcards), attempt),
+            **gpu,
+        }
+
+    def _compute(self, wildcards: Wildcards) -> Mapping[str, Any]:
+        scene, _, others = self._asked(wildcards)
+        section = self.stage.compute
+        return scene.settings(section, variant=others.get("variant"))[section]
+
+    def _size(self, wildcards: Wildcards) -> Any:
+        """The size of a job's scene, from what rule `probe` found; before that, a large one. Snakemake works resources
+        out again once the inputs of a job are there, so that only the jobs beside `probe` ask for what a large one
+        needs."""
+        try:
+            scene, results, _ = self._asked(wildcards)
+            return size_of(scene, json.loads(results.capture.read_text()))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return UNKNOWN
+
+    def _asked(self, wildcards: Wildcards) -> tuple[Scene, Results, dict[str, str]]:
+        name = wildcards.scene
+        others = {key: getattr(wildcards, key) for key in self.stage.wildcards}
+        return self._configured[name], self._configured.results(name, ROOT), others
+
+
+def unsized(name: str) -> dict[str, Callable]:
+    """Resources of a rule of no scene."""
+    return {
+        "mem_mb": lambda wildcards, attempt: memory_mb(name, UNKNOWN, attempt),
+        "runtime": lambda wildcards, attempt: minutes(name, UNKNOWN, attempt),
+    }
+
+
+def roles(scene: Scene) -> dict[str, Any]:
+    """All of a scene but its settings, as plain values."""
+    plain = {field.name: getattr(scene, field.name) for field in fields(scene) if field.name != "options"}
+    return {**plain, "data": str(scene.data)}
+
+
+def _pattern(value: Any, folder: bool) -> Any:
+    if isinstance(value, list):
+        return [str(path) for path in value]
+    return directory(str(value)) if folder else str(value)
+
+
+def _given(value: Any, name: str) -> Any:
+    """Files as an input function returns them. Those of the capture are where the configuration says, also in a
+    workflow that has this one as a module below a prefix."""
+    found = [str(path) for path in (value if isinstance(value, list) else [value])]
+    if name in (SOURCE, SIZES):
+        found = [local(path) for path in found]
+    if name == SIZES:
+        found = [ancient(path) for path in found]
+    return found if isinstance(value, list) else found[0]
+
+
+# The ablation: one report of all runs.
+
+
+def ablation_inputs(parts: Sequence[Ablation], configured: Scenes) -> dict[str, list[str]]:
+    """The scores of every run; and what the maps of the depth errors show: the first seed's renders of one held-out
+    camera, where there is a truth."""
+    scores, views = [], []
+    for part in parts:
+        for run in part.runs:
+            results = Results(ROOT / run.folder)
+            scores.append(str(results.metrics(run.variant)))
+            if part.scene.truth and run.seed == part.seeds[0]:
+                views.append(str(results.renders(run.variant, part.camera).folder))
+        if part.scene.truth:
+            own = configured.results(part.scene.name, ROOT)
+            views += [local(str(part.scene.truth)), *map(str, [own.cameras, *own.store(part.camera).files])]
+    return {"scores": scores, "views": views}
+
+
+def ablation_maps(parts: Sequence[Ablation]) -> list[str]:
+    """Names of the maps, one per scene with a truth."""
+    return [f"depth.{part.scene.name}" for part in parts if part.scene.truth]

@@ -1,0 +1,560 @@
+"""The stages: what each reads and makes, for which cameras and variants it runs, and which settings it may see.
+
+This is the only statement of what depends on what. The rules take their inputs, outputs and params from here, the
+command line follows it without Snakemake, the record and the doctor count its jobs. The names of what a stage reads and
+makes are those of the parameters of the function that does its work, but for three: SOURCE, SIZES and AFTER. Standard
+library only.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mixdepth.errors import ConfigurationError, listed, nearest
+from mixdepth.exports.kinds import check_kind
+from mixdepth.files.kinds import IMAGE_SUFFIXES
+from mixdepth.results import STATIC, Results
+from mixdepth.scene.scene import Scene
+from mixdepth.variants import TABLE, needs_static
+from mixdepth.workflow.graph import CAPTURE, RIG, STAGES, Files, Job, files, flat, never, stage
+
+# For which cameras and variants.
+
+
+def with_cameras(scene: Scene) -> list[dict[str, str]]:
+    return [{}] if scene.cameras else []
+
+
+def each_camera(scene: Scene) -> list[dict[str, str]]:
+    return [{"camera": camera} for camera in scene.used_cameras]
+
+
+def each_variant(scene: Scene) -> list[dict[str, str]]:
+    return [{"variant": variant} for variant in scene.variants]
+
+
+def each_scored(scene: Scene) -> list[dict[str, str]]:
+    return each_variant(scene) if scene.test_cameras else []
+
+
+def each_render(scene: Scene) -> list[dict[str, str]]:
+    shown = dict.fromkeys([*scene.test_cameras, scene.video_camera])
+    return [{"variant": variant, "camera": camera} for camera in shown for variant in scene.variants]
+
+
+def with_static(scene: Scene) -> list[dict[str, str]]:
+    """Where the static model is of use: a variant learns from it, or there is nothing else to train."""
+    return [{}] if not scene.cameras or needs_static(scene.variants) else []
+
+
+def if_found(scene: Scene) -> list[dict[str, str]]:
+    """Where COLMAP finds the cameras."""
+    return [] if scene.poses_given else [{}]
+
+
+def if_held_out(scene: Scene) -> list[dict[str, str]]:
+    return [{}] if scene.test_cameras else []
+
+
+def if_given_and_held_out(scene: Scene) -> list[dict[str, str]]:
+    return if_held_out(scene) if scene.poses_given else []
+
+
+# The capture's own files.
+
+
+def used_camera(scene: Scene, name: str) -> str:
+    """``name`` itself, of a camera that trains or is held out; others are left alone."""
+    if name not in scene.used_cameras:
+        near, used = nearest(name, scene.used_cameras), listed(scene.used_cameras) if scene.used_cameras else "none"
+        raise ConfigurationError(f'scene {scene.name} uses no video camera "{name}"{near}; it uses {used}')
+    return name
+
+
+def video_files(scene: Scene, camera: str) -> Path | list[Path]:
+    """The video file of a camera, or the images of its folder: a change to any of them is noticed."""
+    path = Path(scene.cameras[used_camera(scene, camera)])
+    if not path.is_dir():
+        return path
+    return sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.name[0] != ".")
+
+
+def used_videos(scene: Scene) -> list[Path]:
+    """The video or folder of every camera in use (a folder changes when an image is added or removed)."""
+    return [Path(scene.cameras[camera]) for camera in scene.used_cameras]
+
+
+def other_videos(scene: Scene, camera: str) -> list[Path]:
+    """The video files of the other cameras in use, for their frame rates only: the common rate is the lowest."""
+    others = [Path(scene.cameras[other]) for other in scene.used_cameras if other != camera]
+    return [path for path in others if not path.is_dir()]
+
+
+def photo_files(scene: Scene, stems: Sequence[str]) -> list[Path]:
+    return [Path(scene.photos[stem]) for stem in stems]
+
+
+def given_poses(scene: Scene) -> list[Path]:
+    """The files of given cameras."""
+    source, path = scene.config.poses.source, scene.poses_path
+    assert path is not None, "asked of given cameras only"
+    if source == "panoptic":
+        return [path / file for file in ("train_meta.json", "test_meta.json")]
+    if source == "model":
+        # Binary or text, with or without rigs and frames; reading it says what is missing.
+        return [file for file in sorted(path.glob("*")) if file.suffix in (".bin", ".txt")]
+    return [path]
+
+
+def filmed(scene: Scene) -> Scene:
+    """The scene, of a job that makes no sense without video cameras."""
+    if not scene.cameras:
+        raise ConfigurationError(
+            f"scene {scene.name} has photos only, so there is no video to make or score;"
+            f" ask for results/{scene.name}/static/metrics.json instead"
+        )
+    return scene
+
+
+# Results that several stages read.
+
+
+def posed(r: Results) -> Files:
+    """Every pose and every lens."""
+    return files(cameras=r.cameras, photos=r.photos, lenses=r.lenses)
+
+
+def references(r: Results, cameras: Sequence[str]) -> list[Path]:
+    return [r.reference(camera).folder for camera in cameras]
+
+
+def stores(r: Results, cameras: Sequence[str]) -> list[Path]:
+    return [file for camera in cameras for file in r.store(camera).files]
+
+
+def scores(r: Results, scene: Scene) -> list[Path]:
+    """The scores of every variant, and of the static model where a variant uses it."""
+    names = [*scene.variants, *([STATIC] if needs_static(scene.variants) else [])]
+    return [r.metrics(name) for name in names]
+
+
+def renders(r: Results, scene: Scene, variants: Sequence[str], cameras: Sequence[str]) -> list[Path]:
+    return [r.renders(variant, camera).folder for variant in variants for camera in cameras]
+
+
+def held_out_report(r: Results, scene: Scene) -> list[Path]:
+    """Given poses of held-out cameras are checked apart: nothing that trains may wait for a held-out camera."""
+    return [r.held_out_report] if if_given_and_held_out(scene) else []
+
+
+# The stages, in the order in which they depend on each other.
+
+
+@stage(lambda r: files(output=r.capture), "frames", ["frames"], level=CAPTURE)
+def probe(r: Results, scene: Scene) -> Files:
+    """First of all jobs, so that a capture that cannot work is refused before anything long has started."""
+    return files(source=[*used_videos(scene), *photo_files(scene, list(scene.photos))])
+
+
+@stage(lambda r: files(output=r.sync), "sync", ["frames"], each=with_cameras, level=CAPTURE)
+def sync(r: Results, scene: Scene) -> Files:
+    """Whether the videos show the same moments. Reported, never applied: `frames.offsets` is the user's."""
+    return files(source=used_videos(scene))
+
+
+@stage(
+    lambda r, camera: files(output=r.reference(camera).folder),
+    "reference",
+    ["frames", "colmap.reference_frames"],
+    each=each_camera,
+    level=CAPTURE,
+    folders=["output"],
+)
+def reference(r: Results, scene: Scene, camera: str) -> Files:
+    return files(source=video_files(scene, camera), source_sizes=other_videos(scene, camera))
+
+
+@stage(
+    lambda r: files(model=r.sfm_model, report=r.sfm_report),
+    "cameras",
+    ["colmap", "poses.intrinsics", "poses.allow_missing"],
+    each=if_found,
+    level=CAPTURE,
+)
+def structure_from_motion(r: Results, scene: Scene) -> Files:
+    return files(
+        source=[*photo_files(scene, list(scene.photos)), *filter(None, [scene.intrinsics_path])],
+        references=references(r, scene.used_cameras),
+    )
+
+
+@stage(
+    lambda r: files(cameras=r.cameras, photos=r.photos, lenses=r.lenses, world=r.world),
+    "cameras",
+    ["poses.source", "poses.path", "world", "scale", "photo_scale"],
+    level=CAPTURE,
+    checks=["frames"],
+)
+def cameras(r: Results, scene: Scene) -> Files:
+    """Were the videos not taken for their sizes alone, a touched held-out one would retrain everything; where a size
+    does change, frame_store refuses. (Only files that no rule makes may be old: Snakemake does not look at jobs behind
+    a job that is to run, even if all that they take from it is ancient.)"""
+    return files(
+        source=given_poses(scene) if scene.poses_given else None,
+        source_sizes=[*used_videos(scene), *photo_files(scene, list(scene.photos))],
+        sfm_model=None if scene.poses_given else r.sfm_model,
+    )
+
+
+@stage(
+    lambda r: files(output=r.held_out_report),
+    "cameras",
+    ["colmap", "poses.trust"],
+    each=if_given_and_held_out,
+    level=CAPTURE,
+)
+def verify_held_out(r: Results, scene: Scene) -> Files:
+    """Held-out cameras with given poses; those that COLMAP finds are verified together with all others."""
+    return files(
+        **posed(r), references=references(r, scene.used_cameras), source=photo_files(scene, scene.train_photos)
+    )
+
+
+@stage(lambda r: files(model=r.sparse_model, report=r.cameras_report), "cameras", ["colmap", "poses.source"], level=RIG)
+def triangulate(r: Results, scene: Scene) -> Files:
+    return files(
+        **posed(r),
+        references=references(r, scene.train_cameras),
+        source=photo_files(scene, scene.train_photos),
+        sfm_report=None if scene.poses_given else r.sfm_report,
+    )
+
+
+@stage(
+    lambda r: files(output=r.colmap_depth, bounds=r.bounds, poses_bounds=r.poses_bounds),
+    "cameras",
+    ["poses.source", "poses.path", "poses.trust", "near", "far"],
+    level=RIG,
+    folders=["output"],
+)
+def colmap_depth(r: Results, scene: Scene) -> Files:
+    """The gate: where the cameras cannot be trusted nothing goes on."""
+    with_bounds = scene.config.poses.source == "llff"
+    return files(
+        **posed(r),
+        world=r.world,
+        model=r.sparse_model,
+        report=r.cameras_report,
+        references=references(r, scene.train_cameras),
+        source=given_poses(scene) if with_bounds else None,
+    )
+
+
+@stage(lambda r: files(output=r.space), "cameras", ["space", "near", "far"], level=RIG)
+def space(r: Results, scene: Scene) -> Files:
+    """The depth only for the reason in words: how many points near and far come from."""
+    return files(cameras=r.cameras, photos=r.photos, bounds=r.bounds, depth=r.colmap_depth)
+
+
+@stage(
+    lambda r: files(output=r.held_out_depth), "cameras", ["colmap"], each=if_held_out, level=CAPTURE, folders=["output"]
+)
+def held_out_points(r: Results, scene: Scene) -> Files:
+    """Where the held-out cameras see COLMAP's points, for scores of depth without a truth: nothing that trains may
+    read it. The same points for every set of training cameras, so that their scores compare."""
+    return files(
+        **posed(r), references=references(r, scene.used_cameras), source=photo_files(scene, scene.train_photos)
+    )
+
+
+@stage(
+    lambda r, camera: files(rgb=r.store(camera).rgb, median=r.store(camera).median, std=r.store(camera).std),
+    "frames",
+    ["frames", "scale"],
+    each=each_camera,
+    level=CAPTURE,
+)
+def frame_store(r: Results, scene: Scene, camera: str) -> Files:
+    return files(
+        source=video_files(scene, camera), source_sizes=other_videos(scene, camera), cameras=r.cameras, lenses=r.lenses
+    )
+
+
+@stage(lambda r: files(output=r.static_set), "frames", each=with_static, level=RIG)
+def static_set(r: Results, scene: Scene) -> Files:
+    """What the static model learns from: training photos, or where there are none the training cameras' medians."""
+    with_photos = bool(scene.photos)
+    return files(
+        source=photo_files(scene, scene.train_photos) if with_photos else None,
+        medians=None if with_photos else [r.store(camera).median for camera in scene.train_cameras],
+        photos=r.photos,
+        lenses=r.lenses,
+    )
+
+
+@stage(
+    lambda r: files(output=r.static_test_set),
+    "frames",
+    each=lambda scene: with_static(scene) if scene.test_photos else [],
+    level=CAPTURE,
+)
+def static_test_set(r: Results, scene: Scene) -> Files:
+    return files(source=photo_files(scene, scene.test_photos), photos=r.photos, lenses=r.lenses)
+
+
+@stage(lambda r: files(output=r.model(STATIC)), "static", ["static"], each=with_static, compute="static")
+def train_static(r: Results, scene: Scene) -> Files:
+    return files(images=r.static_set, **posed(r), space=r.space, depth=r.colmap_depth)
+
+
+@stage(
+    lambda r: files(output=r.static_depth),
+    "static",
+    ["static"],
+    each=lambda scene: with_static(scene) if scene.cameras else [],
+    folders=["output"],
+    compute="static",
+)
+def static_depth(r: Results, scene: Scene) -> Files:
+    """The depth of every training camera; a held-out camera's is never made."""
+    return files(model=r.model(STATIC), **posed(r), space=r.space)
+
+
+@stage(lambda r, variant: files(output=r.model(variant)), "dynamic", ["dynamic"], each=each_variant, compute="dynamic")
+def train_dynamic(r: Results, scene: Scene, variant: str) -> Files:
+    """What a variant learns from. This function is why `none` and `colmap` never see static/."""
+    learns = TABLE[variant]
+    return files(
+        stores=stores(r, scene.train_cameras),
+        cameras=r.cameras,
+        lenses=r.lenses,
+        space=r.space,
+        static=r.model(STATIC) if learns.inherited else None,
+        static_depth=r.static_depth if learns.distilled else None,
+        # Where the static model's depth cannot be trusted this takes its place.
+        sparse=r.colmap_depth if learns.sparse else None,
+    )
+
+
+@stage(
+    lambda r, variant, camera: files(output=r.renders(variant, camera).folder),
+    "rendering",
+    each=each_render,
+    folders=["output"],
+    compute="dynamic",
+)
+def render(r: Results, scene: Scene, variant: str, camera: str) -> Files:
+    used_camera(scene, camera)
+    return files(model=r.model(variant), cameras=r.cameras, space=r.space)
+
+
+@stage(
+    lambda r, variant: files(output=r.metrics(variant)),
+    "evaluation",
+    lambda scene, variant: scene.score_settings(variant),
+    each=each_scored,
+    compute="dynamic",
+)
+def evaluate(r: Results, scene: Scene, variant: str) -> Files:
+    """The neighbouring cameras' depth is rendered here. Of the capture and the verification nothing is read: scores of
+    videos that do not fit together would be worth nothing."""
+    if not filmed(scene).test_cameras:
+        raise ConfigurationError(
+            f"scene {scene.name} holds out no camera, so there is nothing to score; set test_cameras"
+        )
+    return files(
+        model=r.model(variant),
+        renders=renders(r, scene, [variant], scene.test_cameras),
+        stores=stores(r, scene.test_cameras),
+        cameras=r.cameras,
+        lenses=r.lenses,
+        space=r.space,
+        points=r.held_out_depth,
+        source=[*filter(None, [scene.truth]), *lpips_weights(scene)],
+        after=[r.capture, *held_out_report(r, scene)],
+    )
+
+
+def lpips_weights(scene: Scene) -> list[Path]:
+    """The weights for LPIPS that the configuration names; told at once, not after hours of training."""
+    weights = {network: Path(path) for network, path in scene.config.lpips.as_mapping().items() if path}
+    for network, path in weights.items():
+        if not path.is_file():
+            raise ConfigurationError(
+                f"scenes.{scene.name}.lpips.{network}: {path} not found; docs/scores.md says how to make it"
+            )
+    return list(weights.values())
+
+
+@stage(
+    lambda r: files(output=r.metrics(STATIC)),
+    "evaluation",
+    lambda scene: scene.score_settings(STATIC),
+    each=with_static,
+    compute="static",
+)
+def static_metrics(r: Results, scene: Scene) -> Files:
+    return files(
+        model=r.model(STATIC),
+        **posed(r),
+        space=r.space,
+        test_set=r.static_test_set if scene.test_photos else None,
+        depth=r.static_depth if scene.cameras else None,
+        source=scene.truth,
+    )
+
+
+@stage(lambda r: files(output=r.video), "rendering", ["frames"], each=with_cameras, threads=2)
+def video(r: Results, scene: Scene) -> Files:
+    """One variant's renders of one camera, beside that camera's own video."""
+    filmed(scene)
+    return files(
+        renders=r.renders(scene.video_variant, scene.video_camera).folder,
+        store=r.store(scene.video_camera).files,
+        capture=r.capture,
+    )
+
+
+@stage(lambda r: files(output=r.contact_sheet), "frames", each=with_cameras)
+def contact_sheet(r: Results, scene: Scene) -> Files:
+    """The capture is not shown: who looks at the sheet wants to know that the videos fit together."""
+    return files(stores=stores(r, scene.used_cameras), after=[r.capture])
+
+
+@stage(lambda r: files(output=r.comparison), "report", ["frames", "truth"], each=with_cameras)
+def comparison(r: Results, scene: Scene) -> Files:
+    """Every variant's renders of the camera that video.mp4 shows, and that camera's own frames."""
+    filmed(scene)
+    return files(
+        renders=renders(r, scene, scene.variants, [scene.video_camera]),
+        store=r.store(scene.video_camera).files,
+        scores=scores(r, scene),
+        cameras=r.cameras,
+        source=scene.truth,
+    )
+
+
+@stage(lambda r: files(output=r.provenance), "report", lambda scene: scene.options, each=with_cameras, threads=2)
+def provenance(r: Results, scene: Scene) -> Files:
+    """Whatever is made anew, the record is."""
+    return files(recorded=recorded(r, filmed(scene)))
+
+
+@stage(lambda r: files(output=r.report), "report", lambda scene: scene.options, each=with_cameras)
+def report_html(r: Results, scene: Scene) -> Files:
+    filmed(scene)
+    static = needs_static(scene.variants)
+    return files(
+        scores=scores(r, scene),
+        renders=renders(r, scene, scene.variants, [scene.video_camera]),
+        store=r.store(scene.video_camera).files,
+        source=scene.truth,
+        comparison=r.comparison,
+        video=r.video,
+        contact_sheet=r.contact_sheet,
+        provenance=r.provenance,
+        capture=r.capture,
+        sync=r.sync,
+        verified=held_out_report(r, scene),
+        verification=r.cameras_report,
+        world=r.world,
+        cameras=r.cameras,
+        photos=r.photos,
+        depth=r.colmap_depth,
+        # What gives the sparse points their colours: the cameras' medians, and the photos that train.
+        medians=[r.store(camera).median for camera in scene.train_cameras],
+        static_set=r.static_set if static and scene.train_photos else None,
+        static_depth=r.static_depth if static else None,
+        space=r.space,
+    )
+
+
+# On demand.
+
+
+@stage(
+    lambda r: files(poses_bounds=r.export.poses_bounds, transforms=r.export.transforms, colmap=r.export.colmap),
+    "cameras",
+    each=never,
+)
+def export(r: Results, scene: Scene) -> Files:
+    """The cameras as other programs read them, for the original images."""
+    return files(**posed(r), bounds=r.bounds, model=r.sparse_model)
+
+
+def path_settings(scene: Scene, variant: str, path: str) -> dict[str, Any]:
+    """What the renders of a camera path depend on."""
+    return {"paths": {path: filmed(scene).path(path)}, **scene.settings("frames.step")}
+
+
+@stage(
+    lambda r, variant, path: files(output=r.path(variant, path).folder),
+    "rendering",
+    path_settings,
+    each=never,
+    folders=["output"],
+    compute="dynamic",
+)
+def render_path(r: Results, scene: Scene, variant: str, path: str) -> Files:
+    """The file is the camera_path.json of a path that comes from one."""
+    file = filmed(scene).path(path)["file"]
+    return files(
+        model=r.model(variant),
+        cameras=r.cameras,
+        space=r.space,
+        capture=r.capture,
+        source=scene.data / file if file else None,
+    )
+
+
+@stage(lambda r, variant, path: files(output=r.path_video(variant, path)), "rendering", each=never, threads=2)
+def path_video(r: Results, scene: Scene, variant: str, path: str) -> Files:
+    return files(renders=r.path(variant, path).folder)
+
+
+def export_settings(scene: Scene, variant: str, source: str, name: str, kind: str) -> dict[str, Any]:
+    """What an export depends on; of a kind that does not exist there is none."""
+    check_kind(kind)
+    return scene.settings("frames.step", *(["exports"] if kind == "ply" else []))
+
+
+@stage(
+    lambda r, variant, source, name, kind: files(output=r.exported(variant, source, name, kind)),
+    "exports",
+    export_settings,
+    each=never,
+    folders=["output"],
+    threads=2,
+)
+def export_renders(r: Results, scene: Scene, variant: str, source: str, name: str, kind: str) -> Files:
+    """``source`` and ``name`` are "renders" and a camera, or "paths" and a path."""
+    made = r.renders if source == "renders" else r.path
+    return files(renders=made(variant, name).folder, cameras=r.cameras, space=r.space, capture=r.capture)
+
+
+@stage(lambda r: files(output=r.viewer), "viewer", ["frames"], each=never)
+def viewer(r: Results, scene: Scene) -> Files:
+    """One variant's renders of the video's camera and of a few others."""
+    filmed(scene)
+    return files(
+        renders=renders(r, scene, [scene.video_variant], scene.viewer_cameras), cameras=r.cameras, capture=r.capture
+    )
+
+
+def jobs(scene: Scene) -> Iterator[Job]:
+    """Every job behind a scene's own targets, in the order in which they depend on each other."""
+    for one in STAGES.values():
+        for wildcards in one.each(scene):
+            yield Job(one, wildcards)
+
+
+def targets(results: Results) -> list[Path]:
+    """What a look at one scene makes."""
+    return [results.video, results.comparison, results.report, results.contact_sheet, results.provenance]
+
+
+def recorded(results: Results, scene: Scene) -> list[Path]:
+    """Every file whose hash provenance.json has, in the order in which they depend on each other: all that is behind
+    the scene's own targets. What is made on demand (viewer, paths, exports) may be older or newer than the record."""
+    unrecorded = (STAGES["provenance"], STAGES["report_html"])  # the second shows the first
+    return [path for job in jobs(scene) if job.stage not in unrecorded for path in flat(job.makes(results))]

@@ -1,0 +1,197 @@
+"""The dynamic branch's products in their better order, what is kept from block to block, and chunks that fit."""
+
+import contextlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from helpers.packed import rand
+from helpers.training import CAMERAS, CUBE, DYNAMIC, QUIET, SPACE, STATIC, blinking, mixed_fields
+from mixdepth.compute import device
+from mixdepth.fields.dynamic import DynamicField, embedded
+from mixdepth.fields.region import Region
+from mixdepth.fields.static import density
+from mixdepth.fields.storage import load_model, save_model
+from mixdepth.rendering import mixed, mixed_view, static_view
+from mixdepth.rendering.mixed import Once, cache_static, layers_along, shade_mixed
+from mixdepth.rendering.mixed_view import render_video
+from mixdepth.rendering.rays import CameraBatch
+from mixdepth.rendering.static_view import pixel_grid, render_static
+from mixdepth.rendering.trace import VISIBLE, sample_rays
+from mixdepth.train.data import ImageSet
+from mixdepth.train.dynamic import DynamicTrainer
+from mixdepth.train.static import train_static_field
+from mixdepth.workflow.out_of_memory import memory_errors
+
+
+def codes_first(
+    field: DynamicField, v: torch.Tensor, delta: torch.Tensor, frames: torch.Tensor, counts: list[int]
+) -> list[torch.Tensor]:
+    """Optical thickness and colours as the paper has them: temporal codes of all points, then their inner products with
+    the frames' embeddings (Wang et al. 2023, section 3.3)."""
+    found = []
+    for grid, network, table in (
+        (field.density_grid, field.density_code, field.density_frames),
+        (field.colour_grid, field.colour_code, field.colour_frames),
+    ):
+        codes = network(grid(v)).view(len(v), -1, field.codes).split(counts)
+        parts = [torch.einsum("nck,fk->nfc", c, e) for c, e in zip(codes, embedded(table, frames), strict=True)]
+        found.append(torch.cat(parts) / field.codes**0.5)
+    return [density(found[0][..., 0]) * delta[:, None], torch.sigmoid(found[1])]
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float32])
+@pytest.mark.parametrize("between", [False, True])
+def test_embeddings_are_multiplied_into_the_last_layer_first_with_the_same_values_and_gradients(
+    kind: torch.dtype, between: bool
+):
+    torch.manual_seed(0)
+    region = Region(torch.ones(8, 8, 8, dtype=torch.bool), *CUBE, frames=20)
+    field = DynamicField(region, 12, 6, 24, 32, torch.Generator().manual_seed(0)).to(kind)
+    v, delta, counts = (2 * rand(700, 3) - 1).to(kind), rand(700, seed=1).to(kind), [300, 0, 390, 10]
+    frames = torch.tensor([[0, 1, 2], [5, 6, 7], [11, 12, 13], [18, 19, 0]])
+    frames = frames.double() * 0.9 if between else frames
+    results = []
+    for evaluate in (
+        lambda: codes_first(field, v, delta, frames, counts),
+        lambda: [
+            field.thickness(field.density_features(v), delta, frames, counts),
+            field.colour(field.colour_features(v), frames, counts),
+        ],
+    ):
+        values = evaluate()
+        loss = sum((part * rand(*part.shape, seed=3).to(kind)).sum() for part in values)
+        gradients = torch.autograd.grad(loss, list(field.parameters()))
+        results.append([*(part.detach() for part in values), *gradients])
+    assert [part.shape for part in results[1][:2]] == [(700, 3), (700, 3, 3)]
+    for one, two in zip(*results, strict=True):
+        assert one.norm() > 0
+        assert (one - two).norm() <= (1e-12 if kind == torch.float64 else 1e-6) * one.norm()
+
+
+def test_a_value_that_is_kept_is_worked_out_once():
+    asked = []
+
+    def function(some: torch.Tensor) -> torch.Tensor:
+        asked.extend(some.tolist())
+        return torch.stack([some, some**2], dim=1)
+
+    once = Once(function, torch.empty(10, 2, dtype=torch.int64))
+    for some in ([3, 1, 7], [], [7, 8, 3], [0, 1]):
+        found = once(torch.tensor(some, dtype=torch.int64))
+        assert found.tolist() == [[i, i * i] for i in some]
+    assert sorted(asked) == [0, 1, 3, 7, 8]
+
+
+@torch.no_grad()
+def test_blocks_of_frames_show_what_each_frame_shows_alone():
+    """Cells are seen in some parts of the capture only, so that each block has its own samples; what they are worked
+    out from is shared."""
+    static, dynamic = mixed_fields(frames=32)
+    region = dynamic.region
+    region.sets = (region.sets.float() * rand(len(region.sets))).int()  # random sets
+    uv = pixel_grid(CAMERAS[1])[::7]
+    every = region.bits(torch.arange(32)[None]).expand(len(uv))
+    which = torch.ones(len(uv), dtype=torch.int64)
+    traced = sample_rays(SPACE, CameraBatch(CAMERAS), which, uv, 24, static.occupancy, (region, every))
+    whole = layers_along(static, dynamic, traced)
+    for first in range(0, 32, 8):
+        frames = torch.arange(first, first + 8)[None]
+        part = whole.during(region.bits(frames))
+        assert 0 < len(part.ray) < len(whole.ray)
+        block = shade_mixed(static, dynamic, part, frames, [len(uv)])
+        for index, frame in enumerate(frames[0]):
+            fresh = layers_along(static, dynamic, traced)
+            alone = shade_mixed(static, dynamic, fresh, frame.view(1, 1), [len(uv)])
+            torch.testing.assert_close(block.rgb[:, index], alone.rgb[:, 0], rtol=0, atol=1e-6)
+            torch.testing.assert_close(block.depth[:, index], alone.depth[:, 0], rtol=1e-5, atol=0)
+
+
+@torch.no_grad()
+def test_samples_of_some_rays_are_those_of_these_rays_alone():
+    static, _ = mixed_fields(frames=4)
+    static.occupancy.mask = rand(len(static.occupancy.mask)) < 0.3
+    uv, which = pixel_grid(CAMERAS[1]), torch.ones(16 * 24, dtype=torch.int64)
+    rays = (rand(len(uv), seed=1) < 0.4).nonzero().squeeze(1)
+    traced = sample_rays(SPACE, CameraBatch(CAMERAS), which, uv, 24, static.occupancy).of(rays)
+    alone = sample_rays(SPACE, CameraBatch(CAMERAS), which[rays], uv[rays], 24, static.occupancy)
+    assert len(alone.rows) > 500
+    for name, value in vars(alone).items():
+        assert torch.equal(getattr(traced, name), value), name
+
+
+def test_what_no_frame_shows_is_nothing_that_the_region_would_keep():
+    """Training records the weights of lit samples alone."""
+    assert mixed_fields(frames=4)[1].region.threshold > VISIBLE
+
+
+def short_of_memory(monkeypatch: pytest.MonkeyPatch, rays: int) -> None:
+    """No more than so many rays are sampled at once, as on a GPU whose memory is short."""
+
+    def sample(*args, **kwargs):
+        if len(args[3]) > rays:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return sample_rays(*args, **kwargs)
+
+    for module in (mixed, mixed_view, static_view):
+        monkeypatch.setattr(module, "sample_rays", sample)
+
+
+def test_where_memory_is_short_chunks_are_halved_and_show_the_same(monkeypatch, capsys):
+    static, dynamic = mixed_fields(frames=6)
+    uv, which = pixel_grid(CAMERAS[1]), torch.ones(16 * 24, dtype=torch.int64)
+
+    def results() -> list[np.ndarray]:
+        view = render_static(static, SPACE, CAMERAS[0], 24)
+        kept = vars(cache_static(static, SPACE, CameraBatch(CAMERAS), which, uv, 24)).values()
+        video = render_video(static, dynamic, SPACE, CAMERAS[0], 24)
+        return [view.rgb, view.depth, *video, *(part.numpy() for part in kept)]
+
+    before = results()
+    short_of_memory(monkeypatch, 50)
+    for one, two in zip(before, results(), strict=True):
+        assert np.array_equal(one, two) if one.dtype == np.uint8 else np.allclose(one, two, rtol=1e-5, atol=1e-6)
+    said = capsys.readouterr().err.splitlines()
+    # 384 rays: halved until they fit, once for each of the three.
+    assert said == [f"the GPU's memory is short: from here on {n} rays at once" for n in (192, 96, 48)] * 3
+
+
+def test_where_not_even_one_ray_fits_it_is_said_what_to_lower(monkeypatch):
+    short_of_memory(monkeypatch, 0)
+    with pytest.raises(Exception, match=r"render: out of memory .* Lower `scale`") as error, memory_errors("render"):
+        render_static(mixed_fields(frames=2)[0], SPACE, CAMERAS[0], 24)
+    assert isinstance(error.value.__cause__, torch.OutOfMemoryError)
+
+
+@pytest.mark.parametrize("samples", [1, 24, 10**9])
+def test_chunks_cover_every_ray_once(monkeypatch, samples: int):
+    monkeypatch.setattr(device, "ON_CPU", 240)
+    parts = []
+    device.in_chunks(parts.append, 1001, samples, torch.device("cpu"))
+    assert [ray for part in parts for ray in range(1001)[part]] == list(range(1001))
+    assert len(range(1001)[parts[0]]) == max(1, 240 // samples)
+    device.in_chunks(parts.append, 0, samples, torch.device("cpu"))
+
+
+def test_a_model_renders_with_the_precision_that_it_was_trained_with(tmp_path, monkeypatch):
+    static, dynamic = mixed_fields(frames=2)
+    for header, amp in (({}, False), ({"options": {"amp": False}}, False), ({"options": {"amp": True}}, True)):
+        save_model(tmp_path / "model", header, static=static, dynamic=dynamic)
+        _, *fields = load_model(tmp_path / "model")
+        assert [field.amp for field in fields] == [amp, amp]
+    asked = []
+
+    def precision(_: torch.device, wanted: bool) -> contextlib.AbstractContextManager:
+        asked.append(wanted)
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr("mixdepth.fields.static.mixed_precision", precision)
+    videos = blinking()
+    static = train_static_field(ImageSet([v.median for v in videos], CAMERAS), None, SPACE, STATIC, QUIET)
+    assert not any(asked)
+    asked.clear()
+    DynamicTrainer(videos, static, SPACE, replace(DYNAMIC, amp=True))
+    assert asked
+    assert all(asked), "what is kept of the static branch is what rendering will show"

@@ -1,0 +1,134 @@
+"""The sections of the rules, and the stages that they are taken from."""
+
+import inspect
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from helpers.captures import capture
+from helpers.checkout import REPOSITORY
+from mixdepth.results import MODEL_FILES, Results
+from mixdepth.scene.config import Scenes, load_config
+from mixdepth.workflow import sections, stages
+from mixdepth.workflow.graph import AFTER, SIZES, SOURCE, given
+from mixdepth.workflow.sections import Sections
+from mixdepth.workflow.stages import STAGES
+from mixdepth.workflow.versions import STAGE_VERSIONS
+
+OTHERS = {
+    "camera": "cam01", "variant": "inherited", "path": "spiral", "source": "renders", "name": "cam01", "kind": "png",
+}  # fmt: skip
+
+
+@pytest.fixture
+def scenes(tmp_path: Path) -> Scenes:
+    """A scene of COLMAP's cameras with photos, and one of given ones with none."""
+    given = capture(tmp_path / "given", cameras=4)
+    options = {
+        "found": {"data": str(capture(tmp_path / "found", cameras=4, photos=3)), "ablation": {"cameras": [2]}},
+        "given": {"data": str(given), "poses": {"source": "llff"}, "variants": ["none", "colmap"]},
+    }
+    return load_config({"scenes": options})
+
+
+def sections_of(name: str, scenes: Scenes) -> Sections:
+    return Sections(name, scenes, "found|given")
+
+
+def wildcards(name: str, scene: str) -> SimpleNamespace:
+    return SimpleNamespace(scene=scene, **{key: OTHERS[key] for key in STAGES[name].wildcards})
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_rule_asks_for_memory_and_time_and_knows_its_version(name: str, scenes: Scenes) -> None:
+    at, of = sections_of(name, scenes), wildcards(name, "found")
+    assert at.resources["mem_mb"](of, 1) > 0
+    assert at.resources["mem_mb"](of, 2) > at.resources["mem_mb"](of, 1)
+    assert at.resources["runtime"](of, 1) > 0
+    assert at.params["version"] == STAGE_VERSIONS[STAGES[name].version]
+    assert all(f"{{{key}}}" in at.log and f"{{{key}}}" in at.benchmark for key in ("scene", *STAGES[name].wildcards))
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_stage_has_a_script_and_a_rule(name: str) -> None:
+    script = "report" if name == "report_html" else name
+    assert (REPOSITORY / f"workflow/scripts/{script}.py").is_file()
+    rules = "\n".join(path.read_text() for path in (REPOSITORY / "rules").glob("*.smk"))
+    assert f'at = rule_of("{name}"' in rules
+    assert f"rule {name}:" in rules
+
+
+def test_who_trains_is_told_to_a_job_and_makes_nothing_anew(scenes: Scenes) -> None:
+    """Snakemake counts params that are functions of the input among the consequences of it."""
+    params = sections_of("train_dynamic", scenes).params
+    assert "input" in inspect.signature(params["scene"]).parameters
+    told = params["scene"](wildcards("train_dynamic", "found"), input=None)
+    assert told["train_cameras"] == ["cam01", "cam02", "cam03"]
+    assert "options" not in told
+
+
+def test_files_of_the_capture_are_where_the_configuration_says_below_any_prefix(scenes: Scenes) -> None:
+    named = sections_of("frame_store", scenes)._inputs(wildcards("frame_store", "found"))
+    assert named[SOURCE].flags == {"local": True}
+    assert all(path.flags == {"local": True, "ancient": True} for path in named[SIZES])
+    assert not hasattr(named["cameras"], "flags")
+
+
+def test_the_record_has_every_file_behind_a_scene_s_targets_once(scenes: Scenes) -> None:
+    results = Results("results/found")
+    recorded = stages.recorded(results, scenes["found"])
+    assert len(recorded) == len(set(recorded))
+    assert set(recorded) >= {*results.sfm_model, results.space, results.held_out_depth, results.static_depth}
+    assert not {results.provenance, results.report, results.viewer, results.held_out_report} & set(recorded)
+    given = stages.recorded(Results("results/given"), scenes["given"])
+    assert not [path for path in given if "static" in path.parts or "sfm" in path.parts]
+    assert Results("results/given").held_out_report in given
+
+
+def test_stages_stand_in_the_order_in_which_they_depend_on_each_other(scenes: Scenes) -> None:
+    for name in ("found", "given"):
+        made, results = set(), Results(f"results/{name}")
+        for job in stages.jobs(scenes[name]):
+            named = job.reads(results, scenes[name])
+            asked = {
+                path for key, value in named.items() if key not in (SOURCE, SIZES) for path in stages.flat({key: value})
+            }
+            assert asked <= made, job.stage.name
+            made |= set(stages.flat(job.makes(results)))
+
+
+def test_none_and_colmap_never_read_the_static_model(scenes: Scenes) -> None:
+    results, scene = Results("results/found"), scenes["found"]
+    for variant, depth in (("none", set()), ("colmap", {results.colmap_depth})):
+        named = STAGES["train_dynamic"].reads(results, scene, variant=variant)
+        assert not [path for path in stages.flat(named) if "static" in path.parts]
+        assert {named[key] for key in ("sparse", "static_depth", "static") if key in named} == depth
+
+
+def test_a_derived_scene_shares_what_does_not_depend_on_its_cameras_and_seed(scenes: Scenes) -> None:
+    member = scenes.results("ablation/found.c2.s0")
+    own, rig, base = (Results(f"results/{name}") for name in ("ablation/found.c2.s0", "ablation/found.c2", "found"))
+    assert (member.cameras, member.store("a").rgb, member.static_set) == (
+        base.cameras,
+        base.store("a").rgb,
+        base.static_set,
+    )
+    assert (member.space, member.colmap_depth, member.cameras_report) == (
+        rig.space,
+        rig.colmap_depth,
+        rig.cameras_report,
+    )
+    assert (member.model("none"), member.static_depth) == (own.model("none"), own.static_depth)
+    assert scenes.results("found").folder == base.folder
+
+
+def test_colmap_s_models_are_named_once() -> None:
+    assert [path.name for path in Results("x").sfm_model] == list(MODEL_FILES)
+
+
+def test_functions_are_given_results_alone(scenes: Scenes) -> None:
+    named = STAGES["evaluate"].reads(Results("results/found"), scenes["found"], variant="none")
+    assert AFTER in named
+    assert set(given(named)) == set(named) - {SOURCE, SIZES, AFTER}
+    assert sections.roles(scenes["found"])["data"] == str(scenes["found"].data)

@@ -1,0 +1,223 @@
+"""The estimate of how far cameras are out of step: what it finds, and that it keeps quiet where it cannot know."""
+
+import runpy
+import subprocess
+from pathlib import Path
+
+import av
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers.checkout import REPOSITORY
+from mixdepth.errors import UserError
+from mixdepth.files.io import read_json
+from mixdepth.frames.encode import write_video
+from mixdepth.frames.sync import signals
+from mixdepth.frames.sync.sync import TRUSTED, estimate_offsets, write_sync
+
+BENCHMARK = runpy.run_path(str(REPOSITORY / "benchmarks" / "sync.py"))
+SHIFTS = {"cam00": -7.0, "cam02": 0.0, "cam04": 12.0}
+RATE, HEARD = 25, 30  # frames a second of the silent and the sounding clips below
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> dict[str, Path]:
+    """72 frames of three of the demo's cameras, out of step."""
+    folder = tmp_path_factory.mktemp("demo")
+    return BENCHMARK["demo_capture"](folder, BENCHMARK["lively_movers"], SHIFTS)
+
+
+def errors(result: dict, truth: dict[str, float], least: float = 0.0) -> list[float]:
+    """Errors in frames, to the reference, of the estimates of at least some confidence."""
+    reference = result["reference"]
+    return [
+        abs(camera["offset_frames"] - (truth[name] - truth[reference]))
+        for name, camera in result["cameras"].items()
+        if name != reference and camera["offset_frames"] is not None and camera["confidence"] >= least
+    ]
+
+
+def drift(frames: int, offset: float, seed: int = 0, size: tuple[int, int] = (96, 64)) -> np.ndarray:
+    """[T, H, W, 3]: a square on a still ground, moving by an irregular path that only the seed decides."""
+    width, height = size
+    rng = np.random.default_rng(seed)
+    periods, phases = rng.uniform(13, 60, (2, 4)), rng.uniform(0, 6.3, (2, 4))
+    t = np.arange(frames)[:, None, None] - offset
+    x, y = np.sin(2 * np.pi * t / periods + phases).mean(axis=2).T * [[0.7 * width], [0.7 * height]]
+    columns, rows = np.arange(width) - width / 2, np.arange(height) - height / 2
+    inside = np.clip(height / 6 - np.abs(rows[:, None] - y[:, None, None]), 0, 1)
+    inside = inside * np.clip(height / 6 - np.abs(columns - x[:, None, None]), 0, 1)
+    return np.repeat((60 + 120 * inside).astype(np.uint8)[..., None], 3, axis=3)
+
+
+def test_three_views_of_the_demo_are_placed_within_half_a_frame(demo):
+    result = estimate_offsets(demo, None, {})
+    assert result["fps"] == BENCHMARK["RATE"]
+    assert max(errors(result, SHIFTS, TRUSTED)) < 0.5
+    assert len(errors(result, SHIFTS, TRUSTED)) == 2
+    assert {camera["method"] for camera in result["cameras"].values()} == {"motion"}
+    camera = result["cameras"]["cam04"]
+    assert camera["offset_seconds"] == pytest.approx(camera["offset_frames"] / 12, abs=0.001)
+
+
+def test_notes_give_the_lines_for_the_configuration_and_are_content_with_them(demo, tmp_path):
+    result = write_sync(tmp_path / "sync.json", demo, 12.0, {})
+    assert read_json(tmp_path / "sync.json") == result
+    (note,) = result["notes"]
+    assert "Nothing was changed" in note
+    lines = note.partition("offsets: {")[2].rstrip("}")
+    configured = {name: float(value) for name, value in (line.split(": ") for line in lines.split(", "))}
+    assert configured["cam04"] - configured["cam00"] == pytest.approx(19, abs=0.5)
+    again = estimate_offsets(demo, 12.0, {name: value + 100 for name, value in configured.items()})
+    assert all(camera["agrees"] for camera in again["cameras"].values())
+    assert "In step" in again["notes"][0]
+
+
+def test_arc8_as_folders_of_images(shared_data, tmp_path):
+    source = {path.name: path for path in sorted((shared_data / "arc8" / "frames").iterdir())}
+    shifts = (-2, 0, 5)
+    cut = BENCHMARK["cut_capture"](tmp_path, source, shifts, 24)
+    truth = dict(zip(cut, np.resize(shifts, 8), strict=True))
+    result = estimate_offsets(cut, None, {})
+    assert len(errors(result, truth)) == 7
+    assert max(errors(result, truth)) < 0.5
+    assert len(errors(result, truth, TRUSTED)) >= 5
+    assert result["fps"] is None
+    assert result["cameras"]["cam03"]["offset_seconds"] is None
+
+
+def test_people_seen_from_all_around_are_not_placed_with_false_confidence(shared_data, tmp_path):
+    ims = shared_data / "panoptic_basketball" / "ims"
+    cut = BENCHMARK["cut_capture"](tmp_path, {c: ims / c for c in ("2", "9", "16", "21", "28")}, (-7, 0, 12), 75)
+    truth = dict(zip(cut, np.resize((-7.0, 0.0, 12.0), 5), strict=True))
+    assert max(errors(estimate_offsets(cut, 30.0, {}), truth, TRUSTED), default=0) < 0.5
+
+
+def test_rates_and_orientations_mix(tmp_path):
+    write_video(drift(120, 0), tmp_path / "a.mp4", RATE)
+    # The same event at twice the rate, two slow frames late, stored lying on its side with a tag that rights it.
+    fast = np.stack([drift(1, -(t / 2 + 2))[0] for t in range(220)])
+    write_video(np.rot90(fast, 1, axes=(1, 2)), tmp_path / "side.mp4", 2 * RATE)
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-display_rotation:v:0", "-90"]
+    subprocess.run([*command, "-i", tmp_path / "side.mp4", "-c", "copy", tmp_path / "b.mp4"], check=True)
+    result = estimate_offsets({"a": tmp_path / "a.mp4", "b": tmp_path / "b.mp4"}, None, {})
+    assert result["fps"] == RATE
+    assert errors(result, {"a": 0.0, "b": -2.0}, TRUSTED)[0] < 0.5
+
+
+@pytest.mark.parametrize("kind", ["still", "periodic", "unrelated"])
+def test_no_estimate_where_nothing_can_be_known(kind, tmp_path):
+    rng = np.random.default_rng(5)
+    paths = {}
+    for number, name in enumerate(("cam00", "cam01", "cam02")):
+        clip = drift(90, 0, seed=number if kind == "unrelated" else 0)
+        if kind == "still":
+            clip[:] = clip[:1]
+        if kind == "periodic":
+            phase = 2 * np.pi * (np.arange(90) - 4 * number) / 15
+            clip = np.stack([np.roll(clip[0], round(20 * np.sin(p)), axis=0) for p in phase])
+        noise = rng.normal(0, 2, clip.shape)
+        paths[name] = tmp_path / f"{name}.mp4"
+        write_video(np.clip(clip + noise, 0, 255).astype(np.uint8), paths[name], RATE)
+    result = estimate_offsets(paths, None, {})
+    assert max(camera["confidence"] for camera in result["cameras"].values()) < TRUSTED
+    assert all(camera["method"] == "none" for camera in result["cameras"].values()) or kind == "unrelated"
+    assert "No estimate" in result["notes"][0] or "guess" in result["notes"][0]
+
+
+def sounding(path: Path, sound: np.ndarray, pictures: np.ndarray | None = None, codec: str = "aac") -> Path:
+    """A clip with sound (mono, 16 kHz) and pictures that tell nothing, or the given ones."""
+    seconds = len(sound) / 16000
+    pictures = np.full((int(seconds * HEARD), 32, 48, 3), 90, np.uint8) if pictures is None else pictures
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=HEARD)
+        video.height, video.width, video.pix_fmt = *pictures.shape[1:3], "yuv420p"
+        audio = container.add_stream(codec, rate=16000, layout="mono")
+        for picture in pictures:
+            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(video.encode())
+        for start in range(0, len(sound) - 1023, 1024):
+            block = np.round(np.clip(sound[start : start + 1024], -1, 1) * 32767).astype(np.int16)[None]
+            frame = av.AudioFrame.from_ndarray(block, format="s16", layout="mono")
+            frame.sample_rate, frame.pts = 16000, start
+            container.mux(audio.encode(frame))
+        container.mux(audio.encode())
+    return path
+
+
+def room_sound(kind: str, seconds: float, seed: int = 0) -> np.ndarray:
+    """Claps, tones that start and stop, or noise that swells, at 16 kHz."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(seconds * 16000)) / 16000
+    sound = np.zeros_like(t)
+    for start in rng.uniform(0, seconds, int(seconds * 1.5)):
+        since = np.maximum(t - start, 0)
+        if kind == "claps":
+            sound += (t > start) * np.exp(-since / 0.03) * rng.normal(0, 0.4, len(t))
+        elif kind == "tones":
+            sound += 0.2 * (since > 0) * (since < 0.4) * np.sin(2 * np.pi * rng.uniform(200, 2000) * t)
+    return sound if kind != "noise" else rng.normal(0, 0.2, len(t)) * (0.3 + np.abs(np.sin(t * t / 7)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec", "suffix"), [("claps", "aac", "mp4"), ("tones", "libopus", "mkv"), ("noise", "aac", "mp4")]
+)
+def test_sound_places_cameras_to_a_fraction_of_a_frame(kind, codec, suffix, tmp_path):
+    rng = np.random.default_rng(1)
+    whole = room_sound(kind, 16)
+    delays = {"cam00": 0.0, "cam01": 0.345, "cam02": 1.21}  # seconds that the recording started later
+    paths = {}
+    for name, delay in delays.items():
+        part = whole[int(delay * 16000) :][: 12 * 16000] * rng.uniform(0.3, 1) + rng.normal(0, 0.003, 12 * 16000)
+        paths[name] = sounding(tmp_path / f"{name}.{suffix}", part, codec=codec)
+    result = estimate_offsets(paths, None, {})
+    assert {camera["method"] for camera in result["cameras"].values()} == {"audio"}
+    assert max(errors(result, {name: -delay * HEARD for name, delay in delays.items()}, TRUSTED)) < 0.35
+    assert len(errors(result, delays, TRUSTED)) == 2
+
+
+def test_sound_that_nothing_shares_is_no_evidence(tmp_path):
+    paths = {f"cam{n:02d}": sounding(tmp_path / f"{n}.mp4", room_sound("claps", 8, seed=n)) for n in range(3)}
+    result = estimate_offsets(paths, None, {})
+    assert max(camera["confidence"] for camera in result["cameras"].values()) < TRUSTED
+
+
+def test_a_silent_camera_is_tied_by_motion_to_those_with_sound(tmp_path):
+    whole = room_sound("claps", 16)
+    truth = {"cam00": 0.0, "cam01": -9.0, "cam02": 5.0}
+    paths = {}
+    for number, (name, offset) in enumerate(truth.items()):
+        clip = drift(240, offset, size=(96 + 16 * number, 64))
+        start = int((10 - offset) / HEARD * 16000)
+        paths[name] = tmp_path / f"{name}.mp4"
+        if name == "cam02":
+            write_video(clip, paths[name], HEARD)
+        else:
+            sounding(paths[name], whole[start : start + 8 * 16000], clip)
+    result = estimate_offsets(paths, None, {})
+    assert [result["cameras"][name]["method"] for name in truth] == ["audio", "audio", "motion"]
+    assert len(errors(result, truth, TRUSTED)) == 2
+    assert max(errors(result, truth, TRUSTED)) < 0.5
+
+
+def test_only_the_beginning_of_a_long_video_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(signals, "MAX_FRAMES", 60)
+    monkeypatch.setattr("mixdepth.frames.sync.sync.MAX_FRAMES", 60)
+    for name, offset in (("a", 0), ("b", 3)):
+        write_video(drift(90, offset), tmp_path / f"{name}.mp4", RATE)
+    assert signals.motion_signal(tmp_path / "a.mp4", 25.0).values.shape[2] == 59
+    result = estimate_offsets({"a": tmp_path / "a.mp4", "b": tmp_path / "b.mp4"}, None, {})
+    assert any("first 60 frames of a, b" in note for note in result["notes"])
+
+
+def test_unreadable_input_is_named(tmp_path):
+    write_video(drift(20, 0), tmp_path / "a.mp4", RATE)
+    (tmp_path / "b.mp4").write_bytes(b"")
+    with pytest.raises(UserError, match=r"b\.mp4"):
+        estimate_offsets({"a": tmp_path / "a.mp4", "b": tmp_path / "b.mp4"}, None, {})
+    (tmp_path / "c").mkdir()
+    Image.new("RGB", (40, 30)).save(tmp_path / "c" / "1.png")
+    one = estimate_offsets({"a": tmp_path / "a.mp4", "c": tmp_path / "c"}, None, {})  # a single image tells nothing
+    assert one["cameras"]["c"]["method"] == "none"

@@ -1,0 +1,71 @@
+"""The workflow as a module of another one: below a prefix, and fetched from where a tag of it is served."""
+
+import functools
+import http.server
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers.checkout import REPOSITORY
+from helpers.tiny import write_tiny_capture
+from helpers.workflow import surroundings
+
+OTHER = """
+configfile: "config.yaml"
+
+module mixdepth:
+    snakefile: "{snakefile}"
+    config: config
+    prefix: "made"
+
+use rule * from mixdepth as mixdepth_*
+"""
+
+
+def other_workflow(folder: Path, snakefile: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a workflow of somebody else that uses ours."""
+    (folder / "Snakefile").write_text(OTHER.format(snakefile=snakefile))
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    return subprocess.run(command, cwd=folder, env=surroundings(folder), text=True, capture_output=True)
+
+
+@pytest.fixture
+def tag(tmp_path: Path) -> Iterator[str]:
+    """The address of the files of a tag, as a host of repositories serves them."""
+    repository, served = tmp_path / "repository", tmp_path / "served"
+    for name in ("rules", "workflow", "envs"):
+        shutil.copytree(REPOSITORY / name, repository / name)
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@b.example", "-C", str(repository))
+    for arguments in (("init",), ("add", "."), ("commit", "-m", "as it is here"), ("tag", "v1")):
+        subprocess.run([*git, *arguments], check=True, capture_output=True)
+    subprocess.run([*git, "worktree", "add", str(served), "v1"], check=True, capture_output=True)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(served))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/workflow/Snakefile"
+        server.shutdown()
+
+
+@pytest.mark.slow
+def test_another_workflow_makes_our_video_below_its_own_prefix(tmp_path: Path) -> None:
+    folder = write_tiny_capture(tmp_path)
+    done = other_workflow(folder, str(REPOSITORY / "workflow/Snakefile"), "--", "made/results/x/video.mp4")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (folder / "made/results/x/video.mp4").stat().st_size > 0
+    assert not (folder / "results").exists()
+    assert not (folder / "made/data").exists()
+
+
+def test_a_workflow_that_is_fetched_from_a_tag_plans_and_runs(tmp_path: Path, tag: str) -> None:
+    folder = write_tiny_capture(tmp_path / "user")
+    planned = other_workflow(folder, tag, "-n", "--", "made/results/x/report.html")
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+    assert "mixdepth_report_html" in planned.stdout + planned.stderr
+    done = other_workflow(folder, tag, "--", "made/results/x/capture.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (folder / "made/results/x/capture.json").is_file()
