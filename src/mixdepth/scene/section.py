@@ -34,8 +34,8 @@ class Section:
 
         def __getattr__(self, key: str) -> Any:
             raise AttributeError(
-                f"setting {key!r} is read but not declared: add it to settings(...) in the params of this rule, so that"
-                f" changing it re-runs the stage (declared: {', '.join(vars(self)) or 'none'})"
+                f"setting {key!r} is read but not declared: add it to the settings of the stage in workflow/stages.py,"
+                f" so that changing it re-runs the stage (declared: {', '.join(vars(self)) or 'none'})"
             )
 
 
