@@ -6,7 +6,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from mixdepth.errors import UserError
+from mixdepth.errors import ConfigurationError, UserError
 from mixdepth.results import ABLATION, AblationResults, Results
 from mixdepth.scene.config import load_config
 from mixdepth.variants import VARIANTS
@@ -29,7 +29,9 @@ def load_scenes():
             if workflow.is_main_process:
                 check_dates(scenes[name].files, ROOT / name)
         if ABLATION in asked and not [name for name in scenes if scenes.ablation(name)]:
-            raise UserError("no scene is in the ablation: set scenes.<name>.ablation, as config/config.yaml does")
+            raise ConfigurationError(
+                "no scene is in the ablation: set scenes.<name>.ablation, as config/config.yaml does"
+            )
         return scenes
     except UserError as error:
         raise WorkflowError(str(error)) from None

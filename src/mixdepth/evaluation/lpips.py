@@ -21,7 +21,6 @@ from mixdepth.evaluation.pictures import Measure, Measured, as_floats
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 CHANNELS = {"alex": (64, 192, 384, 256, 256), "vgg": (64, 128, 256, 512, 512)}
 SIDE = {"alex": 31, "vgg": 16}  # smallest side that leaves the last stage a pixel
-NETWORKS = tuple(CHANNELS)
 
 
 def alexnet() -> nn.Sequential:

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 TRAININGS = ("train_static", "train_dynamic")  # rules; what renders goes on without the GPU that trained
 
 
-def refuse_unquoted_python(python: str = sys.executable) -> None:
+def refuse_unquoted_python() -> None:
     """Scripts are started by a shell, for which Snakemake does not quote the path of Python.
 
     Raises:
         ConfigurationError: it has a character that means something to the shell.
     """
-    if odd := re.search(r"[\s'\"\\$`!*?\[\](){};&|<>#~]", python):
+    if odd := re.search(r"[\s'\"\\$`!*?\[\](){};&|<>#~]", sys.executable):
         raise ConfigurationError(
-            f"{python}: found {odd[0]!r} in the path of Python, expected no character that means something to a shell:"
-            " Snakemake could not start a single script. Move the checkout, with its .venv, to another folder,"
+            f"{sys.executable}: found {odd[0]!r} in the path of Python, expected no character that means something to a"
+            " shell: Snakemake could not start a single script. Move the checkout, with its .venv, to another folder,"
             " and run `rm -r .venv` there"
         )
 
