@@ -115,21 +115,18 @@ class Forward(SpaceMap):
         self.inverse_near, self.inverse_far = 1 / space.reference_near, 1 / space.reference_far
 
     def coordinates(self) -> kernels.Coordinates:
-        """See :meth:`SpaceMap.coordinates`."""
         right, down, ahead = map(_floats, self.rotation.T)
         disparity = map(np.float32, (self.nearest, self.inverse_near, 1 / (self.inverse_near - self.inverse_far)))
         base = super().coordinates()[:3]
         return kernels.Coordinates(*base, right, down, ahead, _floats(self.centre), *disparity)
 
     def normalise(self, points: Tensor) -> Tensor:
-        """See :meth:`SpaceMap.normalise`."""
         local = (points - self.centre) @ self.rotation
         z = local[..., 2:].clamp_min(self.nearest)
         disparity = (self.inverse_near - 1 / z) / (self.inverse_near - self.inverse_far)
         return super().normalise(torch.cat([local[..., :2] / z, disparity], dim=-1))
 
     def denormalise(self, u: Tensor) -> Tensor:
-        """See :meth:`SpaceMap.denormalise`."""
         points = super().denormalise(u)
         z = 1 / (self.inverse_near - points[..., 2:] * (self.inverse_near - self.inverse_far))
         return torch.cat([points[..., :2] * z, z], dim=-1) @ self.rotation.T + self.centre
@@ -141,7 +138,6 @@ class Bounded(SpaceMap):
     number = kernels.BOUNDED
 
     def depth_range(self, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
-        """See :meth:`SpaceMap.depth_range`."""
         near, _ = super().depth_range(origins, directions)  # rays end where they leave the box
         safe = torch.where(directions.abs() < 1e-9, torch.full_like(directions, 1e-9), directions)
         a, b = (self.low - origins) / safe, (self.high - origins) / safe
@@ -149,7 +145,6 @@ class Bounded(SpaceMap):
         return near, torch.maximum(torch.maximum(a, b).amin(-1), near * 1.0001)
 
     def depths(self, share: Tensor, near: Tensor, far: Tensor) -> Tensor:
-        """See :meth:`SpaceMap.depths`."""
         near, far = near[:, None], far[:, None]
         return near + (far - near) * share
 
@@ -160,13 +155,11 @@ class Unbounded(SpaceMap):
     number = kernels.UNBOUNDED
 
     def normalise(self, points: Tensor) -> Tensor:
-        """See :meth:`SpaceMap.normalise`."""
         u = super().normalise(points)
         size = u.abs().amax(-1, keepdim=True).clamp_min(1.0)
         return u * ((2 - 1 / size) / size) / 2
 
     def denormalise(self, u: Tensor) -> Tensor:
-        """See :meth:`SpaceMap.denormalise`."""
         size = (2 * u).abs().amax(-1, keepdim=True).clamp_min(1e-9)
         return super().denormalise(torch.where(size <= 1, 2 * u, 2 * u / (size * (2 - size).clamp_min(1e-3))))
 

@@ -4,26 +4,22 @@ they are dark on a dark screen and their text is text."""
 import io
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import matplotlib
 import numpy as np
 from markupsafe import Markup
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from mixdepth.frames.sync.sync import AGREEING
 
-if TYPE_CHECKING:
-    from matplotlib.typing import RcKeyType  # since 3.11
-
 WIDTH, HEIGHT = 560, 300  # of a drawing, in its own units: points
 ROW = 22  # height of a camera's row
 MAX_POINTS = 240  # of a line
-STYLE: "dict[RcKeyType, Any]" = {
+STYLE = {
     "font.size": 12,  # as in the style sheet
     "axes.titlesize": 12,
     "axes.spines.left": False,
@@ -69,7 +65,7 @@ def line_chart(
     if not kept:
         return None
     y_title += " (logarithmic)" if log else ""
-    with _style():
+    with style.context(STYLE, after_reset=True):
         figure, axes = _new(HEIGHT)
         axes.grid(axis="x", visible=False)
         if log:
@@ -95,7 +91,7 @@ def sync_chart(sync: Mapping[str, Any] | None) -> Markup | None:
     offsets = [row[key] for row in cameras.values() for key in ("offset_frames", "configured") if row[key] is not None]
     # At least two frames either way, so that what is in step looks so.
     limit = max(2.0, *map(abs, offsets))
-    with _style():
+    with style.context(STYLE, after_reset=True):
         figure, axes = _new(ROW * (len(cameras) + 1.5))
         axes.grid(axis="y", visible=False)
         for y, row in enumerate(cameras.values()):
@@ -109,10 +105,6 @@ def sync_chart(sync: Mapping[str, Any] | None) -> Markup | None:
         axes.set_yticklabels(cameras)
         axes.xaxis.set_major_formatter("{x:+g}")
         return _svg(figure, "Offsets in frames, estimated and configured; the table below has the numbers")
-
-
-def _style() -> AbstractContextManager[None]:
-    return matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE})
 
 
 def _new(height: float) -> tuple[Figure, Axes]:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
@@ -60,8 +59,6 @@ def write_comparison(
 ) -> None:
     """Write comparison.png: a row with the truth and one per variant, at the frame with the most moving pixels.
 
-    Reads the truth, too, where the scene has one (``scene.options`` must hold ``truth`` and ``frames``).
-
     Args:
         renders: a folder per variant of the scene.
         store: the files of the camera's own frames.
@@ -71,19 +68,25 @@ def write_comparison(
         UserError: a file is missing or damaged.
     """
     camera = scene.video_camera
-    variants = scene.variants
+    views = open_views(scene, camera, cameras, store[0].parent, renders)
+    frame = busiest_frame(views[0])
+    labels = [("truth", f"{camera}\nframe {views[0].frames[frame]}")]
+    for variant, path in zip(scene.variants, scores, strict=False):
+        labels.append((variant, score_text(read_json(path), camera, TABLE[variant].meaning)))
+    held_out = "held out" if camera in scene.test_cameras else "a training camera"
+    _draw(f"{scene.name}, {camera} ({held_out})", labels, columns(views, frame), output)
+
+
+def open_views(scene: Scene, camera: str, cameras: Path, store: Path, renders: Sequence[Path]) -> list[View]:
+    """What each folder of ``renders`` holds of ``camera``, beside its own frames and, where the scene has one, the
+    truth (``scene.options`` must hold ``truth`` and ``frames``).
+
+    Raises:
+        UserError: a file is missing or damaged, or they do not belong together.
+    """
     truth = load_truth(scene, [camera], video=True)
     scale = truth.similarity(cameras).scale if truth else 1.0
-    views = {
-        variant: open_view(scene, camera, folder, store[0].parent, truth, scale)
-        for variant, folder in zip(variants, renders, strict=True)
-    }
-    frame = busiest_frame(views[variants[0]])
-    metrics = {variant: read_json(path) for variant, path in zip(variants, scores, strict=False)}
-    labels = [("truth", f"{camera}\nframe {views[variants[0]].frames[frame]}")]
-    labels += [(variant, score_text(metrics[variant], camera, TABLE[variant].meaning)) for variant in variants]
-    held_out = "held out" if camera in scene.test_cameras else "a training camera"
-    _draw(f"{scene.name}, {camera} ({held_out})", labels, columns(list(views.values()), frame), output)
+    return [open_view(scene, camera, folder, store, truth, scale) for folder in renders]
 
 
 def busiest_frame(view: View) -> int:
@@ -112,7 +115,7 @@ def columns(views: list[View], frame: int, limits: tuple[float, float] | None = 
     """The figure's columns for one frame; the first cell of each is the truth's. ``limits`` of depth, else its own."""
     first = views[0]
     true_rgb = np.asarray(first.store.rgb[frame])
-    true_depth = _true_frame(first, frame)
+    true_depth = true_frame(first, frame)
     mask = next(m for index, m in enumerate(first.moving()) if index == frame)
     depths = [view.depth[frame] * np.float64(view.scale) for view in views]
     errors = [np.abs(view.rgb[frame].astype(np.int16) - true_rgb).mean(axis=-1) / 255 for view in views]
@@ -145,13 +148,14 @@ def depth_limits(views: list[View], frames: list[int]) -> tuple[float, float]:
     """The range of depths that one scale shows for all ``views`` and the truth: percentiles 1 and 99 of ``frames``."""
     # Disparities would be hard to read off a colour bar: depth, within what all rows share.
     shown = [view.depth[frame] * np.float64(view.scale) for view in views for frame in frames]
-    shown += [true for frame in frames if (true := _true_frame(views[0], frame)) is not None]
+    shown += [true for frame in frames if (true := true_frame(views[0], frame)) is not None]
     values = np.concatenate([depth[np.isfinite(depth)].ravel() for depth in shown])
     low, high = np.percentile(values, [1, 99])
     return float(low), float(high)
 
 
-def _true_frame(view: View, frame: int) -> np.ndarray | None:
+def true_frame(view: View, frame: int) -> np.ndarray | None:
+    """True z-depth of one frame, [H, W] float64; None without a truth."""
     if view.truth is None:
         return None
     index = view.frames[frame]
@@ -176,7 +180,6 @@ def _draw(title: str, labels: list[tuple[str, str]], columns: list[Column], outp
         TOP_INCHES + len(labels) * (row + GAP_INCHES) + BAR_INCHES,
     )
     figure = Figure(figsize=size, dpi=DOTS_PER_INCH, facecolor="white")
-    FigureCanvasAgg(figure)
 
     def place(x: float, y: float, w: float, h: float) -> Axes:
         """Axes at inches from the top left corner."""

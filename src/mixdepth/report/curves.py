@@ -7,7 +7,6 @@ from typing import Any
 from mixdepth.report.chart import Line, line_chart
 from mixdepth.results import STATIC, Results
 from mixdepth.scene.scene import Scene
-from mixdepth.variants import VARIANTS
 
 Steps = tuple[list[int], list[float]]  # steps, and a figure at each of them
 TRAINING = (
@@ -29,13 +28,12 @@ def training_charts(scene: Scene, results: Results) -> list[dict[str, Any]]:
     They are no outputs of any rule: what is not there is not drawn.
     """
     runs = {STATIC: {"static": scalars([results.run(STATIC) / "tensorboard"])}}
-    for variant in VARIANTS:
-        if variant in scene.variants:
-            place = results.run(variant)
-            runs[variant] = {
-                "static": scalars([place / "static" / "tensorboard"]),
-                "dynamic": scalars(_segments(place / "dynamic")),
-            }
+    for variant in scene.variants:
+        place = results.run(variant)
+        runs[variant] = {
+            "static": scalars([place / "static" / "tensorboard"]),
+            "dynamic": scalars(_segments(place / "dynamic")),
+        }
     charts = []
     for title, stage, tag, unit, log in TRAINING:
         found = {name: parts.get(stage, {}).get(tag) for name, parts in runs.items()}

@@ -1,11 +1,13 @@
 """What the report says about the cameras and the capture: can the geometry be trusted, are the videos in step."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mixdepth.files.io import read_json
-from mixdepth.results import Results
+import numpy as np
+
+from mixdepth.files.io import read_json, read_npz
+from mixdepth.results import Results, depth_file
 
 VERDICTS = {
     "trusted": "The cameras can be trusted",
@@ -50,3 +52,10 @@ def _verified(report: Mapping[str, Any] | None) -> dict[str, Any] | None:
 def optional_json(path: Path) -> dict[str, Any] | None:
     """What a file holds; None where there is none."""
     return read_json(path) if path.is_file() else None
+
+
+def depth_parts(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """What the files of a folder of depth hold, by name; those that are not there are left out."""
+    for name in names:
+        if (path := depth_file(folder, name)).is_file():
+            yield name, read_npz(path)

@@ -15,17 +15,17 @@ import yaml
 from mixdepth.cameras.camera import load_cameras
 from mixdepth.files.html import data_uri, environment
 from mixdepth.files.images import read_image
-from mixdepth.files.io import atomic, read_json, read_npz
+from mixdepth.files.io import atomic, read_json
 from mixdepth.record.hashes import refuse_damaged
 from mixdepth.report.chart import sync_chart
 from mixdepth.report.curves import frame_charts, training_charts
-from mixdepth.report.geometry import geometry, optional_json, sentence
+from mixdepth.report.geometry import depth_parts, geometry, optional_json, sentence
 from mixdepth.report.pictures import TRUTH, compared_pictures, webp
 from mixdepth.report.remarks import remarks
 from mixdepth.report.rig import rig
 from mixdepth.report.scores import camera_tables, reasons, score_tables
 from mixdepth.report.verdict import tiles, verdict
-from mixdepth.results import ABLATION, STATIC, AblationResults, Results, depth_file
+from mixdepth.results import ABLATION, STATIC, AblationResults, Results
 from mixdepth.scene.scene import Scene
 from mixdepth.variants import DEPTH_ALONE, TABLE
 from mixdepth.words import percent, signed
@@ -170,13 +170,11 @@ def _camera_rows(scene: Scene, results: Results) -> list[dict[str, Any]]:
     """Name, role, size and sparse depth of every video camera, and of the photos together."""
     if not results.cameras.is_file():
         return []
-    rows = []
+    rows, sparse = [], dict(depth_parts(results.colmap_depth, scene.train_cameras))
     for name, camera in sorted(load_cameras(results.cameras).items()):
         role = "trains" if name in scene.train_cameras else "held out" if name in scene.test_cameras else "not used"
         points = sigma = None
-        sparse = depth_file(results.colmap_depth, name)
-        if name in scene.train_cameras and sparse.is_file():
-            found = read_npz(sparse)
+        if found := sparse.get(name):
             points = len(found["z"])
             # Relative, so that it can be read without knowing the scene's units.
             sigma = percent(np.median(found["sigma"] / found["z"]), 2) if points else None

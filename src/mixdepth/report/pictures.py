@@ -7,11 +7,10 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-from mixdepth.evaluation.truth import load_truth
-from mixdepth.evaluation.view import View, open_view
+from mixdepth.evaluation.view import View
 from mixdepth.files.html import data_uri
 from mixdepth.files.images import encoded, resize
-from mixdepth.report.comparison import ERROR_COLOURS, Cell, Column, busiest_frame, columns, depth_limits
+from mixdepth.report.comparison import ERROR_COLOURS, Cell, Column, busiest_frame, columns, depth_limits, open_views
 from mixdepth.results import Results
 from mixdepth.scene.scene import Scene
 
@@ -48,12 +47,11 @@ def compared_pictures(scene: Scene, results: Results) -> dict[str, Any] | None:
     store = results.store(camera)
     if not shown or not store.rgb.is_file():
         return None
-    truth = load_truth(scene, [camera], video=True)
-    scale = truth.similarity(results.cameras).scale if truth else 1.0
-    views = [
-        open_view(scene, camera, results.renders(variant, camera).folder, store.folder, truth, scale)
-        for variant in shown
-    ]
+    folders = [results.renders(variant, camera).folder for variant in shown]
+    views = open_views(scene, camera, results.cameras, store.folder, folders)
+    height, width = views[0].size
+    reduce = min(MAX_SIDE / max(width, height), 1.0)
+    size = round(width * reduce), round(height * reduce)
     frames = _frames(views[0])
     limits = depth_limits(views, list(frames))
     subjects = [TRUTH, *shown]
@@ -66,17 +64,17 @@ def compared_pictures(scene: Scene, results: Results) -> dict[str, Any] | None:
         for subject, cell in zip(subjects, column.cells, strict=True):
             if cell.values is not None:
                 alt, caption = _alt(column, subject, camera, label, cell.values), cell.text or column.title
-                pictures.append(Picture(frame, key, subject, caption, _encoded(cell.values, column), alt))
-    height, width = views[0].size
-    reduce = min(MAX_SIDE / max(width, height), 1.0)
+                image = cell.values if cell.values.ndim == 3 else _coloured(cell.values, column)
+                uri = webp(resize(np.ascontiguousarray(image), size))
+                pictures.append(Picture(frame, key, subject, caption, uri, alt))
     return {
         "subjects": subjects,
         "frames": [{"index": frame, "label": label} for frame, label in frames.items()],
         "busiest": next(frame for frame, label in frames.items() if "moves" in label),
         "kinds": list(kinds.values()),
         "pictures": pictures,
-        "width": round(width * reduce),
-        "height": round(height * reduce),
+        "width": size[0],
+        "height": size[1],
     }
 
 
@@ -119,13 +117,6 @@ def _scale(column: Column) -> dict[str, Any] | None:
 
 def _coloured(values: np.ndarray, column: Column) -> np.ndarray:
     return ScalarMappable(Normalize(*column.limits), column.colours).to_rgba(values, bytes=True)[..., :3]
-
-
-def _encoded(values: np.ndarray, column: Column) -> str:
-    image = values if values.ndim == 3 else _coloured(values, column)
-    height, width = image.shape[:2]
-    reduce = min(MAX_SIDE / max(height, width), 1.0)
-    return webp(resize(np.ascontiguousarray(image), (round(width * reduce), round(height * reduce))))
 
 
 def webp(image: np.ndarray) -> str:

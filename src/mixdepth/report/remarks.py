@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mixdepth.files.io import read_json, read_npz
+from mixdepth.files.io import read_json
 from mixdepth.frames.sync.sync import TRUSTED
-from mixdepth.results import Results, depth_file
+from mixdepth.report.geometry import depth_parts
+from mixdepth.results import Results
 from mixdepth.scene.scene import Scene
 from mixdepth.words import percent
 
@@ -147,12 +148,8 @@ def _training(scene: Scene, results: Results, metrics: Mapping[str, Mapping[str,
                 f"{name} was trained as {other}: the static model's depth deserved no confidence.",
                 "Photos from more positions would help, or a longer training of the static model.",
             )
-    parts = {camera: depth_file(results.static_depth, camera) for camera in scene.train_cameras}
-    shares = {
-        camera: float((read_npz(path)["confidence"] >= CONFIDENT).mean())
-        for camera, path in parts.items()
-        if path.is_file()
-    }
+    parts = depth_parts(results.static_depth, scene.train_cameras)
+    shares = {camera: float((part["confidence"] >= CONFIDENT).mean()) for camera, part in parts}
     holes = {camera: share for camera, share in shares.items() if share < HOLES}
     if holes:
         worst = min(holes, key=holes.__getitem__)
@@ -177,9 +174,8 @@ def _capture(scene: Scene, results: Results, geometry: Mapping[str, Any]) -> Ite
             f"Only {len(scene.train_cameras)} cameras train.",
             "Depth of what moves then rests on few views; expect it to be soft.",
         )
-    sparse = {camera: depth_file(results.colmap_depth, camera) for camera in scene.train_cameras}
-    counts = {camera: len(read_npz(path)["z"]) for camera, path in sparse.items() if path.is_file()}
-    few = [f"{camera} {count}" for camera, count in counts.items() if count < FEW_POINTS]
+    counts = [(name, len(part["z"])) for name, part in depth_parts(results.colmap_depth, scene.train_cameras)]
+    few = [f"{camera} {count}" for camera, count in counts if count < FEW_POINTS]
     if few:
         yield Remark(
             "note",

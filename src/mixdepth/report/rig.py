@@ -7,7 +7,8 @@ import numpy as np
 
 from mixdepth.cameras.camera import Camera, load_cameras
 from mixdepth.files.io import read_npz
-from mixdepth.results import Results, depth_file
+from mixdepth.report.geometry import depth_parts
+from mixdepth.results import Results
 from mixdepth.scene.scene import Scene
 
 MAX_POINTS = 5000
@@ -73,8 +74,17 @@ def _sparse_points(
 
     COLMAP's own points have no colours here; those of the images where they are seen take their place.
     """
-    parts = [_seen(videos[name], *_camera_part(results, name)) for name in scene.train_cameras if name in videos]
-    parts += _photo_parts(results, photos)
+    parts = []
+    for name, part in depth_parts(results.colmap_depth, [name for name in scene.train_cameras if name in videos]):
+        median = results.store(name).median
+        image = np.load(median, allow_pickle=False) if median.is_file() else None
+        parts.append(_seen(videos[name], part, image))
+    for _, part in depth_parts(results.colmap_depth, ["photos"]):
+        images = read_npz(results.static_set) if results.static_set.is_file() else {}
+        for index, name in enumerate(part["names"].tolist()):
+            if name in photos:
+                mine = {key: part[key][part["image"] == index] for key in ("uv", "z")}
+                parts.append(_seen(photos[name], mine, images.get(name)))
     points = np.concatenate([np.zeros((0, 3)), *(part[0] for part in parts)])
     colours = np.concatenate([np.zeros((0, 3), np.uint8), *(part[1] for part in parts)])
     # A point is there once for each image that sees it; so a part of them still shows nearly all.
@@ -82,29 +92,8 @@ def _sparse_points(
     return points[picked], colours[picked]
 
 
-def _camera_part(results: Results, name: str) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-    path, median = depth_file(results.colmap_depth, name), results.store(name).median
-    image = np.load(median, allow_pickle=False) if median.is_file() else None
-    return (read_npz(path) if path.is_file() else {}), image
-
-
-def _photo_parts(results: Results, photos: Mapping[str, Camera]) -> list[tuple[np.ndarray, np.ndarray]]:
-    path, pictures = depth_file(results.colmap_depth, "photos"), results.static_set
-    if not path.is_file():
-        return []
-    found, parts = read_npz(path), []
-    images = read_npz(pictures) if pictures.is_file() else {}
-    for index, name in enumerate(found["names"].tolist()):
-        if name in photos:
-            mine = {key: found[key][found["image"] == index] for key in ("uv", "z")}
-            parts.append(_seen(photos[name], mine, images.get(name)))
-    return parts
-
-
 def _seen(camera: Camera, part: Mapping[str, np.ndarray], image: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Points [N, 3] and colours [N, 3] of one image's sparse depth."""
-    if not part or not len(part["z"]):
-        return np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
     colours = np.full((len(part["z"]), 3), UNKNOWN, np.uint8)
     if image is not None and image.shape[:2] == (camera.height, camera.width):
         x, y = np.clip(part["uv"].astype(int), 0, (camera.width - 1, camera.height - 1)).T

@@ -1,30 +1,28 @@
 """The ablation's line figures, for print: readable in grey and by the colour-blind."""
 
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-import matplotlib
+import numpy as np
 import pandas as pd
+from matplotlib import style
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import LayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from mixdepth.files.io import atomic
-from mixdepth.report.ablation.scores import BY_COLUMN, Score, summary
-from mixdepth.variants import TABLE, VARIANTS
-from mixdepth.words import counted
-
-if TYPE_CHECKING:
-    from matplotlib.typing import RcKeyType  # since 3.11
+from mixdepth.report.ablation.scores import BY_COLUMN, Score, sets_of, summary, variants_of
+from mixdepth.report.ablation.text import set_text
+from mixdepth.variants import TABLE
 
 WIDTH = 7.0  # inches: both columns of most papers
 DOTS_PER_INCH = 200  # of pictures inside a figure
-STYLE: "dict[RcKeyType, Any]" = {
+# Over matplotlib's own defaults; figures are drawn and saved in this context.
+STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that every machine draws the same
     "font.size": 8,
     "axes.titlesize": 8.5,
@@ -55,9 +53,7 @@ MOST_SETS = 3  # columns of the figure over time
 
 def new_figure(width: float, height: float, layout: Literal["constrained"] | LayoutEngine = "constrained") -> Figure:
     """An empty figure of this size, inches."""
-    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white", layout=layout)
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white", layout=layout)
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:
@@ -67,21 +63,46 @@ def save(figure: Figure, folder: Path, name: str) -> None:
             figure.savefig(temporary, format=suffix, metadata=metadata)
 
 
-def style() -> AbstractContextManager[None]:
-    """A context in which figures must be drawn and saved."""
-    return matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE})
-
-
 def absent(folder: Path, name: str, reason: str) -> None:
     """In place of a figure that cannot be drawn, one that says why: a rule's outputs must all be there."""
-    with style():
+    with style.context(STYLE, after_reset=True):
         figure = new_figure(WIDTH, 0.6)
         figure.text(0.5, 0.5, reason, ha="center", va="center")
         save(figure, folder, name)
 
 
-def variants_of(table: pd.DataFrame) -> list[str]:
-    return [variant for variant in VARIANTS if variant in set(table["variant"])]
+@contextmanager
+def _panels(
+    folder: Path, name: str, rows: int, columns: int, height: float, x_title: str, variants: Iterable[str], **share: Any
+) -> Iterator[np.ndarray]:
+    """Axes [rows, columns] to draw into, each row ``height`` inches; then the figure gets its legend and is saved."""
+    with style.context(STYLE, after_reset=True):
+        figure = new_figure(WIDTH, 0.45 + height * rows)
+        grid = figure.subplots(rows, columns, squeeze=False, **share)
+        yield grid
+        for place in grid[-1]:
+            place.set_xlabel(x_title)
+        legend(figure, variants)
+        save(figure, folder, name)
+
+
+def _draw_scenes(
+    folder: Path,
+    name: str,
+    table: pd.DataFrame,
+    scores: Sequence[Score],
+    height: float,
+    x_title: str,
+    draw: Callable[[Axes, pd.DataFrame, Score], None],
+) -> None:
+    """A figure with a row per scene and a panel per score, which ``draw`` fills from the scene's rows of ``table``."""
+    scenes = list(table["scene"].unique())
+    with _panels(folder, name, len(scenes), len(scores), height, x_title, variants_of(table)) as grid:
+        for axes, scene in zip(grid, scenes, strict=True):
+            for place, score in zip(axes, scores, strict=True):
+                draw(place, table[table["scene"] == scene], score)
+                place.set_ylabel(score.heading)
+            axes[0].set_title(str(scene), loc="left", weight="bold")
 
 
 def panels_of(runs: pd.DataFrame) -> list[Score]:
@@ -93,19 +114,7 @@ def panels_of(runs: pd.DataFrame) -> list[Score]:
 def draw_cameras(runs: pd.DataFrame, folder: Path) -> None:
     """Quality against the number of training cameras: a row per scene, a line per variant, mean and standard deviation
     over the seeds, and each run as a faint mark. Sets whose cameras are named stand beside the line, hollow."""
-    scenes, panels = list(runs["scene"].unique()), panels_of(runs)
-    with style():
-        figure = new_figure(WIDTH, 0.45 + 2.25 * len(scenes))
-        grid = figure.subplots(len(scenes), len(panels), squeeze=False)
-        for axes, scene in zip(grid, scenes, strict=True):
-            rows = runs[runs["scene"] == scene]
-            for place, score in zip(axes, panels, strict=True):
-                _draw_quality(place, rows, score)
-            axes[0].set_title(f"{scene}", loc="left", weight="bold")
-        for place in grid[-1]:
-            place.set_xlabel("training cameras")
-        legend(figure, variants_of(runs))
-        save(figure, folder, "cameras")
+    _draw_scenes(folder, "cameras", runs, panels_of(runs), 2.25, "training cameras", _draw_quality)
 
 
 def _draw_quality(axes: Axes, rows: pd.DataFrame, score: Score) -> None:
@@ -130,7 +139,6 @@ def _draw_quality(axes: Axes, rows: pd.DataFrame, score: Score) -> None:
                 color=look.colour, marker=look.marker, linestyle=line, markerfacecolor=fill, markersize=4.5,
                 capsize=2, elinewidth=0.9, zorder=3,
             )  # fmt: skip
-    axes.set_ylabel(score.heading)
     axes.set_xticks(numbers)
     axes.set_xlim(numbers[0] - 4 * step - 0.1, numbers[-1] + 4 * step + 0.1)
 
@@ -150,19 +158,9 @@ def draw_times(times: pd.DataFrame, runs: pd.DataFrame, folder: Path) -> None:
     """Quality against training time: a row per scene; a point per variant and camera set (the number beside it), its
     bars the standard deviation over the seeds."""
     both = runs.merge(times[["scene", "set", "variant", "seed", "seconds"]], on=["scene", "set", "variant", "seed"])
-    scenes, panels = list(both["scene"].unique()), panels_of(both)
-    panels = [panels[0], panels[-1]] if len(panels) > 1 else panels
-    with style():
-        figure = new_figure(WIDTH, 0.45 + 2.4 * len(scenes))
-        grid = figure.subplots(len(scenes), len(panels), squeeze=False)
-        for axes, scene in zip(grid, scenes, strict=True):
-            for place, score in zip(axes, panels, strict=True):
-                _draw_against_time(place, both[both["scene"] == scene], score)
-            axes[0].set_title(str(scene), loc="left", weight="bold")
-        for place in grid[-1]:
-            place.set_xlabel("training time (s)")
-        legend(figure, variants_of(both))
-        save(figure, folder, "time")
+    panels = panels_of(both)
+    ends = [panels[0], panels[-1]] if len(panels) > 1 else panels
+    _draw_scenes(folder, "time", both, ends, 2.4, "training time (s)", _draw_against_time)
 
 
 def _draw_against_time(axes: Axes, rows: pd.DataFrame, score: Score) -> None:
@@ -177,7 +175,6 @@ def _draw_against_time(axes: Axes, rows: pd.DataFrame, score: Score) -> None:
         )  # fmt: skip
         for seconds, value, number in zip(part["seconds_mean"], values, part["cameras"], strict=True):
             axes.annotate(str(number), (seconds, value), xytext=(4, 4), textcoords="offset points", fontsize=7)
-    axes.set_ylabel(score.heading)
     axes.set_xlim(left=0)
 
 
@@ -190,11 +187,9 @@ def draw_frames(frames: pd.DataFrame, folder: Path) -> None:
         for column in ("psnr", "depth_median")
         if column in frames and frames[frames["scene"] == scene][column].notna().any()
     ]
-    shown = {scene: _some_sets(frames[frames["scene"] == scene]) for scene, _ in lines}
+    shown = {scene: _some_sets(sets_of(frames, scene)) for scene, _ in lines}
     columns = max(len(sets) for sets in shown.values())
-    with style():
-        figure = new_figure(WIDTH, 0.45 + 1.75 * len(lines))
-        grid = figure.subplots(len(lines), columns, squeeze=False, sharey="row")
+    with _panels(folder, "frames", len(lines), columns, 1.75, "frame", variants_of(frames), sharey="row") as grid:
         for axes, (scene, column) in zip(grid, lines, strict=True):
             for place in axes[len(shown[scene]) :]:
                 place.set_axis_off()
@@ -202,17 +197,11 @@ def draw_frames(frames: pd.DataFrame, folder: Path) -> None:
                 rows = frames[(frames["scene"] == scene) & (frames["set"] == label)]
                 _draw_over_time(place, rows, column)
                 if column == "psnr":
-                    named = f" ({label})" if "-" in label else ""
-                    place.set_title(f"{scene}, {counted(number, 'camera')}{named}", loc="left")
+                    place.set_title(f"{scene}, {set_text(label, number, 'camera')}", loc="left")
             axes[0].set_ylabel(BY_COLUMN[column].heading if column == "psnr" else "median depth error\n(truth's units)")
-        for place in grid[-1]:
-            place.set_xlabel("frame")
-        legend(figure, variants_of(frames))
-        save(figure, folder, "frames")
 
 
-def _some_sets(rows: pd.DataFrame) -> list[tuple[str, int]]:
-    sets = [(str(s), int(n)) for s, n in rows[["set", "cameras"]].drop_duplicates().itertuples(index=False)]
+def _some_sets(sets: list[tuple[str, int]]) -> list[tuple[str, int]]:
     return sets if len(sets) <= MOST_SETS else [sets[0], sets[len(sets) // 2], sets[-1]]
 
 

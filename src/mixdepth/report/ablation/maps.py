@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
+from matplotlib import colormaps, style
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from mixdepth.evaluation.truth import load_truth
-from mixdepth.evaluation.view import View, open_view
-from mixdepth.report.ablation.figures import WIDTH, new_figure, save, style, variants_of
-from mixdepth.report.comparison import busiest_frame
+from mixdepth.evaluation.view import View
+from mixdepth.report.ablation.figures import STYLE, WIDTH, new_figure, save
+from mixdepth.report.ablation.scores import place_of, sets_of, variants_of
+from mixdepth.report.comparison import busiest_frame, open_views, true_frame
 from mixdepth.results import Results
 from mixdepth.scene.scene import Scene
 from mixdepth.words import counted, percent
@@ -37,7 +37,7 @@ class Maps:
     frame: int  # of the whole video
     picture: np.ndarray  # [H, W, 3] uint8, the camera's own
     errors: dict[tuple[str, str], np.ndarray]  # (set, variant) -> [H, W] share of the true depth
-    shares: pd.DataFrame  # set, cameras, variant, within: share of pixels that are off by at most SOUND
+    shares: pd.DataFrame  # scene, set, cameras, variant, seed, within: share of pixels that are off by at most SOUND
 
 
 def read_maps(runs: Sequence[Mapping[str, Any]], scene: Scene, results: Path) -> Maps | None:
@@ -47,46 +47,43 @@ def read_maps(runs: Sequence[Mapping[str, Any]], scene: Scene, results: Path) ->
         runs: the matrix; those of other scenes, and all but the first seed, are left out.
         scene: its options must hold ``truth`` and ``frames``.
     """
-    truth = load_truth(scene, scene.test_cameras[:1], video=True)
-    if truth is None:
+    if scene.truth is None:
         return None
     mine = [run for run in runs if run["scene"] == scene.name]
-    seed, camera = min(run["seed"] for run in mine), scene.test_cameras[0]
+    first, camera = min(run["seed"] for run in mine), scene.test_cameras[0]
+    mine = [run for run in mine if run["seed"] == first]
+    folders = [Results(results / run["folder"]).renders(run["variant"], camera).folder for run in mine]
     own = Results(results / scene.name)
-    scale = truth.similarity(own.cameras).scale
-    errors, shares, picture, frame, index = {}, [], None, 0, 0
-    for run in (run for run in mine if run["seed"] == seed):
-        renders = Results(results / run["folder"]).renders(run["variant"], camera)
-        view = open_view(scene, camera, renders.folder, own.store(camera).folder, truth, scale)
-        if picture is None:
-            index = busiest_frame(view)
-            picture, frame = np.asarray(view.store.rgb[index]), view.frames[index]
-        error = _error(view, index)
-        errors[run["label"], run["variant"]] = error
-        cell = {"set": run["label"], "cameras": len(run["cameras"]), "variant": run["variant"]}
-        shares.append({**cell, "within": float((error[np.isfinite(error)] <= SOUND).mean())})
-    assert picture is not None  # every scene of the matrix has a run
-    return Maps(scene.name, camera, frame, picture, errors, pd.DataFrame(shares))
+    views = open_views(scene, camera, own.cameras, own.store(camera).folder, folders)
+    index = busiest_frame(views[0])
+    errors = [_error(view, index) for view in views]
+    shares = [{**place_of(run), "within": _within(error)} for run, error in zip(mine, errors, strict=True)]
+    by_cell = {(run["label"], run["variant"]): error for run, error in zip(mine, errors, strict=True)}
+    picture = np.asarray(views[0].store.rgb[index])
+    return Maps(scene.name, camera, views[0].frames[index], picture, by_cell, pd.DataFrame(shares))
+
+
+def _within(error: np.ndarray) -> float:
+    """Share of the pixels with a true depth that are off by at most SOUND."""
+    return float((error[np.isfinite(error)] <= SOUND).mean())
 
 
 def _error(view: View, index: int) -> np.ndarray:
     """abs(rendered - true) / true of one frame, [H, W]; NaN where the truth has no depth."""
-    number = view.frames[index]
-    assert view.truth is not None  # read_maps opens it with one
-    (true, _), *_ = view.truth.frames(view.name, range(number, number + 1), view.size)
-    true = true.astype(np.float64)
+    true = true_frame(view, index)
+    assert true is not None  # read_maps opens views with a truth
     known = np.where(np.isfinite(true) & (true > 0), true, np.nan)
     return np.abs(view.depth[index] * np.float64(view.scale) - known) / known
 
 
 def draw_maps(maps: Maps, folder: Path, name: str) -> None:
     """A row per camera set, a column per variant; the camera's own picture first."""
-    sets = list(maps.shares.drop_duplicates("set")[["set", "cameras"]].itertuples(index=False))
+    sets = sets_of(maps.shares, maps.scene)
     variants = variants_of(maps.shares)
     height, width = maps.picture.shape[:2]
     column = WIDTH / (len(variants) + 1)
     step = max(1, max(height, width) // MOST_PIXELS)
-    with style():
+    with style.context(STYLE, after_reset=True):
         layout = ConstrainedLayoutEngine(compress=True, w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
         figure = new_figure(WIDTH, 0.7 + len(sets) * (column * height / width + 0.02), layout)
         grid = figure.subplots(len(sets), len(variants) + 1, squeeze=False)
@@ -102,10 +99,10 @@ def draw_maps(maps: Maps, folder: Path, name: str) -> None:
                     place.set_title(variant)
                 if (error := maps.errors.get((label, variant))) is None:
                     continue
-                share = float((error[np.isfinite(error)] <= SOUND).mean())
                 place.imshow(error[::step, ::step], cmap=COLOURS, vmin=0, vmax=LARGEST, interpolation="none")
                 behind = {"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.9}
-                place.text(0.03, 0.95, percent(share, 1), fontsize=7, va="top", bbox=behind, transform=place.transAxes)
+                share = percent(_within(error), 1)
+                place.text(0.03, 0.95, share, fontsize=7, va="top", bbox=behind, transform=place.transAxes)
         bar = figure.colorbar(
             ScalarMappable(Normalize(0, 100 * LARGEST), COLOURS), ax=list(grid.flat), orientation="horizontal",
             extend="max", fraction=0.05, aspect=50, pad=0.02,

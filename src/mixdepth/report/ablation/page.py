@@ -16,7 +16,6 @@ from mixdepth.report.ablation.figures import (
     draw_frames,
     draw_times,
     panels_of,
-    variants_of,
 )
 from mixdepth.report.ablation.maps import draw_maps, read_maps
 from mixdepth.report.ablation.scores import (
@@ -29,6 +28,7 @@ from mixdepth.report.ablation.scores import (
     score_columns,
     shown_scores,
     summary,
+    variants_of,
 )
 from mixdepth.report.ablation.tables import seeds_text, summary_rows, write_csv, write_latex
 from mixdepth.results import AblationResults
@@ -72,7 +72,7 @@ def write_ablation(runs: Sequence[Mapping[str, Any]], scenes: Mapping[str, Scene
         rows=rows,
         differences=_difference_rows(compared),
         meaning={variant: TABLE[variant].meaning for variant in variants_of(scores)},
-        sets=_set_rows(scores),
+        sets=scores[["scene", "set", "cameras", "train_cameras"]].drop_duplicates().to_numpy().tolist(),
         times=_time_rows(times),
     )  # fmt: skip
     with atomic(own.report) as temporary:
@@ -92,43 +92,37 @@ def _draw(
     none), ``caption``."""
     found = []
 
-    def add(name: str, title: str, sentences: Sequence[str], drawn: bool, caption: str) -> None:
+    def add(name: str, title: str, sentences: Sequence[str], caption: str = "", drawn: bool = True) -> None:
         uri = data_uri("image/svg+xml", (folder / f"{name}.svg").read_bytes()) if drawn else None
         found.append({"id": name, "title": title, "sentences": sentences, "uri": uri, "caption": caption})
 
     bars = "Means over the seeds, with their standard deviation"
     draw_cameras(scores, folder)
-    add(
-        "cameras", "Quality against the number of cameras", text.gains_text(scores, panels_of(scores)), True,
-        f"{bars}; faint marks are single runs, hollow ones sets whose cameras are named. Up is better everywhere.",
-    )  # fmt: skip
+    caption = f"{bars}; faint marks are single runs, hollow ones sets whose cameras are named. Up is better everywhere."
+    add("cameras", "Quality against the number of cameras", text.gains_text(scores, panels_of(scores)), caption)
     sentences = text.time_text(times, scores)
     if len(times):
         draw_times(times, scores, folder)
     else:
         absent(folder, "time", sentences[0])
-    add(
-        "time", "Quality against training time", sentences, len(times) > 0,
-        f"{bars}; the number beside a mark is that of the training cameras. Up and left is better.",
-    )  # fmt: skip
+    caption = f"{bars}; the number beside a mark is that of the training cameras. Up and left is better."
+    add("time", "Quality against training time", sentences, caption, len(times) > 0)
     for name, scene in scenes.items():
         if maps := read_maps(runs, scene, results):
             draw_maps(maps, folder, f"depth.{name}")
             said = text.maps_text(maps.shares, name, maps.frame, maps.camera)
             caption = f"Depth errors of {maps.camera} at frame {maps.frame}, where most moves; first seed. Dark: wrong."
-            add(f"depth.{name}", f"Where the depth is wrong: {name}", [said], True, caption)
+            add(f"depth.{name}", f"Where the depth is wrong: {name}", [said], caption)
         else:
             said = f"{name} has no true depth, so its errors cannot be shown pixel by pixel."
-            add(f"depth.{name}", f"Where the depth is wrong: {name}", [said], False, "")
+            add(f"depth.{name}", f"Where the depth is wrong: {name}", [said], drawn=False)
     sentences = text.frames_text(frames)
     if len(frames):
         draw_frames(frames, folder)
     else:
         absent(folder, "frames", sentences[0])
-    add(
-        "frames", "Error over time", sentences, len(frames) > 0,
-        "Scores of every frame: means over the seeds, in a band of one standard deviation.",
-    )  # fmt: skip
+    caption = "Scores of every frame: means over the seeds, in a band of one standard deviation."
+    add("frames", "Error over time", sentences, caption, len(frames) > 0)
     return found
 
 
@@ -143,28 +137,24 @@ def _matrix_text(scores: pd.DataFrame) -> str:
     return ", ".join(parts)
 
 
-def _difference_rows(compared: pd.DataFrame) -> list[dict[str, Any]]:
-    """PSNR differences against no depth, or the first variant there is, in words."""
+def _difference_rows(compared: pd.DataFrame) -> list[list[Any]]:
+    """PSNR differences against no depth, or the first variant there is: scene, set, both variants, mean, standard
+    deviation, seeds, and whether the seeds show it."""
     rows = []
     for (scene, label), group in compared[compared["score"] == "psnr"].groupby(["scene", "set"], sort=False):
         for _, row in group[group["against"] == group["against"].iloc[0]].iterrows():
             found = Difference(row["mean"], row["std"], row["seeds"])
             said = "one seed says nothing" if found.seeds < 2 else "yes" if found.shown else "no"
             spread = "–" if math.isnan(found.std) else BY_COLUMN["psnr"].text(found.std)
-            about = {"scene": scene, "set": text.set_text(label, row["cameras"]), "against": row["against"]}
-            values = {"mean": f"{found.mean:+.2f}", "std": spread, "seeds": found.seeds, "shown": said}
-            rows.append({**about, "variant": row["variant"], **values})
+            both = row["variant"], row["against"]
+            rows.append(
+                [scene, text.set_text(label, row["cameras"]), *both, f"{found.mean:+.2f}", spread, found.seeds, said]
+            )
     return rows
 
 
-def _set_rows(scores: pd.DataFrame) -> list[dict[str, Any]]:
-    """Which cameras are in which set."""
-    table = scores[["scene", "set", "cameras", "train_cameras"]].drop_duplicates()
-    return table.rename(columns={"set": "label"}).to_dict("records")
-
-
-def _time_rows(times: pd.DataFrame) -> list[dict[str, Any]]:
-    """Mean training times per cell, as texts."""
+def _time_rows(times: pd.DataFrame) -> list[list[str]]:
+    """Mean training times per cell: scene, set, variant, seconds, those of its own, and memory."""
     if times.empty:
         return []
     table = summary(times, ["seconds", "own_seconds", "max_rss_mb"])
@@ -172,7 +162,6 @@ def _time_rows(times: pd.DataFrame) -> list[dict[str, Any]]:
     for _, row in table.iterrows():
         spread = "" if math.isnan(row["seconds_std"]) else f" ± {row['seconds_std']:.0f}"
         memory = "–" if math.isnan(row["max_rss_mb_mean"]) else f"{row['max_rss_mb_mean']:.0f}"
-        about = {"scene": row["scene"], "set": text.set_text(row["set"], row["cameras"]), "variant": row["variant"]}
-        values = {"seconds": f"{row['seconds_mean']:.0f}{spread}", "own": f"{row['own_seconds_mean']:.0f}"}
-        rows.append({**about, **values, "memory": memory})
+        cell = row["scene"], text.set_text(row["set"], row["cameras"]), row["variant"]
+        rows.append([*cell, f"{row['seconds_mean']:.0f}{spread}", f"{row['own_seconds_mean']:.0f}", memory])
     return rows

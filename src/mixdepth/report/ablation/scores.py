@@ -69,22 +69,22 @@ def read_runs(runs: Sequence[Mapping[str, Any]], results: Path) -> pd.DataFrame:
     """
     rows = []
     for run in runs:
-        metrics = read_json(Results(results / run["folder"]).metrics(run["variant"]))
+        metrics = _metrics(run, results)
         scores = {key: value for key, value in metrics.items() if key not in NOT_SCORES}
-        rows.append(
-            {
-                "scene": run["scene"],
-                "set": run["label"],
-                "cameras": len(run["cameras"]),
-                "variant": run["variant"],
-                "seed": run["seed"],
-                "train_cameras": " ".join(run["cameras"]),
-                "nested": run["nested"],
-                "trained_as": metrics["settings"].get("trained_as", run["variant"]),
-                **dict(_numbers(scores)),
-            }
-        )
+        trained_as = metrics["settings"].get("trained_as", run["variant"])
+        about = {"train_cameras": " ".join(run["cameras"]), "nested": run["nested"], "trained_as": trained_as}
+        rows.append({**place_of(run), **about, **dict(_numbers(scores))})
     return pd.DataFrame(rows)
+
+
+def place_of(run: Mapping[str, Any]) -> dict[str, Any]:
+    """CELL and seed of a run."""
+    cell = {"scene": run["scene"], "set": run["label"], "cameras": len(run["cameras"]), "variant": run["variant"]}
+    return {**cell, "seed": run["seed"]}
+
+
+def _metrics(run: Mapping[str, Any], results: Path) -> dict[str, Any]:
+    return read_json(Results(results / run["folder"]).metrics(run["variant"]))
 
 
 def _numbers(scores: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
@@ -102,14 +102,12 @@ def read_frames(runs: Sequence[Mapping[str, Any]], results: Path) -> pd.DataFram
     """
     tables = []
     for run in runs:
-        metrics = read_json(Results(results / run["folder"]).metrics(run["variant"]))
-        for camera in metrics["cameras"].values():
+        for camera in _metrics(run, results)["cameras"].values():
             frames = camera.get("frames") or {}
             known = {key: frames[key] for key in ("psnr", "depth_median") if frames.get(key)}
             if known:
                 table = pd.DataFrame(known).astype(float).rename_axis("frame").reset_index()
-                cell = {"scene": run["scene"], "set": run["label"], "cameras": len(run["cameras"])}
-                tables.append(table.assign(**cell, variant=run["variant"], seed=run["seed"]))
+                tables.append(table.assign(**place_of(run)))
     if not tables:
         return pd.DataFrame(columns=[*CELL, "seed", "frame", "psnr"])
     every = pd.concat(tables, ignore_index=True)
@@ -131,21 +129,21 @@ def read_times(runs: Sequence[Mapping[str, Any]], results: Path) -> pd.DataFrame
         if own_seconds is None or static_seconds is None:
             continue
         memory = [job["max_rss_mb"] for job in (own, static) if job.get("max_rss_mb") is not None]
-        rows.append(
-            {
-                "scene": run["scene"],
-                "set": run["label"],
-                "cameras": len(run["cameras"]),
-                "variant": run["variant"],
-                "seed": run["seed"],
-                "static_seconds": static_seconds,
-                "own_seconds": own_seconds,
-                "seconds": own_seconds + static_seconds,
-                "max_rss_mb": max(memory, default=math.nan),
-            }
-        )
+        figures = static_seconds, own_seconds, own_seconds + static_seconds, max(memory, default=math.nan)
+        rows.append([*place_of(run).values(), *figures])
     columns = [*CELL, "seed", "static_seconds", "own_seconds", "seconds", "max_rss_mb"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def variants_of(table: pd.DataFrame) -> list[str]:
+    """The variants that a table has, in the order of all."""
+    return [variant for variant in VARIANTS if variant in set(table["variant"])]
+
+
+def sets_of(table: pd.DataFrame, scene: str) -> list[tuple[str, int]]:
+    """A scene's camera sets as (label, number of cameras), the smaller ones first."""
+    rows = table[table["scene"] == scene][["set", "cameras"]].drop_duplicates()
+    return [(str(label), int(number)) for label, number in rows.itertuples(index=False)]
 
 
 def shown_scores(runs: pd.DataFrame) -> list[Score]:
@@ -209,14 +207,13 @@ def differences(runs: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Every variant against every one before it: a :class:`Difference` per set of cameras, pair and score."""
     rows = []
     for (scene, label, cameras), group in runs.groupby(["scene", "set", "cameras"], sort=False):
-        variants = [variant for variant in VARIANTS if variant in set(group["variant"])]
+        variants = variants_of(group)
         pairs = [(b, a) for i, a in enumerate(variants) for b in variants[i + 1 :]]
         for variant, against in pairs:
             for column in columns:
                 found = paired(*(cell(group, scene, label, name, column) for name in (variant, against)))
                 if found.seeds:
-                    about = {"scene": scene, "set": label, "cameras": cameras, "variant": variant, "against": against}
-                    about |= {"score": column, "mean": found.mean, "std": found.std, "seeds": found.seeds}
-                    rows.append({**about, "shown": found.shown})
+                    about = scene, label, cameras, variant, against, column
+                    rows.append([*about, found.mean, found.std, found.seeds, found.shown])
     columns = ["scene", "set", "cameras", "variant", "against", "score", "mean", "std", "seeds", "shown"]
     return pd.DataFrame(rows, columns=columns)

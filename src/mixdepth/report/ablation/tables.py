@@ -79,7 +79,8 @@ def write_latex(runs: pd.DataFrame, scores: Sequence[Score], path: Path) -> None
     rows = summary_rows(runs, scores)
     table = pd.DataFrame(
         [
-            [latex(row["scene"]), latex(_set_text(row)), latex(row["variant"]), *map(_latex_cell, row["cells"])]
+            # Of a set its number of cameras, or its label where they are named instead of counted.
+            [*map(latex, (row["scene"], row["set"].removeprefix("c"), row["variant"])), *map(_latex_cell, row["cells"])]
             for row in rows
         ],
         columns=["scene", "cameras", "variant", *(latex(score.heading) for score in scores)],
@@ -93,11 +94,6 @@ def write_latex(runs: pd.DataFrame, scores: Sequence[Score], path: Path) -> None
     head = LATEX_HEAD.format(seeds=seeds_text([row["seeds"] for row in rows]))
     with atomic(path) as temporary:
         temporary.write_text(head + text, encoding="utf-8")
-
-
-def _set_text(row: dict[str, Any]) -> str:
-    """The number of cameras; the set's label where they are named instead of counted."""
-    return row["set"].removeprefix("c")
 
 
 def _latex_cell(cell: dict[str, Any]) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from mixdepth.report.ablation.scores import BY_COLUMN, Difference, Score, cell, paired
-from mixdepth.variants import TABLE, VARIANTS
+from mixdepth.report.ablation.scores import BY_COLUMN, Difference, Score, cell, paired, sets_of, variants_of
+from mixdepth.variants import TABLE
 from mixdepth.words import counted, percent
 
 PSNR = BY_COLUMN["psnr"]
@@ -23,22 +23,27 @@ def difference_text(found: Difference, score: Score = PSNR) -> str:
     return spread if found.shown else f"{spread}: no difference that {found.seeds} seeds can show"
 
 
-def best_variant(runs: pd.DataFrame, scene: str, label: str) -> str | None:
-    """The variant with depth that has the best mean PSNR; None where there is none."""
+def _compared(
+    runs: pd.DataFrame, scene: str, label: str, column: str = "psnr"
+) -> tuple[str, pd.Series, pd.Series] | None:
+    """The variant with depth that has the best mean PSNR, its values of ``column`` by seed, and those of BASE; None
+    where either is missing."""
     rows = runs[(runs["scene"] == scene) & (runs["set"] == label) & (runs["variant"] != BASE)]
-    means = rows.groupby("variant")["psnr"].mean().dropna()
-    return str(means.idxmax()) if len(means) else None
+    means, base = rows.groupby("variant")["psnr"].mean().dropna(), cell(runs, scene, label, BASE, column)
+    if means.empty or base.dropna().empty:
+        return None
+    best = str(means.idxmax())
+    return best, cell(runs, scene, label, best, column), base
 
 
-def sets(runs: pd.DataFrame, scene: str) -> list[tuple[str, int]]:
-    """A scene's camera sets as (label, number of cameras), the smaller ones first."""
-    rows = runs[runs["scene"] == scene][["set", "cameras"]].drop_duplicates()
-    return [(str(label), int(number)) for label, number in rows.itertuples(index=False)]
+def _ends(every: Sequence[tuple[str, int]]) -> Sequence[tuple[str, int]]:
+    """The smallest and the largest of a scene's camera sets."""
+    return every[:: max(len(every) - 1, 1)]
 
 
-def set_text(label: str, number: int) -> str:
+def set_text(label: str, number: int, noun: str = "training camera") -> str:
     """ "2 training cameras", with the label of a set whose cameras are named."""
-    return counted(number, "training camera") + (f" ({label})" if "-" in label else "")
+    return counted(number, noun) + (f" ({label})" if "-" in label else "")
 
 
 def cameras_text(runs: pd.DataFrame) -> list[str]:
@@ -47,18 +52,15 @@ def cameras_text(runs: pd.DataFrame) -> list[str]:
 
 
 def _scene_text(runs: pd.DataFrame, scene: str) -> list[str]:
-    every = sets(runs, scene)
-    ends = every if len(every) < 2 else [every[0], every[-1]]
+    every = sets_of(runs, scene)
     sentences = []
-    for label, number in ends:
-        best, base = best_variant(runs, scene, label), cell(runs, scene, label, BASE, "psnr")
-        if best is None or base.dropna().empty:
-            continue
-        ours = cell(runs, scene, label, best, "psnr")
-        sentences.append(
-            f"{scene}, {set_text(label, number)}: {best} is the best with depth and reaches {ours.mean():.2f} dB PSNR,"
-            f" {BASE} {base.mean():.2f} dB ({difference_text(paired(ours, base))})."
-        )
+    for label, number in _ends(every):
+        if compared := _compared(runs, scene, label):
+            best, ours, base = compared
+            sentences.append(
+                f"{scene}, {set_text(label, number)}: {best} is the best with depth and reaches {ours.mean():.2f} dB"
+                f" PSNR, {BASE} {base.mean():.2f} dB ({difference_text(paired(ours, base))})."
+            )
     if not sentences:
         return [f"{scene}: whether depth helped cannot be said, as {BASE} or every variant with depth is missing."]
     return [*sentences, *filter(None, [_saved_text(runs, scene, every)])]
@@ -70,10 +72,9 @@ def _saved_text(runs: pd.DataFrame, scene: str, every: Sequence[tuple[str, int]]
     if len(counted_sets) < 2:
         return None
     (first, fewest), *_ = counted_sets
-    best = best_variant(runs, scene, first)
-    if best is None or cell(runs, scene, first, BASE, "psnr").dropna().empty:
+    if (compared := _compared(runs, scene, first)) is None:
         return None
-    wanted = cell(runs, scene, first, best, "psnr")
+    best, wanted, _ = compared
     head = f"To match {best} with {counted(fewest, 'camera')} ({wanted.mean():.2f} dB), {BASE}"
     for label, number in counted_sets:
         base = cell(runs, scene, label, BASE, "psnr")
@@ -92,15 +93,15 @@ def gains_text(runs: pd.DataFrame, scores: Sequence[Score]) -> list[str]:
     for scene in runs["scene"].unique():
         for score in scores:
             parts, unclear = [], 0
-            for label, number in sets(runs, scene):
-                best = best_variant(runs, scene, label)
-                if best is None or cell(runs, scene, label, BASE, score.column).dropna().empty:
+            for label, number in sets_of(runs, scene):
+                if (compared := _compared(runs, scene, label, score.column)) is None:
                     continue
-                found = paired(*(cell(runs, scene, label, v, score.column) for v in (best, BASE)))
+                best, ours, base = compared
+                found = paired(ours, base)
                 spread = f" ± {score.text(found.std)}" if found.seeds > 1 else ""
                 mark = "" if found.shown else "*"
                 unclear += bool(mark)
-                where = counted(number, "camera") + (f" ({label})" if "-" in label else "")
+                where = set_text(label, number, "camera")
                 parts.append(f"{found.mean * score.factor:+.{score.digits}f}{spread}{mark} with {where} ({best})")
             if parts:
                 note = " (* the seeds do not show that it is not chance)" if unclear else ""
@@ -122,7 +123,7 @@ def spread_text(runs: pd.DataFrame) -> str:
 
 
 def _number(runs: pd.DataFrame, scene: str, label: str) -> int:
-    return dict(sets(runs, scene))[label]
+    return dict(sets_of(runs, scene))[label]
 
 
 def replaced_text(runs: pd.DataFrame) -> list[str]:
@@ -140,7 +141,7 @@ def time_text(times: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
     """The quickest and the best variant with all cameras of each scene."""
     sentences = []
     for scene in runs["scene"].unique():
-        label, number = sets(runs, scene)[-1]
+        label, number = sets_of(runs, scene)[-1]
         rows = times[(times["scene"] == scene) & (times["set"] == label)]
         seconds = rows.groupby("variant")["seconds"].mean()
         psnr = {v: cell(runs, scene, label, v, "psnr").mean() for v in seconds.index}
@@ -169,12 +170,10 @@ def maps_text(shares: pd.DataFrame, scene: str, frame: int, camera: str) -> str:
     """How much of the picture has sound depth, with the fewest and the most cameras.
 
     Args:
-        shares: set, cameras, variant, within: share of the pixels whose depth is off by at most 5 %.
+        shares: scene, set, cameras, variant, within: share of the pixels whose depth is off by at most 5 %.
     """
     parts = []
-    by_set = shares.drop_duplicates("set")[["set", "cameras"]]
-    ends = by_set.iloc[[0, -1]] if len(by_set) > 1 else by_set
-    for label, number in ends.itertuples(index=False):
+    for label, number in _ends(sets_of(shares, scene)):
         rows = shares[shares["set"] == label]
         worst, best = rows.loc[rows["within"].idxmin()], rows.loc[rows["within"].idxmax()]
         found = f"{percent(best['within'], 1)} of {best['variant']}'s pixels"
@@ -194,7 +193,7 @@ def frames_text(frames: pd.DataFrame) -> list[str]:
         number = int(rows["cameras"].max())
         rows = rows[rows["cameras"] == number]
         means = rows.groupby(["variant", "frame"])["psnr"].mean().unstack("variant")
-        means = means[[variant for variant in VARIANTS if variant in means]]
+        means = means[variants_of(rows)]
         ranges = [f"{v} {means[v].min():.2f} to {means[v].max():.2f} dB" for v in means]
         worst = means.mean(axis=1).idxmin()
         sentences.append(
