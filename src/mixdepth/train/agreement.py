@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mixdepth.cameras.camera import Camera
-from mixdepth.rendering.static_view import StaticView
+from mixdepth.rendering.static_view import StaticView, pixel_grid
 
 TOLERANCE = 0.03  # relative difference of depth that still counts as the same surface
 SPREAD = 0.05  # relative spread of the weights along the ray at which confidence has fallen to 1/e
@@ -30,9 +30,7 @@ def confidence(
     """
     camera, view = cameras[index], views[index]
     masks = [None] * len(cameras) if valid is None else valid
-    y, x = np.mgrid[: camera.height, : camera.width]
-    uv = np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5
-    points = camera.unproject(uv, view.depth.reshape(-1))
+    points = camera.unproject(pixel_grid(camera).numpy(), view.depth.reshape(-1))
     agree, object_ = np.zeros(len(points)), np.zeros(len(points))
     for other, (other_camera, other_view) in enumerate(zip(cameras, views, strict=True)):
         if other == index:

@@ -13,13 +13,11 @@ PSNR = BY_COLUMN["psnr"]
 BASE = "none"  # what depth is measured against
 
 
-def difference_text(found: Difference, score: Score = PSNR) -> str:
-    """ "+5.13 ± 0.20 dB over 3 seeds, paired", and what the seeds cannot show."""
-    mean = f"{found.mean * score.factor:+.{score.digits}f}"
-    unit = f" {score.unit}" if score.unit else ""
+def difference_text(found: Difference) -> str:
+    """A difference of PSNRs: "+5.13 ± 0.20 dB over 3 seeds, paired", and what the seeds cannot show."""
     if found.seeds < 2:
-        return f"{mean}{unit}; one seed, so chance is not known"
-    spread = f"{mean} ± {score.text(found.std)}{unit}, paired over {found.seeds} seeds"
+        return f"{found.mean:+.2f} dB; one seed, so chance is not known"
+    spread = f"{found.mean:+.2f} ± {PSNR.text(found.std)} dB, paired over {found.seeds} seeds"
     return spread if found.shown else f"{spread}: no difference that {found.seeds} seeds can show"
 
 
