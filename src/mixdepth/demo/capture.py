@@ -34,11 +34,8 @@ def make_demo(output: Path) -> None:
     for name in CAMERA_NAMES:
         shot = Shot(VIDEO_CAMERAS[name])
         progress.update(_VIEW_STEPS)
-        frames = []
-        for frame in render_video(shot):
-            frames.append(frame)
-            progress.update()
-        pictures, depth, moving = (np.stack(arrays) for arrays in zip(*frames, strict=True))
+        frames = zip(*progress.over(render_video(shot)), strict=True)
+        pictures, depth, moving = (np.stack(arrays) for arrays in frames)
         write_video(output / "videos" / f"{name}.mp4", pictures)
         truth["depth"].append(depth.astype(np.float16))
         truth["moving"].append(moving)

@@ -165,11 +165,7 @@ def _upright_size(frame: av.VideoFrame) -> tuple[int, int]:
 
 
 class _Picture:
-    """Decoded frames as arrays: scaled, converted to RGB, upright.
-
-    Args:
-        size: (width, height) of the upright picture; None keeps the original size.
-    """
+    """Decoded frames as arrays: scaled to ``size`` (see :func:`read_frames`), converted to RGB, upright."""
 
     def __init__(self, size: tuple[int, int] | None):
         self.size = size
