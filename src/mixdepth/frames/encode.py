@@ -133,7 +133,7 @@ def _raise_why(path: Path, messages: bytes) -> None:
         if os.strerror(number).encode() in messages:
             raise OSError(number, os.strerror(number))
     lines = messages.decode(errors="replace").strip().splitlines()
-    said = f"{path}: ffmpeg could not write the video: {lines[-1].strip() if lines else ''}"
+    said = f"{path}: ffmpeg could not write the video: {lines[-1].strip() if lines else 'it does not say why'}"
     if os.strerror(errno.ENOMEM) in said:
         raise OutOfRoom(said) from MemoryError()
     raise RuntimeError(said)
