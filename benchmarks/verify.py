@@ -194,7 +194,7 @@ def climbers(
     files = {name: [path] for name, path in images.items()}
     evidence: dict = {}
     for seed in seeds:
-        climber = ladder.Ladder(files, options(seed=seed, **changed), {}, known or {}, 1)
+        climber = ladder.Ladder(files, options(seed=seed, **changed), {}, known or {})
         climber.evidence = {key: replace(value, geometries={}) for key, value in evidence.items()}
         yield seed, climber
         evidence = climber.evidence
@@ -231,9 +231,8 @@ def of_attempt(good: bool, attempt: ladder.Attempt, count: int, truth: Mapping |
 
 def evidence(climber: ladder.Ladder, known_lenses: bool) -> tuple[dict[str, np.ndarray], colmap.Pairs]:
     """Key points and matches, verified without poses, at the configured settings."""
-    settings = next(climber.rungs()).settings
-    pairs = colmap.inliers(climber.verified(settings, known_lenses))
-    return {name: features.uv for name, features in climber.gather(settings).features.items()}, pairs
+    pairs = colmap.inliers(climber.verified(known_lenses=known_lenses))
+    return {name: features.uv for name, features in climber.gather().features.items()}, pairs
 
 
 def right_poses(table: Table, seeds: Sequence[int], work: Path) -> None:

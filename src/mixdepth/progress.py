@@ -2,6 +2,10 @@
 
 import sys
 import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 
 class Progress:
@@ -20,6 +24,12 @@ class Progress:
         self.start = self.last = time.monotonic()
         begin = f"going on from step {done} of {total}" if done else f"starting, {total} steps"
         print(f"{label}: {begin}", file=sys.stderr, flush=True)
+
+    def over(self, items: Iterable[Item]) -> Iterator[Item]:
+        """``items``, each counted as a step when it is done with."""
+        for item in items:
+            yield item
+            self.update()
 
     def update(self, steps: int = 1, /, **figures: float) -> None:
         """Count ``steps`` more; ``figures`` are shown on the line, e.g. ``loss=0.01``."""

@@ -10,6 +10,7 @@ from PIL import Image
 
 from mixdepth import demo
 from mixdepth.demo.capture import write_video
+from mixdepth.errors import ConfigurationError
 
 FROZEN = "5b54b1ef30f7e99b1902a239581aa149c22e4d5b9758ba8995ec021e702c8fc6"
 FROZEN_TRUTH = "f61ab2014f8eeb6aba443cd33cb9a71b63496c3e1aaf1563f254814010f00c3a"
@@ -110,6 +111,13 @@ def test_a_video_keeps_its_colours_and_its_bytes(tmp_path: Path, videos: dict) -
     error = decoded(tmp_path / "first.mp4") - pictures.astype(float)
     assert np.abs(error).mean() < 2
     assert np.abs(error.mean((0, 1, 2))).max() < 0.3
+
+
+def test_an_ffmpeg_that_cannot_write_the_videos_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/bin/false")
+    with pytest.raises(ConfigurationError, match=r"cam00\.mp4: ffmpeg could not write the video.*`mixdepth doctor`"):
+        write_video(tmp_path / "cam00.mp4", np.zeros((2, 8, 8, 3), np.uint8))
+    assert not list(tmp_path.iterdir())
 
 
 def decoded(path: Path) -> np.ndarray:

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from helpers.clips import ffmpeg_cli
-from mixdepth.errors import UserError
+from mixdepth.errors import DamagedFile, UserError
 from mixdepth.files.images import encoded, image_size, read_image, resize, write_image
+from mixdepth.frames.decode import read_frames
 from mixdepth.frames.probe import probe_camera
 
 CORNERS = np.kron(
@@ -153,6 +154,18 @@ def test_an_image_cut_short_anywhere_is_refused_by_name(tmp_path, suffix):
             read_image(path)
         with pytest.raises(UserError, match=rf"p\{suffix}: cannot be read as an image"):
             image_size(path, whole=True)
+
+
+def test_a_palette_image_without_its_palette_is_refused_by_name(tmp_path):
+    path = tmp_path / "p.png"
+    Image.fromarray(CORNERS).quantize(8).save(path)
+    content = path.read_bytes()
+    start = content.index(b"PLTE") - 4
+    path.write_bytes(content[:start] + content[start + 12 + int.from_bytes(content[start : start + 4], "big") :])
+    with pytest.raises(DamagedFile, match=r"p\.png: cannot be read as an image \(a part of it is missing\)\. Copy"):
+        read_image(path)
+    with pytest.raises(DamagedFile, match=r"p\.png: cannot be read as an image \(a part of it is missing\)\. Copy"):
+        next(read_frames(tmp_path, [0]))
 
 
 def test_a_missing_image_is_named(tmp_path):

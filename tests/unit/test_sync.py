@@ -212,6 +212,17 @@ def test_only_the_beginning_of_a_long_video_is_read(tmp_path, monkeypatch):
     assert any("first 60 frames of a, b" in note for note in result["notes"])
 
 
+def test_videos_without_a_rate_are_compared_frame_by_frame(tmp_path, monkeypatch):
+    monkeypatch.setattr("mixdepth.frames.sync.sync.read_rate", lambda path: None)  # as of headers that say none
+    for name, offset in (("a", 0), ("b", 5)):
+        write_video(drift(120, offset), tmp_path / f"{name}.mp4", RATE)
+    result = estimate_offsets({"a": tmp_path / "a.mp4", "b": tmp_path / "b.mp4"}, None, {})
+    assert result["fps"] is None
+    assert len(errors(result, {"a": 0.0, "b": 5.0}, TRUSTED)) == 1
+    assert errors(result, {"a": 0.0, "b": 5.0})[0] < 0.5
+    assert result["cameras"]["a"]["offset_seconds"] is result["cameras"]["b"]["offset_seconds"] is None
+
+
 def test_unreadable_input_is_named(tmp_path):
     write_video(drift(20, 0), tmp_path / "a.mp4", RATE)
     (tmp_path / "b.mp4").write_bytes(b"")

@@ -42,14 +42,13 @@ def export_cameras(
     write_colmap(export.colmap[0].parent, every, points)
     write_transforms(export.transforms, every)
     group = "cameras" if lenses["cameras"] else "photos"  # LLFF's rows have no names: one kind of image only
-    rows = {name: (lens, c2w[group][name]) for name, lens in lenses[group].items()}
     cameras = {
-        name: Camera(lens.width, lens.height, *lens.focal, *lens.principal_point, pose)
-        for name, (lens, pose) in rows.items()
+        name: Camera(lens.width, lens.height, *lens.focal, *lens.principal_point, c2w[group][name])
+        for name, lens in lenses[group].items()
     }
     write_poses_bounds(export.poses_bounds, cameras, bounds[group])
     return [
-        _llff_line({name: lens for name, (lens, _) in rows.items()}),
+        _llff_line(lenses[group]),
         "colmap: exact",
         _transforms_line({image: lens for image, (lens, _) in every.items()}),
     ]

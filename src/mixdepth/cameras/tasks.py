@@ -1,11 +1,12 @@
 """The cameras stages as the workflow calls them: structure from motion, camera files, triangulation, depth, export.
 
 In COLMAP's models the image of video camera ``cam01`` is "cameras/cam01.png", that of a photo "photos/<file name>".
-Parameters after the star are files, named as in mixdepth/workflow/stages.py.
+Parameters after the star are files, named as in mixdepth/workflow/stages.py: ``references`` the folders of the cameras'
+reference images, ``model`` the files of a COLMAP model, all in one folder.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -46,11 +47,27 @@ def photo_image(path: str | Path) -> str:
     return f"photos/{Path(path).name}"
 
 
-def image_names(scene: Scene) -> dict[str, dict[str, str]]:
-    """COLMAP's names of the cameras and photos in use, by group and name."""
+def image_names(scene: Scene, cameras: Iterable[str], photos: Iterable[str]) -> dict[str, dict[str, str]]:
+    """COLMAP's names of the images of these cameras and photos, by group and name."""
     return {
-        "cameras": {name: camera_image(name) for name in scene.used_cameras},
-        "photos": {stem: photo_image(path) for stem, path in scene.photos.items()},
+        "cameras": {name: camera_image(name) for name in cameras},
+        "photos": {stem: photo_image(scene.photos[stem]) for stem in photos},
+    }
+
+
+def _load(cameras: Path, photos: Path) -> dict[str, dict[str, Camera]]:
+    """The cameras of videos and photos, by group and name; what COLMAP left out is not in them."""
+    return {"cameras": load_cameras(cameras), "photos": load_cameras(photos)}
+
+
+def _posed(
+    scene: Scene, loaded: Mapping[str, Mapping[str, Camera]], cameras: Iterable[str], photos: Iterable[str]
+) -> dict[str, dict[str, tuple[str, Camera]]]:
+    """COLMAP's name of the image, and the camera, of those of these cameras and photos that have a pose, by group and
+    name."""
+    return {
+        group: {name: (image, loaded[group][name]) for name, image in images.items() if name in loaded[group]}
+        for group, images in image_names(scene, cameras, photos).items()
     }
 
 
@@ -59,9 +76,6 @@ def structure_from_motion(scene: Scene, *, references: Sequence[Path], model: Se
 
     Args:
         scene: the scene and its settings (``colmap``, ``poses.intrinsics``, ``poses.allow_missing``).
-        references: folders of the reference images of all cameras in use.
-        model: the files of the model, all in one folder.
-        report: the report.json.
 
     Raises:
         UserError: an image that may not be left out could not be registered (it is named, with its matches), or is
@@ -109,13 +123,14 @@ def write_cameras(
     Args:
         scene: the scene and its settings (``poses.source``, ``poses.path``, ``world``, ``scale``, ``photo_scale``).
         capture: what capture.json holds: the original sizes of the cameras and photos in use.
-        cameras, photos, lenses, world: the files that are written.
         sfm_model: the files of COLMAP's model, where it found the cameras.
 
     Raises:
         UserError: given cameras that do not fit the capture, or a camera or photo without a pose.
     """
-    sizes = {group: _sizes(capture[group]) for group in GROUPS}
+    sizes: dict[str, dict[str, Size]] = {
+        group: {name: (entry["width"], entry["height"]) for name, entry in capture[group].items()} for group in GROUPS
+    }
     source = scene.config.poses.source
     if scene.poses_given:
         given = _given(scene, sizes)
@@ -190,10 +205,8 @@ def write_held_out_points(
     """
     images, posed = _posed_images(scene, scene.used_cameras, cameras, photos, lenses, references)
     points = triangulation.triangulated(images, posed, scene.config.colmap.as_mapping()).without_strays()
-    found = load_cameras(cameras)
-    masks = {camera_image(name): one.moving for name, one in _by_camera(references).items() if name in found}
-    held_out = {camera_image(name): found[name] for name in scene.test_cameras if name in found}
-    seen = sparse_depth(points.subset(_still(points, masks)), held_out)
+    held_out = dict(_posed(scene, _load(cameras, photos), scene.test_cameras, [])["cameras"].values())
+    seen = sparse_depth(points.subset(_still(points, references)), held_out)
     with atomic_folder(output) as folder:
         for name in scene.test_cameras:
             _write_camera_depth(depth_file(folder, name), seen.get(camera_image(name), NOTHING))
@@ -212,22 +225,14 @@ def _posed_images(
     Videos show one moment, the middle one of their reference frames, with all that moves in it: near and far must hold
     the movers too, and at one moment they are as rigid as the rest.
     """
-    known = load_lenses(lenses)
-    posed = {"cameras": load_cameras(cameras), "photos": load_cameras(photos)}
-    of = _by_camera(references)
+    known, of = load_lenses(lenses), _by_camera(references)
     images: dict[str, Path] = {}
     found: dict[str, tuple[Lens, np.ndarray]] = {}
-    for name in names:
-        if name in posed["cameras"]:
-            image = camera_image(name)
-            moments = of[name].frames
+    for group, own in _posed(scene, _load(cameras, photos), names, scene.train_photos).items():
+        for name, (image, camera) in own.items():
+            moments = of[name].frames if group == "cameras" else [Path(scene.photos[name])]
             images[image] = moments[len(moments) // 2]
-            found[image] = known["cameras"][name], posed["cameras"][name].c2w
-    for stem in scene.train_photos:
-        if stem in posed["photos"]:
-            image = photo_image(scene.photos[stem])
-            images[image] = Path(scene.photos[stem])
-            found[image] = known["photos"][stem], posed["photos"][stem].c2w
+            found[image] = known[group][name], camera.c2w
     return images, found
 
 
@@ -270,29 +275,25 @@ def write_depth(
     """
     stops = {"contradicted"} if scene.poses_given else {"contradicted", "unproven"}
     _refuse_distrusted(read_json(report, VERIFICATION), stops, scene, f" Image by image: {report}.")
-    posed = {"cameras": load_cameras(cameras), "photos": load_cameras(photos)}
+    loaded = _load(cameras, photos)
     points = mapping.read_model(model[0].parent).without_strays()
-    # What trains and has a pose, by group and name.
-    names = {name: camera_image(name) for name in scene.train_cameras if name in posed["cameras"]}
-    stems = {stem: photo_image(scene.photos[stem]) for stem in sorted(scene.train_photos) if stem in posed["photos"]}
-    training = {image: posed["cameras"][name] for name, image in names.items()}
-    training |= {image: posed["photos"][stem] for stem, image in stems.items()}
+    posed = _posed(scene, loaded, scene.train_cameras, sorted(scene.train_photos))
+    training = dict(pair for own in posed.values() for pair in own.values())
     every = sparse_depth(points, training)
-    masks = {camera_image(name): one.moving for name, one in _by_camera(references).items() if name in names}
-    seen = sparse_depth(points.subset(_still(points, masks)), training)
+    seen = sparse_depth(points.subset(_still(points, references)), training)
     with atomic_folder(output) as folder:
         for name in scene.train_cameras:
             _write_camera_depth(depth_file(folder, name), seen.get(camera_image(name), NOTHING))
-        _write_photo_depth(depth_file(folder, "photos"), {stem: seen[image] for stem, image in stems.items()})
+        _write_photo_depth(depth_file(folder, "photos"), {n: seen[image] for n, (image, _) in posed["photos"].items()})
 
     known = _given_bounds(scene, lenses, world)
     ranges = {
-        group: _bounds(scene, posed[group], {n: every[image] for n, image in own.items()}, points, known.get(group, {}))
-        for group, own in (("cameras", names), ("photos", stems))
+        group: _bounds(scene, found, {n: every[image] for n, (image, _) in posed[group].items()}, points, known[group])
+        for group, found in loaded.items()
     }
     write_json(bounds, ranges)
-    group = "cameras" if posed["cameras"] else "photos"
-    write_poses_bounds(poses_bounds, posed[group], ranges[group])
+    group = "cameras" if loaded["cameras"] else "photos"
+    write_poses_bounds(poses_bounds, loaded[group], ranges[group])
     write_checksum(poses_bounds)
 
 
@@ -302,20 +303,19 @@ def write_space(scene: Scene, *, cameras: Path, photos: Path, bounds: Path, dept
     Args:
         depth: the folder of the sparse depth behind ``bounds``, whose points the reason counts.
     """
-    ranges = read_json(bounds, BOUNDS)
-    loaded = {"cameras": load_cameras(cameras), "photos": load_cameras(photos)}
-    train = [("cameras", name) for name in scene.train_cameras] + [("photos", name) for name in scene.train_photos]
-    test = [("cameras", name) for name in scene.test_cameras] + [("photos", name) for name in scene.test_photos]
-    train, test = ([(group, name) for group, name in names if name in loaded[group]] for names in (train, test))
-    posed = [loaded[group][name] for group, name in train + test]
-    seen = [tuple(ranges[group][name]) for group, name in train]
+    ranges, loaded = read_json(bounds, BOUNDS), _load(cameras, photos)
+    train = _posed(scene, loaded, scene.train_cameras, scene.train_photos)
+    test = _posed(scene, loaded, scene.test_cameras, scene.test_photos)
+    posed = [camera for part in (train, test) for own in part.values() for _, camera in own.values()]
+    seen = [tuple(ranges[group][name]) for group, own in train.items() for name in own]
     points = sum(len(read_npz(depth_file(depth, name))["z"]) for name in [*scene.train_cameras, "photos"])
     config = scene.config
     choose_space(posed, seen, config.space, config.near, config.far, points).save(output)
 
 
-def _still(points: Model, masks: Mapping[str, Path]) -> np.ndarray:
-    """Which points stand still, [P] bool: those that no image with a mask sees where its mask says that it moves."""
+def _still(points: Model, references: Sequence[Path]) -> np.ndarray:
+    """Which points stand still, [P] bool: those that no video camera sees where its mask says that something moves."""
+    masks = {camera_image(name): one.moving for name, one in _by_camera(references).items()}
     still = np.ones(len(points.points), bool)
     for index, name in enumerate(sorted(points.lenses)):
         if name in masks:
@@ -341,16 +341,12 @@ def export(
 ) -> None:
     """Write the cameras of the original images as poses_bounds.npy, transforms.json and a COLMAP model with the sparse
     points; print what each format cannot hold."""
-    posed = {"cameras": load_cameras(cameras), "photos": load_cameras(photos)}
-    c2w = {g: {name: camera.c2w for name, camera in posed[g].items()} for g in GROUPS}
-    images = {g: {n: image for n, image in named.items() if n in c2w[g]} for g, named in image_names(scene).items()}
+    posed = _posed(scene, _load(cameras, photos), scene.used_cameras, scene.photos)
+    c2w = {group: {name: camera.c2w for name, (_, camera) in own.items()} for group, own in posed.items()}
+    images = {group: {name: image for name, (image, _) in own.items()} for group, own in posed.items()}
     known, ranges, points = load_lenses(lenses), read_json(bounds, BOUNDS), mapping.read_model(model[0].parent)
     for line in export_cameras(known, c2w, ranges, images, transforms.parent, points):
         print(f"export: {line}", file=sys.stderr)
-
-
-def _sizes(entries: Mapping[str, Mapping]) -> dict[str, Size]:
-    return {name: (int(entry["width"]), int(entry["height"])) for name, entry in entries.items()}
 
 
 def _photo_scale(scene: Scene, sizes: Mapping[str, Mapping[str, Size]]) -> float:
@@ -370,7 +366,7 @@ def _from_model(scene: Scene, sizes: Mapping[str, Mapping[str, Size]], path: Pat
     model = mapping.read_model(path)
     lenses: dict[str, dict[str, Lens]] = {group: {} for group in GROUPS}
     poses: dict[str, dict[str, np.ndarray]] = {group: {} for group in GROUPS}
-    for group, names in image_names(scene).items():
+    for group, names in image_names(scene, scene.used_cameras, scene.photos).items():
         for name, image in names.items():
             if image not in model.lenses:
                 print(f"warning: {image} has no pose and is left out", file=sys.stderr)
@@ -393,7 +389,7 @@ def _given(scene: Scene, sizes: Mapping[str, Mapping[str, Size]]) -> Given:
 def _given_bounds(scene: Scene, lenses: Path, world: Path) -> dict[str, Bounds]:
     """Near and far by group and name, world units, where the file of given cameras has them."""
     if scene.config.poses.source != "llff":
-        return {}
+        return {group: {} for group in GROUPS}
     known = load_lenses(lenses)
     sizes = {group: {name: (lens.width, lens.height) for name, lens in known[group].items()} for group in GROUPS}
     unit = read_json(world, WORLD)["scale"]
@@ -440,14 +436,12 @@ def _write_camera_depth(path: Path, depth: SparseDepth) -> None:
 
 def _write_photo_depth(path: Path, depths: Mapping[str, SparseDepth]) -> None:
     """One file for all photos: ``image`` [N] says which, an index into ``names``, the sorted stems that train."""
-    counts = [len(depth.z) for depth in depths.values()]
+    counts, parts = [len(depth.z) for depth in depths.values()], [NOTHING, *depths.values()]
     write_npz(
         path,
         {
             "names": np.array(list(depths), dtype=str),
             "image": np.repeat(np.arange(len(depths)), counts).astype(np.int64),
-            "uv": np.concatenate([np.zeros((0, 2)), *(depth.uv for depth in depths.values())]),
-            "z": np.concatenate([np.zeros(0), *(depth.z for depth in depths.values())]),
-            "sigma": np.concatenate([np.zeros(0), *(depth.sigma for depth in depths.values())]),
+            **{key: np.concatenate([getattr(depth, key) for depth in parts]) for key in ("uv", "z", "sigma")},
         },
     )

@@ -9,7 +9,7 @@ import numpy as np
 from mixdepth.demo.render import Shot
 from mixdepth.demo.rig import FOCAL, PHOTO_CAMERAS, VIDEO_CAMERAS
 from mixdepth.demo.scene import FPS, FRAMES
-from mixdepth.errors import UserError
+from mixdepth.errors import ConfigurationError
 from mixdepth.files.images import write_image
 from mixdepth.files.io import write_checksum, write_npz
 from mixdepth.frames.encode import write_recording
@@ -34,11 +34,8 @@ def make_demo(output: Path) -> None:
     for name in CAMERA_NAMES:
         shot = Shot(VIDEO_CAMERAS[name])
         progress.update(_VIEW_STEPS)
-        frames = []
-        for frame in render_video(shot):
-            frames.append(frame)
-            progress.update()
-        pictures, depth, moving = (np.stack(arrays) for arrays in zip(*frames, strict=True))
+        frames = zip(*progress.over(render_video(shot)), strict=True)
+        pictures, depth, moving = (np.stack(arrays) for arrays in frames)
         write_video(output / "videos" / f"{name}.mp4", pictures)
         truth["depth"].append(depth.astype(np.float16))
         truth["moving"].append(moving)
@@ -74,9 +71,14 @@ def write_photo(path: Path, picture: np.ndarray) -> None:
 
 
 def write_video(path: Path, pictures: np.ndarray) -> None:
-    """Write [T, H, W, 3] uint8 as a recording that any player shows."""
+    """Write [T, H, W, 3] uint8 as a recording that any player shows.
+
+    Raises:
+        OutOfRoom: no space is left on the device, or no memory.
+        ConfigurationError: this ffmpeg cannot write it.
+    """
     try:
         write_recording(pictures, path, FPS)
     except RuntimeError as error:
-        raise UserError(str(error)) from error
+        raise ConfigurationError(f"{error}. `mixdepth doctor` says whether ffmpeg works here.") from error
     write_checksum(path)

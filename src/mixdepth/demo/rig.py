@@ -3,11 +3,12 @@
 import numpy as np
 
 from mixdepth.cameras.camera import Camera
+from mixdepth.demo.solids import Vector, unit
 
 WIDTH, HEIGHT, FOCAL = 320, 240, 280.0  # pixels; all images are alike, principal point in the middle
 
 # Position, point looked at (units: x right, y up, z towards the viewer) and roll (its tangent).
-VIDEO_VIEWS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], float]] = {
+VIDEO_VIEWS: dict[str, tuple[Vector, Vector, float]] = {
     "cam00": ((0.05, 0.34, -0.02), (0.05, -0.35, -5.6), 0.00),
     "cam01": ((-1.25, 0.18, -0.20), (-0.15, -0.35, -5.6), 0.02),
     "cam02": ((-0.42, 0.55, 0.00), (0.00, -0.40, -5.6), -0.01),
@@ -16,7 +17,7 @@ VIDEO_VIEWS: dict[str, tuple[tuple[float, float, float], tuple[float, float, flo
 }
 
 # Photos reach beyond the cameras and vary in distance, height and roll: that is what makes self-calibration strong.
-PHOTO_VIEWS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], float]] = {
+PHOTO_VIEWS: dict[str, tuple[Vector, Vector, float]] = {
     "photo01.jpg": ((-1.95, 0.30, -0.70), (-0.30, -0.40, -5.6), 0.03),
     "photo02.jpg": ((-1.45, 1.10, 0.20), (-0.10, -0.50, -5.6), -0.08),
     "photo03.jpg": ((-0.90, -0.35, -0.10), (-0.10, -0.20, -5.6), 0.25),
@@ -32,10 +33,10 @@ PHOTO_VIEWS: dict[str, tuple[tuple[float, float, float], tuple[float, float, flo
 }
 
 
-def view(position: tuple[float, float, float], target: tuple[float, float, float], roll: float) -> Camera:
+def view(position: Vector, target: Vector, roll: float) -> Camera:
     """The demo's camera at ``position`` looking at ``target``, turned about its axis by a tangent of ``roll``."""
-    forward = _unit(np.subtract(target, position).astype(np.float64))
-    right = _unit(np.array([-forward[2], 0.0, forward[0]]))
+    forward = unit(np.subtract(target, position).astype(np.float64))
+    right = unit(np.array([-forward[2], 0.0, forward[0]]))
     down = np.cross(forward, right)
     cosine = 1 / np.sqrt(1 + roll * roll)
     c2w = np.eye(4)
@@ -44,10 +45,6 @@ def view(position: tuple[float, float, float], target: tuple[float, float, float
     c2w[:3, 2] = forward
     c2w[:3, 3] = position
     return Camera(WIDTH, HEIGHT, FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2, c2w)
-
-
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / np.sqrt(vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2])
 
 
 VIDEO_CAMERAS: dict[str, Camera] = {name: view(*placed) for name, placed in VIDEO_VIEWS.items()}

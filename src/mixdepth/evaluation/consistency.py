@@ -3,7 +3,7 @@
 Both are relative and in our own world, so that they need no alignment. What they cannot see is said in docs/scores.md.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,21 @@ def relative_scores(errors: np.ndarray, counted: str) -> dict[str, float | int]:
         "within_5_percent": float((errors < CLOSE).mean()),
         counted: len(errors),
     }
+
+
+def pooled_scores(
+    errors: Mapping[str, np.ndarray], counted: str, fewest: int, otherwise: Callable[[int], str]
+) -> Scores:
+    """:func:`relative_scores` of each camera's errors [N], and of all errors together.
+
+    Args:
+        otherwise: why there is no score of so many errors, where they are fewer than ``fewest``.
+    """
+
+    def score(of: np.ndarray) -> Score:
+        return Score(relative_scores(of, counted)) if len(of) >= fewest else Score(None, otherwise(len(of)))
+
+    return Scores({name: score(own) for name, own in errors.items()}, score(np.concatenate(list(errors.values()))))
 
 
 # Neighbouring cameras

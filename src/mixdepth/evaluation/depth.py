@@ -29,7 +29,7 @@ def depth_errors(blocks: DepthBlocks) -> DepthErrors | None:
         counts.
     """
     count, absolute, squared, relative, within = 0, 0.0, 0.0, 0.0, 0
-    for z, truth in _known(blocks):
+    for z, truth in usable_pairs(blocks):
         error = np.abs(z - truth)
         ratio = error / truth
         count += error.size
@@ -39,7 +39,7 @@ def depth_errors(blocks: DepthBlocks) -> DepthErrors | None:
         within += int((ratio < CLOSE).sum())
     if not count:
         return None
-    middle = median(lambda: (np.abs(z - truth) for z, truth in _known(blocks)))
+    middle = median(lambda: (np.abs(z - truth) for z, truth in usable_pairs(blocks)))
     assert middle is not None  # as pixels count
     return {
         "median": middle,
@@ -52,10 +52,10 @@ def depth_errors(blocks: DepthBlocks) -> DepthErrors | None:
 
 def relative_median(blocks: DepthBlocks) -> float | None:
     """Median of ``|z - truth| / truth`` over all pixels that count; None where none does."""
-    return median(lambda: (np.abs(z - truth) / truth for z, truth in _known(blocks)))
+    return median(lambda: (np.abs(z - truth) / truth for z, truth in usable_pairs(blocks)))
 
 
-def _known(blocks: DepthBlocks) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+def usable_pairs(blocks: DepthBlocks) -> Iterable[tuple[np.ndarray, np.ndarray]]:
     """The pairs with a usable truth, as float64."""
     for z, truth in blocks():
         true = np.asarray(truth, np.float64)

@@ -20,14 +20,14 @@ from mixdepth.evaluation.consistency import (
     differences,
     neighbours,
     point_errors,
+    pooled_scores,
     reduced,
-    relative_scores,
     spread,
 )
-from mixdepth.evaluation.depth import DEPTH_PASSES, DepthBlocks, depth_errors, relative_median
+from mixdepth.evaluation.depth import DEPTH_PASSES, DepthBlocks, depth_errors, relative_median, usable_pairs
 from mixdepth.evaluation.pictures import MEASURES, Measure
 from mixdepth.evaluation.protocol import COLOUR, DEFINITIONS, colour_reasons, depth_reasons, few_points
-from mixdepth.evaluation.truth import Truth, load_truth
+from mixdepth.evaluation.truth import load_truth
 from mixdepth.evaluation.view import DEPTH_KEYS, View, open_view
 from mixdepth.fields.storage import saved_header
 from mixdepth.files.io import read_npz, write_json
@@ -68,8 +68,10 @@ def evaluate_variant(
     truth = load_truth(scene, scene.test_cameras, video=True)
     scale = truth.similarity(cameras).scale if truth else 1.0
     posed = load_cameras(cameras)
-    masks = load_masks(lenses, "cameras", posed, scene.test_cameras)
-    views = list(_views(scene, renders, stores, masks, truth, scale))
+    own_frames = {path.parent.name: path.parent for path in stores}
+    masks = load_masks(lenses, "cameras", posed, [folder.name for folder in renders])
+    seen = [open_view(scene, folder.name, folder, own_frames[folder.name], truth, scale) for folder in renders]
+    views = [replace(view, valid=valid) for view, valid in zip(seen, masks, strict=True)]
     measures = MEASURES | lpips_measures(scene)
     progress = Progress(f"scores {scene.name} {variant}", sum(len(view.rgb) for view in views))
     colours = {view.name: _score_view(view, measures, progress) for view in views}
@@ -101,21 +103,6 @@ def evaluate_variant(
     write_json(output, {**whole, "cameras": own, "settings": _settings(scene, variant, views) | about})
 
 
-def _views(
-    scene: Scene,
-    renders: Sequence[Path],
-    stores: Sequence[Path],
-    masks: Sequence[np.ndarray | None],
-    truth: Truth | None,
-    scale: float,
-) -> Iterator[View]:
-    """The held-out cameras: ``renders`` are their folders, ``stores`` the files of their own frames, ``masks`` what
-    counts of them."""
-    own = {path.parent.name: path.parent for path in stores}
-    for folder, valid in zip(renders, masks, strict=True):
-        yield replace(open_view(scene, folder.name, folder, own[folder.name], truth, scale), valid=valid)
-
-
 def lpips_measures(scene: Scene) -> dict[str, Measure]:
     """LPIPS with the weights that the configuration names, by the score's name.
 
@@ -136,11 +123,10 @@ def _score_view(view: View, measures: Mapping[str, Measure], progress: Progress)
     torch.set_num_threads(1)  # sums of several threads differ in the last bits
 
     def renders() -> Iterator[np.ndarray]:
-        for index, image in enumerate(view.rgb):
+        for index, image in enumerate(progress.over(view.rgb)):
             if not np.isfinite(view.depth[index]).all():
                 raise ValueError(f"{view.name}, frame {index}: a rendered depth is not finite")
             yield np.asarray(image)
-            progress.update()
 
     return score_colour(renders(), map(np.asarray, view.store.rgb), view.moving(), view.valid, measures)
 
@@ -155,7 +141,7 @@ def _depth_scores(views: list[View]) -> dict[str, Any]:
     progress = Progress(f"depth scores {', '.join(view.name for view in views)}", steps)
 
     def blocks(which: str) -> DepthBlocks:
-        return lambda: chain.from_iterable(view.depth_pairs(which, progress) for view in views)
+        return lambda: chain.from_iterable(progress.over(view.depth_pairs(which)) for view in views)
 
     return {key: depth_errors(blocks(key)) for key in DEPTH_KEYS}
 
@@ -164,30 +150,19 @@ def _depth_by_frame(view: View) -> list[float | None] | None:
     """Median absolute error of each frame, truth's units; None without a truth."""
     if view.truth is None:
         return None
-    pairs = ((z[np.isfinite(t) & (t > 0)], t[np.isfinite(t) & (t > 0)]) for z, t in view.depth_pairs("depth"))
-    return [float(np.median(np.abs(z - true.astype(np.float64)))) if len(z) else None for z, true in pairs]
+    pairs = usable_pairs(lambda: view.depth_pairs("depth"))
+    return [float(np.median(np.abs(z - true))) if len(z) else None for z, true in pairs]
 
 
 def point_scores(views: list[View], points: Path) -> Scores:
     """Errors against COLMAP's points."""
-    errors: dict[str, np.ndarray] = {}
-    cameras: dict[str, Score] = {}
-    for view in views:
-        path = depth_file(points, view.name)
-        if not path.is_file():
-            cameras[view.name] = Score(None, f"{path} is not there")
-            continue
-        errors[view.name] = point_errors(view.depth, path)
-        cameras[view.name] = _point_score(errors[view.name])
+    paths = {view.name: depth_file(points, view.name) for view in views}
+    missing = {name: Score(None, f"{path} is not there") for name, path in paths.items() if not path.is_file()}
+    errors = {view.name: point_errors(view.depth, paths[view.name]) for view in views if view.name not in missing}
     if not errors:
-        return Scores(cameras, whole=cameras[views[0].name])
-    return Scores(cameras, whole=_point_score(np.concatenate(list(errors.values()))))
-
-
-def _point_score(errors: np.ndarray) -> Score:
-    if len(errors) < FEWEST_POINTS:
-        return Score(None, few_points(len(errors)))
-    return Score(relative_scores(errors, "points"))
+        return Scores(missing, whole=missing[views[0].name])
+    found = pooled_scores(errors, "points", FEWEST_POINTS, few_points)
+    return Scores(missing | found.cameras, found.whole)
 
 
 def consistency_scores(
@@ -220,14 +195,7 @@ def consistency_scores(
                 there = smaller[other], depths[other][index]
                 parts.append(differences(cameras[view.name], view.depth[frame], *there, view.valid))
         found[view.name] = np.concatenate(parts)
-    each = {name: _consistency_score(values) for name, values in found.items()}
-    return Scores(each, whole=_consistency_score(np.concatenate(list(found.values()))))
-
-
-def _consistency_score(errors: np.ndarray) -> Score:
-    if not len(errors):
-        return Score(None, "no pixel is seen by a neighbouring camera too")
-    return Score(relative_scores(errors, "pixels"))
+    return pooled_scores(found, "pixels", 1, lambda _: "no pixel is seen by a neighbouring camera too")
 
 
 def _settings(scene: Scene, variant: str, views: list[View]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import numpy as np
 from mixdepth.errors import DamagedFile
 from mixdepth.evaluation.truth import Truth
 from mixdepth.frames.store import MOVING_STD, FrameStore
-from mixdepth.progress import Progress
 from mixdepth.rendering.renders import open_renders
 from mixdepth.scene.scene import Scene
 
@@ -41,7 +40,7 @@ class View:
             return repeat(self.store.std > MOVING_STD, len(self.rgb))
         return (mask for _, mask in self.truth.frames(self.name, self.frames, self.size))
 
-    def depth_pairs(self, which: str, progress: Progress | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def depth_pairs(self, which: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(rendered, true) z-depth per frame, [N] each, in the truth's units. Only where there is a truth.
 
         Args:
@@ -54,8 +53,6 @@ class View:
             if self.valid is not None:
                 chosen = chosen & self.valid
             yield rendered[chosen].astype(np.float64) * self.scale, true[chosen]
-            if progress:
-                progress.update()
 
 
 def open_view(

@@ -24,8 +24,7 @@ def write_points(source: Source, folder: Path, most: int | None) -> None:
     for index, (name, rgb, depth) in enumerate(source.frames()):
         if source.cameras[index] is not camera:  # the rays of a camera that stands still are made once
             camera = source.cameras[index]
-            uv = pixel_centres(camera)
-            rays, far = camera.unproject(uv, np.ones(len(uv))) - camera.centre, far_depth(camera, source.space)
+            rays, far = pixel_rays(camera), far_depth(camera, source.space)
         chosen = np.flatnonzero(depth.ravel() < BACKGROUND * far)
         if most is not None and len(chosen) > most:
             chosen = chosen[np.arange(most) * len(chosen) // most]
@@ -40,19 +39,19 @@ def write_points(source: Source, folder: Path, most: int | None) -> None:
             file.write(vertices.tobytes())
 
 
-def pixel_centres(camera: Camera) -> np.ndarray:
-    """Centres of all pixels in reading order, [H * W, 2]."""
+def pixel_rays(camera: Camera) -> np.ndarray:
+    """Directions in the world, [H * W, 3] with a z-depth of 1, in which all pixels look, in reading order."""
     x, y = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
-    return np.stack([x, y], axis=-1).reshape(-1, 2)
+    uv = np.stack([x, y], axis=-1).reshape(-1, 2)
+    return camera.unproject(uv, np.ones(len(uv))) - camera.centre
 
 
 def far_depth(camera: Camera, space: Space) -> np.ndarray:
     """z-depth [H * W] at which the ray of each pixel ends: the space's far, or where it leaves the box of a bounded one
     (as ``SpaceMap.depth_range``)."""
-    uv = pixel_centres(camera)
+    rays = pixel_rays(camera)
     if space.kind != "bounded":
-        return np.full(len(uv), space.far)
-    rays = camera.unproject(uv, np.ones(len(uv))) - camera.centre
+        return np.full(len(rays), space.far)
     with np.errstate(divide="ignore", invalid="ignore"):
         faces = (np.array([space.low, space.high]) - camera.centre)[:, None] / rays
     return np.nanmin(np.maximum(faces[0], faces[1]), axis=1)

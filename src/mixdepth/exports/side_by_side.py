@@ -41,23 +41,14 @@ def write_scene_video(scene: Scene, *, renders: Path, store: Sequence[Path], cap
     truth = FrameStore.open(store[0].parent).rgb
     held_out = " (held out)" if camera in scene.test_cameras else " (trains)"
     titles = (f"{scene.name}: {scene.video_variant}, seen from {camera}{held_out}", "depth", f"{camera}'s own video")
-    progress = Progress(f"video {scene.name}", len(rgb))
-
-    def shown() -> Iterator[np.ndarray]:
-        for frame in compose_frames(rgb, depth, truth, titles):
-            yield frame
-            progress.update()
-
-    fps = read_json(capture, CAPTURE)["fps"]
-    write_video(shown(), output, frame_rate(fps, scene.config.frames.step, len(rgb)))
+    fps = frame_rate(read_json(capture, CAPTURE)["fps"], scene.config.frames.step, len(rgb))
+    frames = compose_frames(rgb, depth, truth, titles)
+    write_video(Progress(f"video {scene.name}", len(rgb)).over(frames), output, fps)
     write_checksum(output)
 
 
 def write_path_video(scene: Scene, variant: str, *, renders: Path, output: Path) -> None:
     """Write the video of a rendered camera path: colour and depth side by side, at the path's speed.
-
-    Args:
-        renders: the folder that ``render_path`` wrote.
 
     Raises:
         UserError: renders are missing or damaged, or no space is left on the device.
@@ -65,15 +56,8 @@ def write_path_video(scene: Scene, variant: str, *, renders: Path, output: Path)
     rgb, depth = open_renders(renders)
     said = read_json(Renders(renders).path)
     path = said["path"]
-    titles = (f"{scene.name}: {variant}, path {path}", "depth", "")
-    progress = Progress(f"video of {path}", len(rgb))
-
-    def shown() -> Iterator[np.ndarray]:
-        for frame in compose_frames(rgb, depth, None, titles):
-            yield frame
-            progress.update()
-
-    write_video(shown(), output, said["fps"])
+    frames = compose_frames(rgb, depth, None, (f"{scene.name}: {variant}, path {path}", "depth", ""))
+    write_video(Progress(f"video of {path}", len(rgb)).over(frames), output, said["fps"])
 
 
 def compose_frames(

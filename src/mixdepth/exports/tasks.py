@@ -1,9 +1,6 @@
 """The export stage: renders as other programs read them, in a folder per kind."""
 
-from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
 
 from mixdepth.cameras.formats.camera_path import write_camera_path
 from mixdepth.cameras.formats.transforms import write_transforms
@@ -30,9 +27,8 @@ def export_renders(
         if kind == "cameras":
             _write_cameras(source, made)
         elif kind in ("mp4", "mp4_10bit"):
-            write_video(
-                _counted(source, kind), made / f"{source.name}.mp4", source.fps, 10 if kind == "mp4_10bit" else 8
-            )
+            frames = Progress(f"{kind} of {source.name}", len(source.rgb)).over(source.rgb)
+            write_video(frames, made / f"{source.name}.mp4", source.fps, 10 if kind == "mp4_10bit" else 8)
         elif kind == "ply":
             from mixdepth.exports.points import write_points
 
@@ -41,13 +37,6 @@ def export_renders(
             from mixdepth.exports import images
 
             getattr(images, f"write_{kind}")(source, made)
-
-
-def _counted(source: Source, kind: str) -> Iterator[np.ndarray]:
-    progress = Progress(f"{kind} of {source.name}", len(source.rgb))
-    for frame in source.rgb:
-        yield frame
-        progress.update()
 
 
 def _write_cameras(source: Source, folder: Path) -> None:

@@ -39,8 +39,8 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# What Pillow raises of damaged files; and MemoryError where a size is wrong.
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+# What Pillow raises of damaged files (AssertionError of a palette that is not there); and MemoryError of a wrong size.
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, AssertionError, struct.error, Image.DecompressionBombError)
 # Brands of ISO/IEC 23008-12 (HEIF) files, at the bytes 8 to 12.
 HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"}
 
@@ -156,7 +156,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except UNREADABLE as error:
         if path.is_file() and _is_heif(path):
             refuse_unread_kind(path, ".heic")
-        said = "no kind of image that is known" if isinstance(error, UnidentifiedImageError) else error
+        known = not isinstance(error, UnidentifiedImageError)
+        said = (str(error) or "a part of it is missing") if known else "no kind of image that is known"
         raise DamagedFile(
             f"{path}: cannot be read as an image ({said}). Copy or export it again, or remove it."
         ) from None

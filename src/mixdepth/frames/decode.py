@@ -165,11 +165,7 @@ def _upright_size(frame: av.VideoFrame) -> tuple[int, int]:
 
 
 class _Picture:
-    """Decoded frames as arrays: scaled, converted to RGB, upright.
-
-    Args:
-        size: (width, height) of the upright picture; None keeps the original size.
-    """
+    """Decoded frames as arrays: scaled to ``size`` (see :func:`read_frames`), converted to RGB, upright."""
 
     def __init__(self, size: tuple[int, int] | None):
         self.size = size
@@ -241,16 +237,12 @@ def open_sound(path: Path, rate: int) -> Iterator[tuple[float, Iterator[np.ndarr
         audio = container.streams.audio[0]
         start = float((audio.start_time or 0) * tick(audio) - (video.start_time or 0) * tick(video))
         resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
-        nothing = np.zeros(0, np.float32)
-        yield (
-            start,
-            (
-                np.concatenate(
-                    [nothing, *(f.to_ndarray()[0].astype(np.float32) / 32768 for f in resampler.resample(frame))]
-                )
-                for frame in container.decode(audio)
-            ),
-        )
+
+        def samples(frame: av.AudioFrame) -> np.ndarray:
+            parts = [part.to_ndarray()[0] for part in resampler.resample(frame)]
+            return np.concatenate([np.zeros(0, np.int16), *parts]).astype(np.float32) / 32768
+
+        yield start, map(samples, container.decode(audio))
 
 
 def _too_few(path: Path, found: int, frames: Sequence[int], message: str) -> DamagedFile:

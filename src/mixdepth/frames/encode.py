@@ -3,7 +3,7 @@
 import errno
 import os
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -12,14 +12,26 @@ from typing import IO
 import ffmpeg
 import imageio_ffmpeg
 import numpy as np
+from ffmpeg.nodes import FilterableStream as Stream
 
 from mixdepth.errors import OutOfRoom
 from mixdepth.files.io import atomic
 
-# Accurate chroma and rounding, and the same bytes on every processor.
-SCALER_FLAGS = "accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
+# By area, with accurate chroma and rounding, and the same bytes on every processor.
+FLAGS = "area+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
+SCALE = {"flags": FLAGS, "out_range": "tv", "out_color_matrix": "bt709"}
 PIXELS = {8: "yuv420p", 10: "yuv420p10le"}  # by bits
 BT709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
+# Without dates and versions, the index in front.
+MP4 = {
+    "format": "mp4",
+    "vcodec": "libx264",
+    "movflags": "+faststart",
+    "fflags": "+bitexact",
+    "flags:v": "+bitexact",
+    "map_metadata": -1,
+    "color_range": "tv",
+}
 
 
 def write_video(frames: Iterable[np.ndarray], path: Path, fps: float, bits: int = 8) -> None:
@@ -39,28 +51,49 @@ def write_video(frames: Iterable[np.ndarray], path: Path, fps: float, bits: int 
         RuntimeError: ffmpeg failed; with its last message.
         ValueError: no frames, or frames of another shape or type.
     """
-    _encode(frames, path, lambda size, target: _for_players(size, target, fps, bits))
+
+    def converted(stream: Stream) -> Stream:
+        stream = stream.filter("scale", in_range="pc", **SCALE).filter("format", PIXELS[bits])
+        return stream.filter("setparams", range="tv", **BT709)
+
+    # A fixed number of threads and the same algorithms on every processor: both change x264's bytes.
+    same = {"threads": 2, "x264-params": "cpu-independent=1"}
+    _encode(frames, path, Fraction(fps).limit_denominator(1001), converted, {"crf": 18, **same, **BT709})
 
 
 def write_recording(frames: Iterable[np.ndarray], path: Path, fps: int) -> None:
     """Write an H.264 mp4 as a good camera would: colours come back within about two levels. One thread and no dates or
     versions, so that the same frames give the same bytes. Arguments and errors as :func:`write_video`."""
-    _encode(frames, path, lambda size, target: _as_recorded(size, target, fps))
+    tags = "threads=1:colorprim=bt709:transfer=bt709:colormatrix=bt709"
+    options = {"pix_fmt": "yuv420p", "crf": 8, "preset": "medium", "threads": 1, "colorspace": "bt709"}
+    _encode(frames, path, fps, lambda stream: stream.filter("scale", **SCALE), {**options, "x264-params": tags})
 
 
 def _encode(
-    frames: Iterable[np.ndarray], path: Path, output: Callable[[tuple[int, int], Path], ffmpeg.nodes.OutputStream]
+    frames: Iterable[np.ndarray],
+    path: Path,
+    fps: Fraction | int,
+    converted: Callable[[Stream], Stream],
+    options: Mapping[str, object],
 ) -> None:
-    """Write ``frames`` with the ffmpeg-python stream that ``output`` makes of (width, height) and a file."""
+    """Write ``frames`` as an MP4.
+
+    Args:
+        converted: makes of the RGB stream the one that is encoded.
+        options: ffmpeg's for the output, beside MP4.
+    """
     frames = iter(frames)
     first = next(frames, None)
     if first is None:
         raise ValueError(f"{path}: no frames to write")
     height, width = first.shape[0] + first.shape[0] % 2, first.shape[1] + first.shape[1] % 2
+    stream = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", video_size=(width, height), framerate=fps)
     # In memory: where the disk is full, what ffmpeg says about it must not be lost.
     with atomic(path) as temporary, open(os.memfd_create("messages"), "w+b") as messages:  # noqa: PTH123 (a descriptor)
+        output = ffmpeg.output(converted(stream), f"file:{temporary}", **MP4, **options)
+        output = output.global_args("-y", "-hide_banner", "-loglevel", "error")
         process = subprocess.Popen(
-            output((width, height), temporary).compile(cmd=imageio_ffmpeg.get_ffmpeg_exe()),
+            output.compile(cmd=imageio_ffmpeg.get_ffmpeg_exe()),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=messages,
@@ -75,51 +108,6 @@ def _encode(
         if code:
             messages.seek(0)
             _raise_why(path, messages.read())
-
-
-def _for_players(size: tuple[int, int], path: Path, fps: float, bits: int) -> ffmpeg.nodes.OutputStream:
-    rate = Fraction(fps).limit_denominator(1001)
-    stream = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", video_size=size, framerate=rate)
-    stream = stream.filter(
-        "scale", flags=f"area+{SCALER_FLAGS}", in_range="pc", out_range="tv", out_color_matrix="bt709"
-    )
-    stream = stream.filter("format", PIXELS[bits]).filter("setparams", range="tv", **BT709)
-    output = ffmpeg.output(
-        stream,
-        f"file:{path}",
-        format="mp4",
-        vcodec="libx264",
-        crf=18,
-        movflags="+faststart",
-        fflags="+bitexact",
-        map_metadata=-1,
-        # A fixed number of threads and the same algorithms on every processor: both change x264's bytes.
-        threads=2,
-        **{"flags:v": "+bitexact", "x264-params": "cpu-independent=1", "color_range": "tv", **BT709},
-    )
-    return output.global_args("-y", "-hide_banner", "-loglevel", "error")
-
-
-def _as_recorded(size: tuple[int, int], path: Path, fps: int) -> ffmpeg.nodes.OutputStream:
-    stream = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", video_size=size, framerate=fps)
-    stream = stream.filter("scale", flags=f"area+{SCALER_FLAGS}", out_color_matrix="bt709", out_range="tv")
-    output = ffmpeg.output(
-        stream,
-        f"file:{path}",
-        format="mp4",
-        vcodec="libx264",
-        pix_fmt="yuv420p",
-        crf=8,
-        preset="medium",
-        movflags="+faststart",
-        fflags="+bitexact",
-        map_metadata=-1,
-        threads=1,
-        colorspace="bt709",
-        color_range="tv",
-        **{"flags:v": "+bitexact", "x264-params": "threads=1:colorprim=bt709:transfer=bt709:colormatrix=bt709"},
-    )
-    return output.global_args("-y", "-hide_banner", "-loglevel", "error")
 
 
 def _even_frames(frames: Iterable[np.ndarray], shape: tuple[int, ...]) -> Iterator[np.ndarray]:
@@ -145,7 +133,7 @@ def _raise_why(path: Path, messages: bytes) -> None:
         if os.strerror(number).encode() in messages:
             raise OSError(number, os.strerror(number))
     lines = messages.decode(errors="replace").strip().splitlines()
-    said = f"{path}: ffmpeg could not write the video: {lines[-1].strip() if lines else ''}"
+    said = f"{path}: ffmpeg could not write the video: {lines[-1].strip() if lines else 'it does not say why'}"
     if os.strerror(errno.ENOMEM) in said:
         raise OutOfRoom(said) from MemoryError()
     raise RuntimeError(said)

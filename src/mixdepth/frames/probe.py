@@ -77,18 +77,10 @@ class _Camera:
 
 def _look(path: Path) -> _Camera:
     track = read_track(path)
-    picture, notes = _folder_picture(path) if path.is_dir() else _video_picture(path)
+    size, kind, notes = _folder_picture(path) if path.is_dir() else _video_picture(path)
     seconds = None if track.times is None else round(float(track.times[-1]) + (track.spacing or 0), 3)
-    facts = {
-        "path": str(path),
-        "width": picture["width"],
-        "height": picture["height"],
-        "frames": track.frames,
-        "fps": track.rate,
-        "variable": track.variable,
-        "seconds": seconds,
-        **{key: picture[key] for key in ("codec", "bits", "rotation")},
-    }
+    facts = {"path": str(path), **size, "frames": track.frames, "fps": track.rate}
+    facts |= {"variable": track.variable, "seconds": seconds, **kind}
     if track.variable:
         notes.append("its frame rate varies: of its frames the one nearest in time is taken.")
     if track.missing:
@@ -99,8 +91,8 @@ def _look(path: Path) -> _Camera:
     return _Camera(facts, track, notes)
 
 
-def _video_picture(path: Path) -> tuple[dict, list[str]]:
-    """Size, rotation and kind of the pictures of a video, and notes, from its first frame."""
+def _video_picture(path: Path) -> tuple[dict, dict, list[str]]:
+    """Size and kind (codec, bits, rotation) of the pictures of a video, and notes, from its first frame."""
     with open_video(path) as (container, stream):
         frame = next(filter(None, map(first_decoded, container.demux(stream))))
         codec, ratio = stream.codec_context.codec.canonical_name, stream.sample_aspect_ratio
@@ -121,11 +113,11 @@ def _video_picture(path: Path) -> tuple[dict, list[str]]:
     if ratio and ratio != 1:
         notes.append(f"its pixels are not square ({ratio.numerator}:{ratio.denominator}): fx and fy differ.")
     bits = frame.format.components[0].bits
-    return {"width": width, "height": height, "codec": codec, "bits": bits, "rotation": rotation}, notes
+    return {"width": width, "height": height}, {"codec": codec, "bits": bits, "rotation": rotation}, notes
 
 
-def _folder_picture(folder: Path) -> tuple[dict, list[str]]:
-    """Size and kind of the images of a folder."""
+def _folder_picture(folder: Path) -> tuple[dict, dict, list[str]]:
+    """The same of the images of a folder."""
     files = frame_files(folder)
     sizes = [image_size(file) for file in files]
     usual = Counter(sizes).most_common(1)[0][0]
@@ -136,7 +128,7 @@ def _folder_picture(folder: Path) -> tuple[dict, list[str]]:
                 "Export the frames of one camera at one size."
             )
     codec = "jpeg" if files[0].suffix.lower() in (".jpg", ".jpeg") else "png"
-    return {"width": usual[0], "height": usual[1], "codec": codec, "bits": 8, "rotation": 0}, []
+    return {"width": usual[0], "height": usual[1]}, {"codec": codec, "bits": 8, "rotation": 0}, []
 
 
 def _photo_size(path: Path) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from mixdepth.errors import ConfigurationError
 from mixdepth.files.images import write_image
 from mixdepth.files.io import atomic_folder, write_checksum
 from mixdepth.frames.decode import read_frames
-from mixdepth.frames.store import MOVING_STD, motion_map, moving_pixels
+from mixdepth.frames.store import MOVING_STD, motion_map, moving_pixels, temporal_median
 from mixdepth.results import Reference
 
 SAMPLES = 15  # frames that the median and the motion are taken from
@@ -78,17 +78,14 @@ def _statistics(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndar
     """Median [H, W, 3] uint8 (halves rounded up) and standard deviation [H, W] float32 (colours in 0..1, mean of the
     channels) of the raw frames in ``path``, ``shape`` = (T, H, W, 3)."""
     count, height, width, _ = shape
-    median, std = np.empty(shape[1:], np.uint8), np.empty(shape[1:3], np.float32)
+    std = np.empty(shape[1:3], np.float32)
     step = max(BLOCK_BYTES // (count * width * 3), 1)
-    low, high = (count - 1) // 2, count // 2
     for start in range(0, height, step):
         rows = slice(start, start + step)
         # Mapped anew for each block, so that pages already seen do not count as memory in use.
         block = np.array(np.memmap(path, np.uint8, "r", shape=shape)[:, rows])
         std[rows] = block.std(axis=0, dtype=np.float32).mean(axis=-1) / 255
-        block.partition((low, high), axis=0)
-        median[rows] = (block[low].astype(np.uint16) + block[high] + 1) // 2
-    return median, std
+    return temporal_median(path, 0, shape), std
 
 
 def _moving(std: np.ndarray) -> np.ndarray:

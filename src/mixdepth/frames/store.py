@@ -106,11 +106,10 @@ def write_store(
         with whole.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
             header = file.tell()
-            for image in read_frames(path, frames, (width, height)):
+            for image in progress.over(read_frames(path, frames, (width, height))):
                 picture = undistorter(image) if undistorter else image
                 file.write(picture.data)
                 spread.add(picture)
-                progress.update()
         # Inside, so that no file takes its name before all are written.
         with atomic(median) as temporary:
             with temporary.open("wb") as file:
@@ -137,13 +136,8 @@ def _stored_size(path: Path, camera: Camera | None, lens: Lens | None, scale: fl
 
 
 class TemporalStd:
-    """The standard deviation over time of pictures that come one by one.
-
-    Sums are whole numbers, so the result depends on no order of summation.
-
-    Args:
-        shape: of one picture.
-    """
+    """The standard deviation over time of pictures [*shape] that come one by one. Sums are whole numbers, so the result
+    depends on no order of summation."""
 
     def __init__(self, shape: tuple[int, ...]):
         self.shape, self.count = shape, 0
@@ -260,14 +254,13 @@ def write_static_set(
     """
     from mixdepth.files.images import read_image
 
-    progress = Progress("static set", len(images))
     arrays = {}
-    for stem, path in sorted(images.items()):
+    progress = Progress("static set", len(images))
+    for stem, path in progress.over(sorted(images.items())):
         if stem not in cameras or stem not in lenses:
             raise CaptureError(f"{path}: no camera for photo {stem}; there are {listed(cameras)}")
         camera = cameras[stem]
         arrays[stem] = undistort(read_image(path, (camera.width, camera.height)), camera, lenses[stem])
-        progress.update()
     write_npz(output, arrays)
 
 

@@ -66,12 +66,7 @@ def frame_store(scene: Scene, camera: str, *, cameras: Path, lenses: Path, rgb: 
 
 
 def static_set(scene: Scene, *, photos: Path, lenses: Path, output: Path, medians: Sequence[Path] = ()) -> None:
-    """Collect what the static model learns from: photos, else the training cameras' temporal medians.
-
-    Args:
-        photos, lenses: photos.json and lenses.json.
-        medians: of the training cameras, where there are no photos.
-    """
+    """Collect what the static model learns from: photos, else the training cameras' temporal ``medians``."""
     if scene.photos:
         _photo_set(scene, scene.train_photos, photos, lenses, output)
     else:

@@ -4,10 +4,11 @@ Detection, and after it matching and mapping, happens at the *detection size*: s
 factor first, because SIFT finds little on them and because COLMAP's thresholds are meant for images of about this size.
 """
 
+import contextlib
 import functools
 import math
 import multiprocessing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,17 +65,15 @@ def detect(
     jobs = [(Path(images[name]), (masks or {}).get(name)) for name in names]
     find = functools.partial(_detect, dict(options))
     found = {}
-    if threads > 1 and len(names) > 1:
-        # Spawned, not forked: torch and BLAS may have threads by now. (pycolmap does not let Python's threads run.)
-        with ProcessPoolExecutor(min(threads, len(names)), multiprocessing.get_context("spawn")) as pool:
-            results = pool.map(find, jobs)
-            for name, features in zip(names, results, strict=True):
-                found[name] = features
-                progress.update(features=len(features.keypoints))
-        return found
-    for name, job in zip(names, jobs, strict=True):
-        found[name] = find(job)
-        progress.update(features=len(found[name].keypoints))
+    with contextlib.ExitStack() as opened:
+        results: Iterator[Features] = map(find, jobs)
+        if threads > 1 and len(names) > 1:
+            # Spawned, not forked: torch and BLAS may have threads by now. (pycolmap does not let Python's threads run.)
+            pool = ProcessPoolExecutor(min(threads, len(names)), multiprocessing.get_context("spawn"))
+            results = opened.enter_context(pool).map(find, jobs)
+        for name, features in zip(names, results, strict=True):
+            found[name] = features
+            progress.update(features=len(features.keypoints))
     return found
 
 

@@ -27,29 +27,18 @@ MOST_LEFT_OUT = 0.5  # share of the images that may be left out: a model of the 
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What the features and matches of a step depend on."""
-
-    max_features: int
-    peak_threshold: float
-
-
-@dataclass(frozen=True)
 class Rung:
     """One step of the ladder."""
 
     name: str
-    settings: Settings
+    thorough: bool = False  # a lower threshold and more features
     guided: bool = False  # match again along the epipolar lines of verified pairs
     known_lenses: bool = False  # hold known intrinsics fixed
-
-    def described(self) -> dict[str, Any]:
-        return asdict(self.settings) | {"guided": self.guided, "known_lenses": self.known_lenses}
 
 
 @dataclass
 class Evidence:
-    """What the images say before any pose is known, at some settings."""
+    """What the images say before any pose is known, as configured or with more features."""
 
     features: dict[str, Features]
     matches: colmap.Pairs
@@ -91,24 +80,21 @@ class Ladder:
         options: Mapping,
         masks: Mapping[str, Path],
         known: Mapping[str, Lens],
-        threads: int,
     ):
         self.candidates = {name: [Path(path) for path in candidates[name]] for name in sorted(candidates)}
         self.images = {name: paths[0] for name, paths in self.candidates.items()}
-        self.options, self.masks, self.known, self.threads = options, masks, known, threads
-        self.evidence: dict[Settings, Evidence] = {}
+        self.options, self.masks, self.known = options, masks, known
+        self.evidence: dict[bool, Evidence] = {}  # by whether it is that of thorough steps
 
     def rungs(self) -> Iterator[Rung]:
         """The steps in order."""
-        configured = Settings(self.options["max_features"], self.options["peak_threshold"])
-        yield Rung("configured", configured)
+        yield Rung("configured")
         if self.options["ladder"]:
-            more = thorough(self.options)
-            harder = Settings(more["max_features"], more["peak_threshold"])
-            yield Rung("more features, guided matching", harder, guided=True)
+            yield Rung("more features, guided matching", thorough=True, guided=True)
             if self.known:
-                yield Rung("known lenses", configured, known_lenses=True)
-                yield Rung("known lenses, more features, guided matching", harder, guided=True, known_lenses=True)
+                yield Rung("known lenses", known_lenses=True)
+                name = "known lenses, more features, guided matching"
+                yield Rung(name, thorough=True, guided=True, known_lenses=True)
 
     def choose_references(self) -> None:
         """Of each camera's candidate images, take the one with most verified matches.
@@ -119,9 +105,9 @@ class Ladder:
         others = {f"{name} {path}": (name, path) for name, paths in self.candidates.items() for path in paths[1:]}
         if not others:
             return
-        settings, seed = next(self.rungs()).settings, self.options["seed"]
-        evidence, verified = self.gather(settings), self.verified(settings)
-        features = evidence.features | self._detect(others, settings)
+        seed = self.options["seed"]
+        evidence, verified = self.gather(), self.verified()
+        features = evidence.features | self._detect(others)
         cameras = self.cameras(evidence.features, known_lenses=False)
         cameras |= {key: cameras[name] for key, (name, _) in others.items()}
         partners = {name: _best_partners(name, evidence.matches, verified) for name, _ in others.values()}
@@ -139,34 +125,34 @@ class Ladder:
             features = evidence.features | {name: taken for name, (_, taken) in chosen.items()}
             changed = [pair for pair in evidence.matches if chosen.keys() & set(pair)]
             (again,) = colmap.match_pairs(changed, features, colmap.RATIO)
-            self.evidence[settings] = Evidence(features, evidence.matches | again)
+            self.evidence[False] = Evidence(features, evidence.matches | again)
 
-    def gather(self, settings: Settings) -> Evidence:
-        """Features and matches at these settings; those computed before are reused."""
-        if settings not in self.evidence:
-            features = self._detect({name: (name, path) for name, path in self.images.items()}, settings)
+    def gather(self, more: bool = False) -> Evidence:
+        """Features and matches as configured, or ``more`` of them; those computed before are reused."""
+        if more not in self.evidence:
+            features = self._detect({name: (name, path) for name, path in self.images.items()}, more)
             pairs = list(itertools.combinations(sorted(features), 2))
             (matches,) = colmap.match_pairs(pairs, features, colmap.RATIO)
-            self.evidence[settings] = Evidence(features, matches)
-        return self.evidence[settings]
+            self.evidence[more] = Evidence(features, matches)
+        return self.evidence[more]
 
-    def verified(self, settings: Settings, known_lenses: bool = False, guided: bool = False) -> colmap.Geometries:
-        """The verified matches at these settings; those computed before are reused."""
-        evidence, key = self.gather(settings), (known_lenses, guided)
+    def verified(self, more: bool = False, known_lenses: bool = False, guided: bool = False) -> colmap.Geometries:
+        """The verified matches of :meth:`gather`; those computed before are reused."""
+        evidence, key = self.gather(more), (known_lenses, guided)
         if key not in evidence.geometries:
             features, seed = evidence.features, self.options["seed"]
             cameras = self.cameras(features, known_lenses)
             evidence.geometries[key] = (
-                colmap.match_guided(self.verified(settings, known_lenses), features, cameras, seed)
+                colmap.match_guided(self.verified(more, known_lenses), features, cameras, seed)
                 if guided
                 else colmap.verify_pairs(evidence.matches, features, cameras, seed)
             )
         return evidence.geometries[key]
 
     def climb(self, rung: Rung, names: Collection[str]) -> Attempt | None:
-        """Map the images ``names`` with the settings of ``rung`` and verify; None where there is no model."""
-        features = {name: self.gather(rung.settings).features[name] for name in sorted(names)}
-        geometries = self.verified(rung.settings, rung.known_lenses, rung.guided)
+        """Map the images ``names`` as ``rung`` says and verify; None where there is no model."""
+        features = {name: self.gather(rung.thorough).features[name] for name in sorted(names)}
+        geometries = self.verified(rung.thorough, rung.known_lenses, rung.guided)
         cameras, fixed = self.cameras(features, rung.known_lenses), self.known if rung.known_lenses else ()
         model = colmap.map_images(features, cameras, geometries, fixed, self.options["seed"])
         return None if model is None else self.judge(rung, model, tuple(features))
@@ -174,9 +160,9 @@ class Ladder:
     def judge(self, rung: Rung, model: Any, names: tuple[str, ...]) -> Attempt:
         """Verify ``model`` as one of the images ``names`` alone."""
         # Guided matches agree with the geometry that guided them, so that they prove nothing.
-        pairs = colmap.inliers(self.verified(rung.settings, rung.known_lenses))
+        pairs = colmap.inliers(self.verified(rung.thorough, rung.known_lenses))
         pairs = {pair: indices for pair, indices in pairs.items() if set(pair) <= set(names)}
-        features, arrays = self.gather(rung.settings).features, colmap.as_arrays(model)
+        features, arrays = self.gather(rung.thorough).features, colmap.as_arrays(model)
         found = verify(arrays, {name: features[name].uv for name in names}, pairs, list(names))
         return Attempt(rung, model, arrays, names, found)
 
@@ -185,12 +171,14 @@ class Ladder:
         images = {name: self.images[name] for name in features}
         return colmap.initial_cameras(images, features, self.options, self.known if known_lenses else {})
 
-    def _detect(self, images: Mapping[str, tuple[str, Path]], settings: Settings) -> dict[str, Features]:
+    def settings(self, more: bool) -> Mapping:
+        """The ``colmap`` section, as configured or for ``more`` features."""
+        return thorough(self.options) if more else self.options
+
+    def _detect(self, images: Mapping[str, tuple[str, Path]], more: bool = False) -> dict[str, Features]:
         """Features by key of ``images``: (name of the image, which its mask has too, and file)."""
-        changed = {"max_features": settings.max_features, "peak_threshold": settings.peak_threshold}
         masks = {key: self.masks[name] for key, (name, _) in images.items() if self.masks.get(name)}
-        paths = {key: path for key, (_, path) in images.items()}
-        return detect(paths, {**self.options, **changed}, masks, self.threads)
+        return detect({key: path for key, (_, path) in images.items()}, self.settings(more), masks)
 
 
 def _total(geometries: colmap.Geometries, pairs: Collection[tuple[str, str]]) -> int:
@@ -216,7 +204,6 @@ def run_sfm(
     masks: Mapping[str, Path] | None = None,
     known: Mapping[str, Lens] | None = None,
     optional: Collection[str] = (),
-    threads: int = 1,
 ) -> dict[str, Any]:
     """Find the cameras of all images in one model, and say whether they can be trusted.
 
@@ -228,7 +215,6 @@ def run_sfm(
         masks: image name to an image that is not 0 where things move; nothing is matched there.
         known: image name to its lens at the original size, where it is known.
         optional: images that may be left out where they do not fit.
-        threads: processes that detect features.
 
     Returns:
         JSON-ready: rungs (per step name, settings, registered, of, points, error_px, verdict, trusted, score, reason),
@@ -243,7 +229,7 @@ def run_sfm(
         raise CaptureError(
             f"COLMAP was given {len(candidates)} image(s) ({', '.join(candidates)}); it needs at least 2: add photos"
         )
-    ladder = Ladder(candidates, options, masks or {}, known or {}, threads)
+    ladder = Ladder(candidates, options, masks or {}, known or {})
     ladder.choose_references()
     required = set(ladder.images) - set(optional)
     best, steps = _best_attempt(ladder, required)
@@ -267,7 +253,7 @@ def _best_attempt(ladder: Ladder, required: set[str]) -> tuple[Attempt | None, l
     steps = []
     for rung in ladder.rungs():
         attempt = ladder.climb(rung, ladder.images)
-        steps.append(_report(rung, attempt, len(ladder.images)))
+        steps.append(_report(ladder, rung, attempt))
         if attempt:
             attempts.append(attempt)
             if attempt.good:
@@ -278,7 +264,7 @@ def _best_attempt(ladder: Ladder, required: set[str]) -> tuple[Attempt | None, l
         partial = _without_some(ladder, attempts, required)
         if partial:
             best = partial
-            steps.append(_report(best.rung, best, len(ladder.images)))
+            steps.append(_report(ladder, best.rung, best))
     return best, steps
 
 
@@ -304,9 +290,12 @@ def _without_some(ladder: Ladder, attempts: Sequence[Attempt], required: set[str
     return None
 
 
-def _report(rung: Rung, attempt: Attempt | None, count: int) -> dict[str, Any]:
+def _report(ladder: Ladder, rung: Rung, attempt: Attempt | None) -> dict[str, Any]:
     """A step for the report; also printed."""
-    line = {"name": rung.name, "settings": rung.described(), "registered": 0, "of": count, "points": 0}
+    options, count = ladder.settings(rung.thorough), len(ladder.images)
+    settings = {key: options[key] for key in ("max_features", "peak_threshold")}
+    settings |= {"guided": rung.guided, "known_lenses": rung.known_lenses}
+    line = {"name": rung.name, "settings": settings, "registered": 0, "of": count, "points": 0}
     if attempt is None:
         line |= {"error_px": None, "verdict": "unproven", "trusted": False, "score": 0.0, "reason": "no model at all"}
     else:
@@ -325,8 +314,8 @@ def _report(rung: Rung, attempt: Attempt | None, count: int) -> dict[str, Any]:
 
 def _not_registered(ladder: Ladder, best: Attempt | None, required: set[str]) -> CaptureError:
     """Names every required image that is not in the best model, and the matches it had there."""
-    settings = best.rung.settings if best else next(ladder.rungs()).settings
-    verified, total = ladder.verified(settings), len(ladder.images)
+    rung = best.rung if best else next(ladder.rungs())
+    verified, total = ladder.verified(rung.thorough), len(ladder.images)
     lines = []
     for name in sorted(required - (best.arrays.c2w.keys() if best else set())):
         counts = [len(geometry.inlier_matches) for pair, geometry in verified.items() if name in pair]

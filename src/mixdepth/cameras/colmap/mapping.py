@@ -167,13 +167,11 @@ def match_pairs(
 ) -> tuple[Pairs, ...]:
     """The matches of pairs of images, once for each of the ratios (Lowe 2004) that they may have at most."""
     found: tuple[Pairs, ...] = tuple({} for _ in max_ratios)
-    progress = Progress("colmap matches", len(pairs))
-    for pair in pairs:
+    for pair in Progress("colmap matches", len(pairs)).over(pairs):
         one, two = (features[name].descriptors for name in pair)
         indices, ratio = match(one, two, max_ratio=max(max_ratios))
         for matches, limit in zip(found, max_ratios, strict=True):
             matches[pair] = indices[ratio < limit]
-        progress.update()
     return found
 
 
@@ -208,10 +206,9 @@ def match_guided(
     Pairs whose geometry is a homography keep their matches. The new matches are verified anew.
     """
     kinds = pycolmap.TwoViewGeometryConfiguration
-    progress = Progress("colmap guided matches", len(geometries))
     found = dict(geometries)
-    for (one, two), geometry in geometries.items():
-        progress.update()
+    progress = Progress("colmap guided matches", len(geometries))
+    for (one, two), geometry in progress.over(geometries.items()):
         xy1, xy2, error = features[one].xy, features[two].xy, GUIDED_ERROR
         if geometry.config == kinds.CALIBRATED:
             matrix = geometry.E

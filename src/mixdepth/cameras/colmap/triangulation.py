@@ -39,11 +39,7 @@ Posed = tuple[Lens, np.ndarray]  # lens at the original size, c2w [4, 4]
 
 
 def triangulate(
-    images: Mapping[str, Path],
-    cameras: Mapping[str, Posed],
-    output: Path,
-    options: Mapping,
-    threads: int = 1,
+    images: Mapping[str, Path], cameras: Mapping[str, Posed], output: Path, options: Mapping
 ) -> Verification:
     """Triangulate SIFT features with the poses and intrinsics held fixed.
 
@@ -54,7 +50,6 @@ def triangulate(
             error up to ``max_reprojection_error`` (original pixels), a triangulation angle of at least ``min_angle``
             and lie before every camera of their track. No points is not an error: the model is then empty.
         options: the scene's ``colmap`` section.
-        threads: processes that detect features.
 
     Returns:
         whether the matches of each pair of images, verified without the poses, agree with the poses.
@@ -62,27 +57,22 @@ def triangulate(
     Raises:
         UserError: an image is missing, unreadable, or of another size than its camera.
     """
-    task = _Task(images, cameras, options, threads)
+    task = _Task(images, cameras, options)
     evidence = task.gather(options)
     model = task.points(evidence)
     write_model(model, output)
     return task.verify(as_arrays(model), evidence)
 
 
-def triangulated(images: Mapping[str, Path], cameras: Mapping[str, Posed], options: Mapping, threads: int = 1) -> Model:
+def triangulated(images: Mapping[str, Path], cameras: Mapping[str, Posed], options: Mapping) -> Model:
     """The model of :func:`triangulate`, which says what its arguments and errors are, unwritten and unverified."""
-    task = _Task(images, cameras, options, threads)
+    task = _Task(images, cameras, options)
     return as_arrays(task.points(task.gather(options)))
 
 
-def check_poses(
-    images: Mapping[str, Path],
-    cameras: Mapping[str, Posed],
-    options: Mapping,
-    threads: int = 1,
-) -> Verification:
+def check_poses(images: Mapping[str, Path], cameras: Mapping[str, Posed], options: Mapping) -> Verification:
     """Whether the images agree with given poses; arguments and errors as :func:`triangulate`."""
-    task = _Task(images, cameras, options, threads)
+    task = _Task(images, cameras, options)
     names = sorted(images)
     model = Model(
         {name: cameras[name][0] for name in names},
@@ -113,11 +103,10 @@ class _Task:
     images: Mapping[str, Path]
     cameras: Mapping[str, Posed]
     options: Mapping
-    threads: int
 
     def gather(self, options: Mapping) -> _Evidence:
         pairs = list(itertools.combinations(sorted(self.images), 2))
-        features = detect(self.images, options, threads=self.threads)
+        features = detect(self.images, options)
         lenses = known_cameras(self.images, features, {name: self.cameras[name][0] for name in self.images})
         return _Evidence(features, lenses, *match_pairs(pairs, features, LOOSE_RATIO, RATIO))
 

@@ -39,12 +39,14 @@ class Signal:
 
 
 def motion_signal(path: Path, rate: float | None) -> Signal:
-    """What brightens and what darkens in each image row from one frame to the next: values [2, ROWS, T]."""
+    """What brightens and what darkens in each image row from one frame to the next: values [2, ROWS, T].
+
+    Where no camera has a ``rate``, the frames of a video count as those of a folder do: one by one.
+    """
     if path.is_dir():
         pictures = _folder_pictures(path)
     else:
-        assert rate is not None  # as the headers say, or FFmpeg guesses
-        pictures = _at_rate(_video_pictures(path), rate)
+        pictures = _at_rate(_video_pictures(path), rate) if rate else (picture for _, picture in _video_pictures(path))
     stack = np.stack(list(itertools.islice(pictures, MAX_FRAMES)))  # [T + 1, h, w] uint8: 29 MB at most
     rows = _row_means(stack.shape[1])
     values = np.zeros((2, ROWS, max(len(stack) - 1, 1)), np.float32)
