@@ -1,32 +1,11 @@
 # The ablation: all other rules train and score the derived scenes (mixdepth/scene/ablation.py); one report compares them.
-FIGURES = ("cameras", "time", "frames")
 
 
 rule ablation_report:
     input:
         **ablation_inputs(ABLATIONS, SCENES),
     output:
-        output=report(str(ABLATION_RESULTS.report), caption="../workflow/report/ablation.rst", category="ablation"),
-        scores=report(
-            str(ABLATION_RESULTS.table("scores")),
-            caption="../workflow/report/ablation_scores.rst",
-            category="ablation",
-        ),
-        summary=report(
-            str(ABLATION_RESULTS.table("summary")),
-            caption="../workflow/report/ablation_summary.rst",
-            category="ablation",
-        ),
-        latex=str(ABLATION_RESULTS.latex),
-        differences=str(ABLATION_RESULTS.table("differences")),
-        times=str(ABLATION_RESULTS.table("times")),
-        figures=report(
-            [str(path) for path in ABLATION_RESULTS.figures([*FIGURES, *ablation_maps(ABLATIONS)], "svg")],
-            caption="../workflow/report/ablation_figures.rst",
-            category="ablation",
-            subcategory="figures",
-        ),
-        print=[str(path) for path in ABLATION_RESULTS.figures([*FIGURES, *ablation_maps(ABLATIONS)], "pdf")],
+        **ablation_outputs(ABLATIONS),
     log:
         Results(ROOT / ABLATION).log("ablation_report"),
     benchmark:

@@ -12,8 +12,6 @@ rule structure_from_motion:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/cameras.yaml"
     threads: at.threads
@@ -37,8 +35,6 @@ rule cameras:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/cameras.yaml"
     threads: at.threads
@@ -62,8 +58,6 @@ rule triangulate:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/cameras.yaml"
     threads: at.threads
@@ -87,8 +81,6 @@ rule verify_held_out:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     # Early: a wrong pose makes every score worthless.
     priority: 90
     conda:
@@ -114,8 +106,6 @@ rule colmap_depth:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/cameras.yaml"
     threads: at.threads
@@ -139,8 +129,6 @@ rule space:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/cameras.yaml"
     threads: at.threads
@@ -165,8 +153,6 @@ rule export:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/cameras.yaml"
     threads: at.threads

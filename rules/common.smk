@@ -7,12 +7,12 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from mixdepth.errors import ConfigurationError, UserError
-from mixdepth.results import ABLATION, AblationResults, Results
+from mixdepth.results import ABLATION, Results
 from mixdepth.scene.config import load_config
 from mixdepth.variants import VARIANTS
 from mixdepth.workflow import graph, stages
 from mixdepth.workflow.dates import check_dates
-from mixdepth.workflow.sections import ROOT, Sections, ablation_inputs, ablation_maps, roles, unsized
+from mixdepth.workflow.sections import ROOT, Sections, ablation_inputs, ablation_outputs, roles, unsized
 from mixdepth.workflow.start import refuse_unquoted_python, unplaced_trainings
 from mixdepth.workflow.versions import STAGE_VERSIONS
 
@@ -52,15 +52,14 @@ def ablations():
 
 
 ABLATIONS = ablations()
-ABLATION_RESULTS = AblationResults(ROOT / ABLATION)
 CAPTURED = {derived: part.scene.name for part in ABLATIONS for derived in [*part.camera_sets, *part.members]}
 
 
 def scenes_that_make(level):
     """The wildcard constraint of rules whose files others share (mixdepth/workflow/stages.py)."""
     names = [*SCENES]
-    names += [name for part in ABLATIONS for name in part.camera_sets if level in (graph.RIG, "any")]
-    names += [name for part in ABLATIONS for name in part.members if level in (graph.RUN, "any")]
+    names += [name for part in ABLATIONS for name in part.camera_sets if level == graph.RIG]
+    names += [name for part in ABLATIONS for name in part.members if level == graph.RUN]
     return "|".join(map(re.escape, names))
 
 
@@ -69,7 +68,6 @@ def rule_of(name, **more):
 
 
 wildcard_constraints:
-    scene=scenes_that_make("any"),
     variant="|".join(VARIANTS),
     camera="[^/]+",
     path="[A-Za-z0-9_-]+",

@@ -13,8 +13,6 @@ rule train_dynamic:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/train.yaml"
     threads: at.threads

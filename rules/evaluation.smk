@@ -12,8 +12,6 @@ rule held_out_points:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/cameras.yaml"
     threads: at.threads
@@ -37,8 +35,6 @@ rule evaluate:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/train.yaml"
     threads: at.threads

@@ -12,8 +12,6 @@ rule probe:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     # First of all jobs, so that a capture that cannot work is refused before anything long has started.
     priority: 100
     conda:
@@ -40,8 +38,6 @@ rule sync:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/frames.yaml"
     threads: at.threads
@@ -65,8 +61,6 @@ rule reference:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/frames.yaml"
     threads: at.threads
@@ -90,8 +84,6 @@ rule frame_store:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/frames.yaml"
     threads: at.threads
@@ -110,18 +102,11 @@ rule contact_sheet:
     input:
         at.inputs,
     output:
-        **at.reported(
-            report,
-            caption="../workflow/report/contact_sheet.rst",
-            category="{scene}",
-            labels={"what": "Every camera at a glance"},
-        ),
+        **at.reported("../workflow/report/contact_sheet.rst", "Every camera at a glance"),
     log:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/report.yaml"
     threads: at.threads

@@ -12,8 +12,6 @@ rule render_path:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/train.yaml"
     threads: at.threads
@@ -32,13 +30,11 @@ rule path_video:
     input:
         at.inputs,
     output:
-        **at.reported(report, caption="../workflow/report/path_video.rst", category="{scene}"),
+        **at.reported("../workflow/report/path_video.rst"),
     log:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/report.yaml"
     threads: at.threads
@@ -63,8 +59,6 @@ rule export_renders:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/report.yaml"
     threads: at.threads

@@ -12,8 +12,6 @@ rule render:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/train.yaml"
     threads: at.threads
@@ -32,13 +30,11 @@ rule video:
     input:
         at.inputs,
     output:
-        **at.reported(report, caption="../workflow/report/video.rst", category="{scene}", labels={"what": "Video"}),
+        **at.reported("../workflow/report/video.rst", "Video"),
     log:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/report.yaml"
     threads: at.threads

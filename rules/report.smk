@@ -7,18 +7,11 @@ rule comparison:
     input:
         at.inputs,
     output:
-        **at.reported(
-            report,
-            caption="../workflow/report/comparison.rst",
-            category="{scene}",
-            labels={"what": "Comparison of the variants"},
-        ),
+        **at.reported("../workflow/report/comparison.rst", "Comparison of the variants"),
     log:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/report.yaml"
     threads: at.threads
@@ -37,18 +30,11 @@ rule report_html:
     input:
         at.inputs,
     output:
-        **at.reported(
-            report,
-            caption="../workflow/report/report.rst",
-            category="{scene}",
-            labels={"what": "Report: did depth help?"},
-        ),
+        **at.reported("../workflow/report/report.rst", "Report: did depth help?"),
     log:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/report.yaml"
     threads: at.threads
@@ -72,8 +58,6 @@ rule provenance:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/report.yaml"
     threads: at.threads

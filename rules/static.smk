@@ -12,8 +12,6 @@ rule static_set:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/frames.yaml"
     threads: at.threads
@@ -37,8 +35,6 @@ rule static_test_set:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/frames.yaml"
     threads: at.threads
@@ -62,8 +58,6 @@ rule train_static:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/train.yaml"
     threads: at.threads
@@ -87,8 +81,6 @@ rule static_depth:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/train.yaml"
     threads: at.threads
@@ -112,8 +104,6 @@ rule static_metrics:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/train.yaml"
     threads: at.threads

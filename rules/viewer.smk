@@ -7,13 +7,11 @@ rule viewer:
     input:
         at.inputs,
     output:
-        **at.reported(report, caption="../workflow/report/viewer.rst", category="{scene}"),
+        **at.reported("../workflow/report/viewer.rst"),
     log:
         at.log,
     benchmark:
         at.benchmark
-    wildcard_constraints:
-        scene=at.scenes,
     conda:
         "../envs/report.yaml"
     threads: at.threads

@@ -26,10 +26,14 @@ class File:
 
 
 @dataclass(frozen=True)
-class Store:
-    """The frames of one camera."""
+class Folder:
+    """A folder whose files have names."""
 
     folder: Path
+
+
+class Store(Folder):
+    """The frames of one camera."""
 
     rgb = File("rgb.npy")
     median = File("median.npy")
@@ -40,11 +44,8 @@ class Store:
         return [self.rgb, self.median, self.std]
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(Folder):
     """The images of one video camera for COLMAP."""
-
-    folder: Path
 
     median = File("median.png")
     moving = File("moving.png")  # the mask of what moves
@@ -58,11 +59,8 @@ class Reference:
         return sorted(self.folder.glob("frame_*.png"))
 
 
-@dataclass(frozen=True)
-class Renders:
+class Renders(Folder):
     """What a variant shows from one camera, or along a camera path."""
-
-    folder: Path
 
     rgb = File("rgb.npy")
     depth = File("depth.npy")
@@ -70,11 +68,8 @@ class Renders:
     path = File("path.json")  # of a path: its frame rate and settings
 
 
-@dataclass(frozen=True)
-class Export:
+class Export(Folder):
     """The cameras of the original images, as other programs read them."""
-
-    folder: Path
 
     poses_bounds = File("poses_bounds.npy")
     transforms = File("transforms.json")
@@ -205,15 +200,8 @@ class Results:
         return self.folder / "benchmarks" / f"{'.'.join(name)}.tsv"
 
 
-class AblationResults:
-    """The files of the report that compares the runs of an ablation.
-
-    Args:
-        folder: ``results/ablation``.
-    """
-
-    def __init__(self, folder: Path | str):
-        self.folder = Path(folder)
+class AblationResults(Folder):
+    """The files of the report that compares the runs of an ablation, in ``results/ablation``."""
 
     report = File("report.html")
     latex = File("summary.tex")

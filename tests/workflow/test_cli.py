@@ -261,7 +261,7 @@ def test_an_interrupt_is_no_error_and_leaves_130(
     def stop(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr(cli.Job, "need", stop)
+    monkeypatch.setattr(cli.Job, "make", stop)
     assert "the same command goes on" in told(capsys, "train", "none", status=130)
 
 

@@ -41,12 +41,18 @@ class Job:
         It is given the scene with the settings that the stage declares, ``args`` and the stage's files. What is
         finished is never lost without ``force`` (or ``anew``), not even where an input is newer: copying results to
         another machine makes times meaningless. That is told.
+
+        Raises:
+            UserError: what the stage reads is not there; with the command that makes it.
         """
         inputs, outputs = work.read(self.results, self.scene), work.makes(self.results)
+        for path in flat(inputs):
+            if not path.exists():
+                raise ConfigurationError(f"{path}: not there yet; run `{PROGRAM} {self._maker(path)}` first")
         there = flat(outputs)
         if not (self.force or anew) and all(path.exists() for path in there):
             oldest = min(path.stat().st_mtime for path in there)
-            newer = [path for path in flat(inputs) if path.exists() and path.stat().st_mtime > oldest]
+            newer = [path for path in flat(inputs) if path.stat().st_mtime > oldest]
             although = f", although {newer[0]} is newer" if newer else ""
             print(f"{there[0]}: exists, skipped{although} (--force makes it anew)", file=sys.stderr)
             return False
@@ -54,12 +60,6 @@ class Job:
         options = work.stage.settings(self.scene, **work.wildcards)
         function(replace(self.scene, options=options), *args, **inputs, **outputs)
         return True
-
-    def need(self, work: graph.Job) -> None:
-        """Refuse to go on without what a stage reads, and name the command that makes it."""
-        for path in flat(work.read(self.results, self.scene)):
-            if not path.exists():
-                raise ConfigurationError(f"{path}: not there yet; run `{PROGRAM} {self._maker(path)}` first")
 
     def _maker(self, path: Path) -> str:
         """The command that makes one of the scene's files."""
@@ -113,16 +113,12 @@ def train(job: Job, args: argparse.Namespace) -> None:
     name = args.model
     run = job.results.run(name)
     if name == STATIC:
-        static = graph.Job.of("train_static")
-        job.need(static)
-        made = job.make(static, tasks.train_static, run)
+        made = job.make(graph.Job.of("train_static"), tasks.train_static, run)
         if job.scene.train_cameras:
             job.make(graph.Job.of("static_depth"), tasks.extract_depth, anew=made)
         return
     refuse_photos_only(job.scene)
-    dynamic = graph.Job.of("train_dynamic", variant=name)
-    job.need(dynamic)
-    job.make(dynamic, tasks.train_dynamic, name, run)
+    job.make(graph.Job.of("train_dynamic", variant=name), tasks.train_dynamic, name, run)
 
 
 def render(job: Job, args: argparse.Namespace) -> None:
@@ -134,13 +130,9 @@ def render(job: Job, args: argparse.Namespace) -> None:
     paths = [name for name in args.path or [] if scene.path(name)]
     cameras = args.camera or ([] if paths else scene.test_cameras or [scene.video_camera])
     for camera in [stages.used_camera(scene, name) for name in cameras]:
-        work = graph.Job.of("render", variant=variant, camera=camera)
-        job.need(work)
-        job.make(work, render_camera, variant, camera)
+        job.make(graph.Job.of("render", variant=variant, camera=camera), render_camera, variant, camera)
     for path in paths:
-        work = graph.Job.of("render_path", variant=variant, path=path)
-        job.need(work)
-        job.make(work, render_path, variant, path)
+        job.make(graph.Job.of("render_path", variant=variant, path=path), render_path, variant, path)
 
 
 def export(job: Job, args: argparse.Namespace) -> None:
@@ -158,7 +150,6 @@ def export(job: Job, args: argparse.Namespace) -> None:
     for source, name in sources:
         for kind in kinds:
             work = graph.Job.of("export_renders", variant=args.variant, source=source, name=name, kind=kind)
-            job.need(work)
             job.make(work, export_renders, kind)
 
 
@@ -168,14 +159,10 @@ def evaluate(job: Job, args: argparse.Namespace) -> None:
 
     name, output = args.model, job.results.metrics(args.model)
     if name == STATIC:
-        work = graph.Job.of("static_metrics")
-        job.need(work)
-        job.make(work, evaluate_static)
+        job.make(graph.Job.of("static_metrics"), evaluate_static)
     else:
         refuse_photos_only(job.scene)
-        work = graph.Job.of("evaluate", variant=name)
-        job.need(work)
-        job.make(work, evaluate_variant, name)
+        job.make(graph.Job.of("evaluate", variant=name), evaluate_variant, name)
     scores = read_json(output)
     told = [f"{label} {scores[key]:.2f}" for key, label in (("psnr", "PSNR"), ("ssim", "SSIM")) if scores.get(key)]
     print(f"{output}: {', '.join(told) or 'no image is held out'}")

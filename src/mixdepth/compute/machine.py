@@ -1,9 +1,10 @@
-"""What there is of a machine: cores, memory, GPUs, limits. Standard library only, for the doctor.
+"""What there is of a machine: cores, memory, GPUs, limits, packages. Standard library only, for the doctor.
 
 Everything that Linux says in files is looked up below ``root``, so that tests can say otherwise.
 """
 
 import fcntl
+import importlib.metadata
 import os
 import platform
 import resource
@@ -110,6 +111,14 @@ def lock_error(folder: Path) -> str | None:
     except OSError as error:
         return error.strerror or str(error)
     return None
+
+
+def installed(package: str) -> str | None:
+    """The version of an installed package; None where it is not there."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def run(*command: str) -> str | None:

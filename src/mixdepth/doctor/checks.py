@@ -1,6 +1,5 @@
 """What a machine lacks: the doctor's checks. Standard library only."""
 
-import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mixdepth.compute import machine
+from mixdepth.compute.machine import installed
 from mixdepth.words import counted
 
 ROOT = Path(__file__).absolute().parents[3]
@@ -213,14 +213,6 @@ def _shown(path: Path) -> str:
         return os.path.relpath(path)
     except ValueError:
         return str(path)
-
-
-def installed(package: str) -> str | None:
-    """The version of an installed package; None where it is not there."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def torch_build() -> str:

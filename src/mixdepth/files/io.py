@@ -51,7 +51,7 @@ def check_checksum(path: Path) -> None:
     Raises:
         ValueError: it was damaged or changed.
     """
-    saved = _checksum_file(path.resolve())  # an ablation's scenes link to files of others
+    saved = _checksum_file(path.resolve())  # a link has the checksum of what it leads to
     if saved.exists() and saved.read_bytes() != _checksum(path).encode():
         raise ValueError(f"it is not as it was written; if you changed it on purpose, delete {saved}")
 
@@ -230,16 +230,3 @@ def read_npz(path: Path, **shapes: tuple) -> dict[str, np.ndarray]:
         if wrong := mismatch(arrays, {key: Array(kind, *shape) for key, (kind, *shape) in shapes.items()}):
             raise ValueError(wrong)
     return arrays
-
-
-def link(source: Path, target: Path) -> None:
-    """Make ``target`` a relative symbolic link to the file or folder ``source``, in place of what is there.
-
-    Not a hard link: Snakemake sets the times of what a job made, and a hard link shares them with its source.
-    """
-    source, target = Path(source), Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(os.path.relpath(source, target.parent))
-    temporary.replace(target)

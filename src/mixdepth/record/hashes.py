@@ -5,7 +5,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import numpy as np
 
 from mixdepth.errors import DamagedFile
 from mixdepth.files.io import check_checksum, reading
-from mixdepth.files.kinds import IMAGE_SUFFIXES
 from mixdepth.scene.scene import Scene
+from mixdepth.workflow import stages
+from mixdepth.workflow.graph import flat
 
 THREADS = 2  # hashing leaves Python's lock; more would wait for the disk
 # What a scene decides from its settings and its files together.
@@ -65,25 +66,13 @@ def refuse_damaged(path: Path, mend: str = "Delete it and run the same command a
 def input_files(scene: Scene) -> dict[str, Path]:
     """Every file from outside that models and scores depend on, by its path below the scene's ``data`` where it
     is there: videos (or the images of a folder), photos, poses, known lenses, the truth, LPIPS weights."""
-    found = [Path(scene.cameras[camera]) for camera in scene.used_cameras]
-    found = [file for path in found for file in _inside(path, IMAGE_SUFFIXES)]
-    found += [Path(scene.photos[stem]) for stem in sorted({*scene.train_photos, *scene.test_photos})]
-    poses = scene.poses_path
-    if poses and scene.config.poses.source == "panoptic":
-        found += [poses / "train_meta.json", poses / "test_meta.json"]
-    elif poses:
-        found += _inside(poses, (".bin", ".txt"))
-    lenses = None if poses else scene.intrinsics_path  # known lenses are for COLMAP alone
-    found += [path for path in (lenses, scene.truth) if path]
-    found += [Path(path) for path in scene.config.lpips.as_mapping().values() if path]
-    return {_below(scene.data, file): file for file in found}
-
-
-def _inside(path: Path, kinds: Collection[str]) -> list[Path]:
-    """The file itself; of a folder, its files of these suffixes."""
-    if not path.is_dir():
-        return [path]
-    return sorted(p for p in path.iterdir() if p.suffix.lower() in kinds and p.name[0] != ".")
+    found = flat({camera: stages.video_files(scene, camera) for camera in scene.used_cameras})
+    found += stages.photo_files(scene, sorted({*scene.train_photos, *scene.test_photos}))
+    # Known lenses are for COLMAP alone.
+    found += stages.given_poses(scene) if scene.poses_given else filter(None, [scene.intrinsics_path])
+    found += [Path(path) for path in (scene.truth, *scene.config.lpips.as_mapping().values()) if path]
+    data = scene.data
+    return {str(file.relative_to(data) if file.is_relative_to(data) else file): file for file in found}
 
 
 def output_files(folder: Path, outputs: Iterable[str | Path]) -> dict[str, Path]:
@@ -94,10 +83,6 @@ def output_files(folder: Path, outputs: Iterable[str | Path]) -> dict[str, Path]
         inside = sorted(p for p in path.rglob("*") if p.is_file() and p.name[0] != ".") if path.is_dir() else [path]
         files += inside
     return {os.path.relpath(file, folder): file for file in files}
-
-
-def _below(folder: Path, path: Path) -> str:
-    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
 
 def configuration(scene: Scene) -> dict[str, Any]:

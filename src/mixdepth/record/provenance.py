@@ -4,7 +4,6 @@ import contextlib
 import csv
 import platform
 from collections.abc import Iterable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -107,12 +106,7 @@ def _number(text: str | None) -> float | None:
 
 def versions() -> dict[str, str | None]:
     """Versions of Python, ffmpeg and the packages that matter; None for what is not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = None
+    found = {"python": platform.python_version(), **{package: machine.installed(package) for package in PACKAGES}}
     found["ffmpeg"] = None
     with contextlib.suppress(ImportError, RuntimeError, OSError):
         import imageio_ffmpeg

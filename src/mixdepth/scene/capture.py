@@ -34,7 +34,7 @@ def find_videos(data: Path, folder: str, cameras: Sequence[str] | Mapping[str, s
     data = Path(data)
     if isinstance(cameras, Mapping):
         return _unique([(camera_name(name), data / value) for name, value in cameras.items()], "camera")
-    entries = [(_entry_name(path), path) for path in visible(data / folder)]
+    entries = [(camera_name(path.name if path.is_dir() else path.stem), path) for path in visible(data / folder)]
     if cameras is None:
         return _unique([(name, path) for name, path in entries if _is_camera(path)], "camera")
     found = []
@@ -73,10 +73,6 @@ def _is_camera(path: Path) -> bool:
         kinds = IMAGE_SUFFIXES | CONVERSIONS.keys()
         return any(entry.suffix.lower() in kinds for entry in visible(path))
     return path.suffix.lower() in VIDEO_SUFFIXES
-
-
-def _entry_name(path: Path) -> str:
-    return camera_name(path.name if path.is_dir() else path.stem)
 
 
 def _unique(pairs: Iterable[tuple[str, Path]], kind: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ there are) is looked up when the scene is first asked for, so a configuration th
 this machine does no harm.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,15 +54,10 @@ class Scenes(Mapping[str, Scene]):
         near = (scene for scene in self._options if name.startswith(f"{ABLATION}/{scene}."))
         return filter(None, map(self.ablation, near))
 
-    def _derived(self, name: str) -> Scene | None:
-        for planned in self._planned_near(name):
-            if found := planned.members.get(name) or planned.camera_sets.get(name):
-                return found
-        return None
-
     def __getitem__(self, name: str) -> Scene:
-        if derived := self._derived(name):
-            return derived
+        for planned in self._planned_near(name):
+            if derived := planned.members.get(name) or planned.camera_sets.get(name):
+                return derived
         if name not in self._options:
             raise ConfigurationError(
                 f'no scene "{name}" in the configuration{nearest(name, self._options)}; it has'
@@ -182,8 +177,9 @@ def _resolve(name: str, options: dict[str, Any]) -> Scene:
         # With given cameras a photo takes the pose of the camera of its name: it would show a held-out view.
         photos = {stem: path for stem, path in photos.items() if stem not in test_cameras}
     train_photos, test_photos = _split_photos(key, list(photos), options["test_photos_every"], bool(cameras))
-    video_camera = _video_camera(key, options["video_camera"], train_cameras, test_cameras)
-    _check_paths(f"{key}.paths", options["paths"], sorted({*train_cameras, *test_cameras}))
+    used = sorted({*train_cameras, *test_cameras})
+    video_camera = _video_camera(f"{key}.video_camera", options["video_camera"], test_cameras, used)
+    _check_paths(f"{key}.paths", options["paths"], used)
     variants = options["variants"] or (VARIANTS if photos else ("none", "colmap"))
     return Scene(
         name=name,
@@ -198,7 +194,7 @@ def _resolve(name: str, options: dict[str, Any]) -> Scene:
         video_variant=options["video_variant"] or ("inherited" if photos else "colmap"),
         video_camera=video_camera,
         options=options,
-        viewer_cameras=_viewer_cameras(key, options["viewer_cameras"], video_camera, {*train_cameras, *test_cameras}),
+        viewer_cameras=_viewer_cameras(f"{key}.viewer_cameras", options["viewer_cameras"], video_camera, used),
     )
 
 
@@ -247,16 +243,22 @@ def _split_photos(key: str, photos: list[str], every: int | None, videos: bool) 
     return train, test
 
 
+def _refuse_unused(key: str, cameras: Iterable[str], used: list[str]) -> None:
+    """Refuse cameras that neither train nor are held out."""
+    for camera in cameras:
+        if camera not in used:
+            raise ConfigurationError(
+                f'{key}: "{camera}" is not among the cameras that train or are held out{nearest(camera, used)}; there'
+                f" are {listed(used)}"
+            )
+
+
 def _check_paths(key: str, paths: Mapping[str, Any], used: list[str]) -> None:
     """Refuse camera paths that cannot be laid out."""
     for name, path in paths.items():
-        for camera in path["cameras"] or []:
-            if camera not in used:
-                raise ConfigurationError(
-                    f'{key}.{name}.cameras: "{camera}" is not among the cameras that train or are held out'
-                    f"{nearest(camera, used)}; there are {listed(used)}"
-                )
-        count, kind = len(path["cameras"] or []), path["kind"]
+        cameras, kind = path["cameras"] or [], path["kind"]
+        _refuse_unused(f"{key}.{name}.cameras", cameras, used)
+        count = len(cameras)
         wanted = {"camera": "one", "move": "two or more", "file": "none: the file has them"}
         if count and ((kind == "camera" and count > 1) or (kind == "move" and count < 2) or kind == "file"):
             raise ConfigurationError(f"{key}.{name}.cameras: found {count}, but `kind: {kind}` takes {wanted[kind]}")
@@ -265,28 +267,18 @@ def _check_paths(key: str, paths: Mapping[str, Any], used: list[str]) -> None:
             raise ConfigurationError(f"{key}.{name}: has {found} and `kind: {kind}`; give both `kind: file` and `file`")
 
 
-def _video_camera(key: str, wanted: str | None, train: list[str], test: list[str]) -> str:
-    used = [*test, *train]
+def _video_camera(key: str, wanted: str | None, test: list[str], used: list[str]) -> str:
     if wanted is None:
-        return used[0] if used else ""
-    if wanted not in used:
-        raise ConfigurationError(
-            f'{key}.video_camera: "{wanted}" is not among the cameras that train or are held out'
-            f"{nearest(wanted, used)}; there are {listed(used)}"
-        )
+        return [*test, *used, ""][0]
+    _refuse_unused(key, [wanted], used)
     return wanted
 
 
-def _viewer_cameras(key: str, wanted: list[str] | None, video_camera: str, used: set[str]) -> list[str]:
+def _viewer_cameras(key: str, wanted: list[str] | None, video_camera: str, used: list[str]) -> list[str]:
     """The video's camera, and the first and the last of the others: where cameras stand is not known before there are
     jobs, but most rigs are numbered from one end to the other."""
     if wanted is None:
-        others = sorted(used - {video_camera})
+        others = [camera for camera in used if camera != video_camera]
         return [video_camera, *dict.fromkeys([*others[:1], *others[-1:]])] if used else []
-    for camera in wanted:
-        if camera not in used:
-            raise ConfigurationError(
-                f'{key}.viewer_cameras: "{camera}" is not among the cameras that train or are held out'
-                f"{nearest(camera, used)}; there are {listed(used)}"
-            )
+    _refuse_unused(key, wanted, used)
     return wanted

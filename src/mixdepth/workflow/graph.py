@@ -21,6 +21,15 @@ RIG = "rig"  # on the training cameras: from the scene of its camera set
 RUN = "run"  # on the seed, too: its own
 
 
+def once(scene: Scene) -> list[dict[str, str]]:
+    return [{}]
+
+
+def never(scene: Scene) -> list[dict[str, str]]:
+    """On demand."""
+    return []
+
+
 @dataclass(frozen=True)
 class Stage:
     """One rule."""
@@ -30,12 +39,12 @@ class Stage:
     makes: Callable[..., Files]  # (results, **wildcards); they may be patterns
     version: str  # its key in workflow/versions.py
     settings: Callable[..., dict[str, Any]]  # (scene, **wildcards): all that it may see of them
-    each: Callable[[Scene], list[dict[str, str]]]  # the wildcards of the jobs behind a scene's targets
-    checks: tuple[str, ...]  # settings that are looked at, of which nothing that it makes depends
-    level: str
-    folders: frozenset[str]  # names of what it makes that are folders
-    compute: str  # "static" or "dynamic", whose settings say threads and device; or ""
-    threads: int  # where no settings say how many
+    each: Callable[[Scene], list[dict[str, str]]] = once  # the wildcards of the jobs behind a scene's targets
+    level: str = RUN
+    checks: Sequence[str] = ()  # settings that are looked at, of which nothing that it makes depends
+    folders: Sequence[str] = ()  # names of what it makes that are folders
+    compute: str = ""  # "static" or "dynamic", whose settings say threads and device; or ""
+    threads: int = 1  # where no settings say how many
 
     @property
     def wildcards(self) -> tuple[str, ...]:
@@ -46,34 +55,17 @@ class Stage:
 STAGES: dict[str, Stage] = {}
 
 
-def once(scene: Scene) -> list[dict[str, str]]:
-    return [{}]
-
-
-def never(scene: Scene) -> list[dict[str, str]]:
-    """On demand."""
-    return []
-
-
 def stage(
     makes: Callable[..., Files],
     version: str,
     settings: Sequence[str] | Callable[..., dict[str, Any]] = (),
-    each: Callable[[Scene], list[dict[str, str]]] = once,
-    level: str = RUN,
-    checks: Sequence[str] = (),
-    folders: Sequence[str] = (),
-    compute: str = "",
-    threads: int = 1,
+    **more: Any,
 ) -> Callable[[Callable[..., Files]], Callable[..., Files]]:
-    """Register a function of what a stage reads as the stage of its name."""
+    """Register a function of what a stage reads as the stage of its name; ``more`` is as :class:`Stage` has it."""
     of = settings if callable(settings) else lambda scene, variant=None, **_: scene.settings(*settings, variant=variant)
 
     def register(reads: Callable[..., Files]) -> Callable[..., Files]:
-        name = reads.__name__
-        STAGES[name] = Stage(
-            name, reads, makes, version, of, each, tuple(checks), level, frozenset(folders), compute, threads
-        )
+        STAGES[reads.__name__] = Stage(reads.__name__, reads, makes, version, of, **more)
         return reads
 
     return register

@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from mixdepth.errors import UserError
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
 
 # Idle OpenMP threads sleep instead of spinning: two jobs on two cores otherwise slow each other several times.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def script(main: FunctionType) -> FunctionType:
+    """:func:`run` a script's ``main`` where Snakemake started it, and so has left its object ``snakemake`` there."""
+    if "snakemake" in main.__globals__:
+        run(main.__globals__["snakemake"], main)
+    return main
 
 
 def run(smk: "Snakemake", main: Callable[["Snakemake"], None]) -> None:

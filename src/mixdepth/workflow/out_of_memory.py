@@ -15,7 +15,7 @@ SETTINGS = {
     "static_test_set": ("photo_scale",),
     "train_static": ("static.resolution", "static.batch_samples", "photo_scale"),
     "static_depth": ("static.resolution", "scale"),
-    "render": ("scale", "dynamic.resolution", "static.resolution"),  # paths, too
+    **dict.fromkeys(("render", "render_path"), ("scale", "dynamic.resolution", "static.resolution")),
     "static_metrics": ("photo_scale", "static.resolution"),
     "train_dynamic": ("dynamic.segment", "dynamic.resolution", "dynamic.rays", "scale"),
     "prepare": ("scale", "photo_scale", "colmap.max_features"),
@@ -31,7 +31,7 @@ def memory_errors(name: str) -> Iterator[None]:
     """Turn "out of memory" in a rule or command into an :class:`OutOfRoom` that names settings which lower it.
 
     Args:
-        name: of the rule (that of one scene may end in ``_<scene>``) or command.
+        name: of the rule or command.
     """
     try:
         yield
@@ -67,8 +67,7 @@ def killed(name: str, rule: str, sure: bool) -> str:
 
 
 def _advice(name: str) -> str:
-    keys = next((keys for stage, keys in SETTINGS.items() if name == stage or name.startswith(f"{stage}_")), OTHERS)
-    first, *rest = (f"`{key}`" for key in keys)
+    first, *rest = (f"`{key}`" for key in SETTINGS.get(name, OTHERS))
     return (
         f"Lower {first}{''.join(f', or {key}' for key in rest)}, end other programs, or run it where there is more"
         " memory; what is finished is kept."

@@ -6,10 +6,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from snakemake.io import ancient, directory, local, unpack
+from snakemake.io import ancient, directory, local, report, unpack
 from snakemake.iocontainers import Wildcards
 
-from mixdepth.results import Results
+from mixdepth.results import ABLATION, AblationResults, Results
 from mixdepth.scene.ablation import Ablation
 from mixdepth.scene.config import Scenes
 from mixdepth.scene.scene import Scene
@@ -27,26 +27,27 @@ class Sections:
     Args:
         name: of the stage.
         configured: the scenes.
-        scenes: the wildcard constraint of those whose files it makes.
+        scenes: the wildcard constraint of those whose files it makes; it is in the outputs.
         log: name of the log and the benchmark, before the wildcards; the stage's own unless given.
     """
 
     def __init__(self, name: str, configured: Scenes, scenes: str, log: str = ""):
-        self.name, self.stage, self.scenes = name, STAGES[name], scenes
+        self.name, self.stage = name, STAGES[name]
         self._configured = configured
-        patterns = Results(ROOT / "{scene}")
+        made, patterns = Results(ROOT / f"{{scene,{scenes}}}"), Results(ROOT / "{scene}")
         wildcards = {key: f"{{{key}}}" for key in self.stage.wildcards}
         self.outputs = {
             key: _pattern(value, key in self.stage.folders)
-            for key, value in self.stage.makes(patterns, **wildcards).items()
+            for key, value in self.stage.makes(made, **wildcards).items()
         }
         own = [log or name, *wildcards.values()]
         self.log, self.benchmark = str(patterns.log(*own)), str(patterns.benchmark(*own))
         self.inputs = unpack(self._inputs)
 
-    def reported(self, flag: Callable, **more: Any) -> dict[str, Any]:
-        """The outputs, flagged by ``flag`` for Snakemake's own report."""
-        return {key: flag(value, **more) for key, value in self.outputs.items()}
+    def reported(self, caption: str, what: str = "") -> dict[str, Any]:
+        """The outputs, to be in Snakemake's own report, below the scene's name; ``what`` they are called there."""
+        more = {"category": "{scene}", "labels": {"what": what} if what else None}
+        return {key: report(value, caption, **more) for key, value in self.outputs.items()}
 
     def _inputs(self, wildcards: Wildcards) -> dict[str, Any]:
         scene, results, others = self._asked(wildcards)
@@ -73,10 +74,9 @@ class Sections:
     @property
     def threads(self) -> int | Callable:
         """What the settings say (the result may depend on it), whatever --cores is."""
-        return self._threads if self.stage.compute else self.stage.threads
-
-    def _threads(self, wildcards: Wildcards) -> int:
-        return self._compute(wildcards)["threads"]
+        if not self.stage.compute:
+            return self.stage.threads
+        return lambda wildcards: self._compute(wildcards)["threads"]
 
     @property
     def resources(self) -> dict[str, Callable]:
@@ -160,6 +160,21 @@ def ablation_inputs(parts: Sequence[Ablation], configured: Scenes) -> dict[str, 
     return {"scores": scores, "views": views}
 
 
-def ablation_maps(parts: Sequence[Ablation]) -> list[str]:
-    """Names of the maps, one per scene with a truth."""
-    return [f"depth.{part.scene.name}" for part in parts if part.scene.truth]
+def ablation_outputs(parts: Sequence[Ablation]) -> dict[str, Any]:
+    """The page, its tables and its figures, a map per scene with a truth among them; most are in Snakemake's report."""
+    own = AblationResults(ROOT / ABLATION)
+    figures = ["cameras", "time", "frames", *(f"depth.{part.scene.name}" for part in parts if part.scene.truth)]
+
+    def shown(value: Any, caption: str, **more: str) -> Any:
+        return report(value, f"../workflow/report/{caption}.rst", "ablation", **more)
+
+    return {
+        "output": shown(str(own.report), "ablation"),
+        "scores": shown(str(own.table("scores")), "ablation_scores"),
+        "summary": shown(str(own.table("summary")), "ablation_summary"),
+        "latex": str(own.latex),
+        "differences": str(own.table("differences")),
+        "times": str(own.table("times")),
+        "figures": shown([*map(str, own.figures(figures, "svg"))], "ablation_figures", subcategory="figures"),
+        "print": [*map(str, own.figures(figures, "pdf"))],
+    }

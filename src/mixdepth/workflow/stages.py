@@ -12,7 +12,7 @@ from typing import Any
 
 from mixdepth.errors import ConfigurationError, listed, nearest
 from mixdepth.exports.kinds import check_kind
-from mixdepth.files.kinds import IMAGE_SUFFIXES
+from mixdepth.files.kinds import IMAGE_SUFFIXES, visible
 from mixdepth.results import STATIC, Results
 from mixdepth.scene.scene import Scene
 from mixdepth.variants import TABLE, needs_static
@@ -76,7 +76,7 @@ def video_files(scene: Scene, camera: str) -> Path | list[Path]:
     path = Path(scene.cameras[used_camera(scene, camera)])
     if not path.is_dir():
         return path
-    return sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.name[0] != ".")
+    return [file for file in visible(path) if file.suffix.lower() in IMAGE_SUFFIXES]
 
 
 def used_videos(scene: Scene) -> list[Path]:
@@ -102,7 +102,7 @@ def given_poses(scene: Scene) -> list[Path]:
         return [path / file for file in ("train_meta.json", "test_meta.json")]
     if source == "model":
         # Binary or text, with or without rigs and frames; reading it says what is missing.
-        return [file for file in sorted(path.glob("*")) if file.suffix in (".bin", ".txt")]
+        return [file for file in visible(path) if file.suffix.lower() in (".bin", ".txt")]
     return [path]
 
 
