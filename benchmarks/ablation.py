@@ -43,10 +43,8 @@ ROWS: list[tuple[str, list[str]]] = [
     ("distilled", [f"{STATIC}depth_sigma=0.003"]),
     ("inherited", ["dynamic.surface_weight=0"]),
 ]
-# What only a real capture can show: medians of slow movers, motion maps and cameras that differ.
-REAL = [
-    ("colmap", [change]) for change in ("dynamic.median_agreement=0", "dynamic.hull_vote=1.0", f"{STATIC}tone=false")
-]
+# What only a real capture can show: motion maps and cameras that differ.
+REAL = [("colmap", [change]) for change in ("dynamic.hull_vote=1.0", f"{STATIC}tone=false")]
 
 
 def rows(scene: str) -> list[tuple[str, list[str]]]:

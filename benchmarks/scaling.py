@@ -4,8 +4,8 @@
     .venv/bin/python benchmarks/scaling.py --results results/arc8                  # 24 to 300 frames, 1x and 4x pixels
     .venv/bin/python benchmarks/scaling.py --results results/arc8 --long /tmp/big  # 300 and 1200 frames, in segments
     .venv/bin/python benchmarks/scaling.py --results results/arc8 --n3dv /tmp/big  # 20 x 300 frames of 1352x1014, 25 GB
-    .venv/bin/python benchmarks/scaling.py --results results/arc8 --baseline 5b6008c   # this build and that, in turn
-    .venv/bin/python benchmarks/scaling.py --results results/arc8 --baseline 5b6008c --preset T --steps 30
+    .venv/bin/python benchmarks/scaling.py --results results/arc8 --baseline HEAD~1   # this build and that, in turn
+    .venv/bin/python benchmarks/scaling.py --results results/arc8 --baseline HEAD~1 --preset T --steps 30
 
 Takes a scene that has been trained with the variant none. The first three make longer captures of it by running it back
 and forth, and larger ones by repeating pixels and cameras. What they show is not looked at, only what they cost: the
@@ -39,10 +39,12 @@ from mixdepth.cameras.camera import load_cameras
 from mixdepth.cameras.space import Space
 from mixdepth.compute import device
 from mixdepth.fields.storage import load_model
-from mixdepth.frames.store import FrameStore, motion_map
+from mixdepth.frames.motion import Motion, part_of
+from mixdepth.frames.store import FrameStore
 from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.rays import SpaceMap
 from mixdepth.rendering.tasks import DENSER
+from mixdepth.results import Store
 from mixdepth.scene.config import load_config
 from mixdepth.train.data import ImageSet
 from mixdepth.train.dynamic import DynamicTrainer
@@ -88,7 +90,7 @@ def capture(results: Path, cameras: int, frames: int, size: tuple[int, int] | No
     videos = []
     for index in range(cameras):
         name = names[index % len(names)]
-        store = FrameStore.open(results / "frames" / name)
+        store, motion = opened(results, name)
         height, width = size or store.median.shape[:2]
         there = len(store.rgb)
         turn = np.arange(frames) % (2 * there)
@@ -104,9 +106,16 @@ def capture(results: Path, cameras: int, frames: int, size: tuple[int, int] | No
         if folder is not None:
             del rgb
             rgb = np.load(folder / f"{index:02d}.npy", mmap_mode="r")
-        median, motion = (enlarged(a, height, width) for a in (store.median, motion_map(np.asarray(store.std))))
-        videos.append(Video(posed[name].resized(width, height), rgb, median, motion))
+        shown = (enlarged(image, height, width) for image in (motion.plate, motion.support, motion.parts))
+        when = part_of(there)[order], motion.gain[order], motion.usable[order]
+        videos.append(Video(posed[name].resized(width, height), rgb, *shown, *when))
     return videos
+
+
+def opened(results: Path, name: str) -> tuple[FrameStore, Motion]:
+    """The frames of a camera, and what moves in them."""
+    folder = results / "frames" / name
+    return FrameStore.open(folder), Motion.load(Store(folder).motion)
 
 
 def measure(results: Path, videos: list[Video]) -> tuple[int, float, float, float, float]:
@@ -118,7 +127,7 @@ def measure(results: Path, videos: list[Video]) -> tuple[int, float, float, floa
     dynamic = replace(from_mapping(DynamicOptions, options), steps=STEPS)
     branch = load_model(results / "static/model.safetensors")[0]["options"]
     with peak_memory() as memory:
-        data = ImageSet([v.median for v in videos], [v.camera for v in videos])
+        data = ImageSet([v.plate for v in videos], [v.camera for v in videos], [v.support for v in videos])
         trainer = StaticTrainer(data, None, space, replace(from_mapping(StaticOptions, branch), steps=STEPS))
         static_ms = per_step(trainer)
         tones = torch.arange(len(videos)) % len(static.tone.gain)
@@ -127,7 +136,7 @@ def measure(results: Path, videos: list[Video]) -> tuple[int, float, float, floa
         for first, last in parts:
             trainer = None  # as in the pipeline, only one at a time
             start = time.perf_counter()
-            part = videos if len(parts) == 1 else [video.part(first, last) for video in videos]
+            part = videos if len(parts) == 1 else [video.frames(first, last) for video in videos]
             trainer = DynamicTrainer(part, static, space, dynamic)
             before = time.perf_counter() - start
             dynamic_ms = per_step(trainer)
@@ -188,13 +197,10 @@ def measured(job: dict[str, Any]) -> dict[str, float]:
     results = Path(job["results"])
     header, static, trained = load_model(results / "none/model.safetensors")
     options = replace(from_mapping(DynamicOptions, {**header["options"], **job["changed"]}), steps=job["steps"])
-    getattr(device, "use_cpu", torch.set_num_threads)(options.threads)  # older builds have the second only
+    device.use_cpu(options.threads)
     space, cameras = SpaceMap(Space.load(results / "space.json")), load_cameras(results / "cameras.json")
-    stores = {name: FrameStore.open(results / "frames" / name) for name in header["cameras"]}
-    videos = [
-        Video(cameras[name], store.rgb, np.asarray(store.median), motion_map(np.asarray(store.std)))
-        for name, store in stores.items()
-    ]
+    stores = {name: opened(results, name) for name in header["cameras"]}
+    videos = [Video.of(cameras[name], store.rgb, motion) for name, (store, motion) in stores.items()]
     samples = round(DENSER * header["samples"])
     rendering = clocked(lambda _: render_video(static, trained, space, cameras[job["camera"]], samples), 4)[1:]
     trainer = DynamicTrainer(videos, static, space, options)
@@ -224,7 +230,7 @@ def main() -> None:
     parser.add_argument(
         "--n3dv", type=Path, metavar="FOLDER", help="the size of N3DV, written to this folder, removed at the end"
     )
-    parser.add_argument("--baseline", metavar="COMMIT", help="compare this build with that of a commit")
+    parser.add_argument("--baseline", metavar="COMMIT", help="compare this build with that of a commit (0.3 or later)")
     parser.add_argument("--preset", help="with --baseline: the dynamic branch in the sizes of this preset")
     parser.add_argument("--camera", default="cam00", help="with --baseline: the held-out one that is rendered")
     parser.add_argument("--steps", type=int, default=STEPS, help="with --baseline: of the short training")

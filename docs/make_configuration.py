@@ -14,7 +14,7 @@ import yaml
 from mixdepth.scene.config import PRESETS, SCHEMA, preset_settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-OWN_PRESETS = ("tiny", "cpu", "T", "S", "M", "L")  # users may have added others
+OWN_PRESETS = ("tiny", "cpu", "high", "T", "S", "M", "L")  # users may have added others
 OUTPUT = REPOSITORY / "docs" / "configuration.md"
 
 HEAD = """# Configuration

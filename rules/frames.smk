@@ -95,6 +95,29 @@ rule frame_store:
         "../workflow/scripts/frame_store.py"
 
 
+at = rule_of("motion")
+
+
+rule motion:
+    input:
+        at.inputs,
+    output:
+        **at.outputs,
+    log:
+        at.log,
+    benchmark:
+        at.benchmark
+    conda:
+        "../envs/frames.yaml"
+    threads: at.threads
+    resources:
+        **at.resources,
+    params:
+        **at.params,
+    script:
+        "../workflow/scripts/motion.py"
+
+
 at = rule_of("contact_sheet")
 
 

@@ -17,6 +17,7 @@ from helpers.training import DYNAMIC, QUIET, STATIC
 from mixdepth import kernels
 from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.space import choose_space
+from mixdepth.frames.motion import find_motion
 from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.rays import SpaceMap
 from mixdepth.train.data import ImageSet
@@ -52,8 +53,7 @@ def picture(x: float, frame: int | None) -> np.ndarray:
 
 def film(x: float) -> Video:
     rgb = np.stack([picture(x, frame) for frame in range(FRAMES)])
-    std = (rgb / 255).std(axis=0).mean(-1).astype(np.float32)
-    return Video(camera(x), rgb, np.median(rgb, axis=0).astype(np.uint8), std)
+    return Video.of(camera(x), rgb, find_motion(rgb))
 
 
 def true_depth(rgb: np.ndarray) -> np.ndarray:

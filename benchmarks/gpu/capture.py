@@ -17,6 +17,7 @@ from torch import Tensor
 from mixdepth.cameras.camera import Camera, save_cameras
 from mixdepth.cameras.space import choose_space
 from mixdepth.errors import UserError
+from mixdepth.frames.motion import MOVING, TOLERANCE, Motion, deviation, part_of
 from mixdepth.progress import Progress
 from mixdepth.rendering.mixed_view import quantised
 from mixdepth.rendering.rays import CameraBatch
@@ -194,23 +195,28 @@ def make_data(folder: Path, size: tuple[int, int, int, int], device: torch.devic
 
 
 def write_frames(folder: Path, pictures: Tensor) -> None:
-    """A frame store of ``pictures`` [T, H, W, 3] uint8: rgb.npy, median.npy, std.npy."""
+    """Frames ``pictures`` [T, H, W, 3] uint8, rgb.npy, and what moves in them, motion.npz: their light is steady and
+    they have no noise, so that the device finds it at once."""
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "rgb.npy", pictures.cpu().numpy(), allow_pickle=False)
-    total = torch.zeros(pictures.shape[1:], dtype=torch.int32, device=pictures.device)
-    squares = torch.zeros_like(total)
-    for picture in pictures:
-        total += picture
-        squares += picture.int() ** 2
-    count = len(pictures)
-    std = ((squares.double() * count - total.double() ** 2).clamp_min(0).sqrt() / (255 * count)).mean(-1)
-    np.save(folder / "std.npy", std.float().cpu().numpy(), allow_pickle=False)
+    count, size = len(pictures), pictures.shape[1:3]
     flat, median = pictures.flatten(1), pictures[0].flatten().clone()
     changes = (flat != flat[0]).any(0).nonzero().squeeze(1)
     for part in changes.split(1 << 20):
         ordered = flat[:, part].sort(0).values.int()
         median[part] = ((ordered[(count - 1) // 2] + ordered[count // 2] + 1) // 2).byte()
-    np.save(folder / "median.npy", median.view(pictures.shape[1:]).cpu().numpy(), allow_pickle=False)
+    plate, part = median.view(pictures.shape[1:]), part_of(count)
+    support, parts = torch.zeros(size, device=plate.device), np.zeros(size, np.uint32)
+    for number in range(part[-1] + 1):
+        frames = pictures[part == number]
+        squares = torch.zeros(size, device=plate.device)
+        for picture in frames:
+            apart = picture.float() - plate
+            support += (apart.abs().amax(-1) <= TOLERANCE) / count
+            squares += (apart / 255).square().mean(-1)
+        parts |= (deviation(squares.cpu().numpy(), len(frames), 0.0) > MOVING) * np.uint32(1 << number)
+    light = np.ones((count, 3), np.float32), np.ones(count, bool)
+    Motion(plate.cpu().numpy(), support.cpu().numpy(), parts, *light, noise=0.0).save(folder / "motion.npz")
 
 
 def scored(frames: int) -> list[int]:

@@ -21,7 +21,7 @@ from mixdepth.cameras.camera import load_cameras
 from mixdepth.cameras.space import Space
 from mixdepth.compute.device import training_device
 from mixdepth.fields.storage import load_model, save_model
-from mixdepth.frames.store import MOVING_STD, FrameStore, motion_map
+from mixdepth.frames.motion import Motion
 from mixdepth.kernels import dispatch
 from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.rays import SpaceMap
@@ -35,8 +35,6 @@ from mixdepth.train.video import Video
 Trainer = StaticTrainer | DynamicTrainer
 Options = tuple[StaticOptions, DynamicOptions]
 
-AGREEMENT = 0.6  # median_agreement, as in the schema
-
 # The preset T over the defaults (a test compares): a GPU node may have nothing that reads YAML.
 STATIC = StaticOptions(
     steps=5000, resolution=640, start_resolution=256, density_components=8, colour_components=24, width=128,
@@ -47,7 +45,7 @@ STATIC = StaticOptions(
 DYNAMIC = DynamicOptions(
     steps=5000, resolution=320, start_resolution=128, components=24, codes=256, width=512, samples=280,
     start_samples=112, rays=8192, frames_per_step=16, windows=16, grid_rate=0.08, network_rate=0.03,
-    total_variation=0.01, moving_threshold=MOVING_STD, hull_vote=0.7, sparsity=1e-4, surface_weight=0.05,
+    total_variation=0.01, hull_vote=0.7, sparsity=1e-4, surface_weight=0.05,
     threads=2, seed=0, device="cuda", amp=True,
 )  # fmt: skip
 SMALL_STATIC = replace(
@@ -90,13 +88,18 @@ class Run:
 
     def videos(self) -> list[Video]:
         """The training cameras' frames."""
-        stores = {name: FrameStore.open(self.folder / "frames" / name) for name in self.names}
-        return [Video(self.cameras[n], s.rgb, s.median, motion_map(s.std)) for n, s in stores.items()]
+        return [
+            Video.of(self.cameras[name], self.frames(name), Motion.load(self.folder / "frames" / name / "motion.npz"))
+            for name in self.names
+        ]
+
+    def frames(self, name: str) -> np.ndarray:
+        """A camera's frames [T, H, W, 3] uint8, memory-mapped."""
+        return np.load(self.folder / "frames" / name / "rgb.npy", mmap_mode="r", allow_pickle=False)
 
     def static_trainer(self, videos: list[Video]) -> StaticTrainer:
-        """A trainer of the static branch on the medians, with sparse depth."""
-        weight = [v.median_weight(MOVING_STD, AGREEMENT, self.device) for v in videos]
-        data = ImageSet([v.median for v in videos], [v.camera for v in videos], weight)
+        """A trainer of the static branch on the plates, with sparse depth."""
+        data = ImageSet([v.plate for v in videos], [v.camera for v in videos], [v.support for v in videos])
         parts = [np.load(self.folder / "sparse" / f"{name}.npz", allow_pickle=False) for name in self.names]
         camera = torch.cat([torch.full((len(part["z"]),), index) for index, part in enumerate(parts)])
         uv, z, sigma = (torch.from_numpy(np.concatenate([part[key] for part in parts])) for key in ("uv", "z", "sigma"))
@@ -119,7 +122,7 @@ class Run:
             self.trainers["dynamic"] = dynamic
             yield "set-up, s", self.seconds["set-up"]
             yield "set-up by parts, s", parts
-            pixels = sum(v.median[..., 0].size for v in videos)
+            pixels = sum(v.plate[..., 0].size for v in videos)
             yield "share of the pixels that moves", len(dynamic.pixels) / pixels
             yield "its colours are kept on the GPU", getattr(dynamic.pixels, "kept", None) is not None
             yield from train(dynamic, "dynamic")
@@ -161,7 +164,7 @@ class Run:
 
     def _scores(self, static: torch.nn.Module, dynamic: torch.nn.Module) -> Found:
         """PSNR, and median relative depth error, of the held-out camera: everywhere, and of what moves."""
-        truth = FrameStore.open(self.folder / "frames" / HELD_OUT).rgb
+        truth = self.frames(HELD_OUT)
         depth, moving = (np.load(self.folder / "truth" / f"{key}.npy", mmap_mode="r") for key in ("depth", "moving"))
         chosen = scored(len(truth))
         camera, frames = self.cameras[HELD_OUT], torch.tensor(chosen)

@@ -38,6 +38,7 @@ class Store(Folder):
     rgb = File("rgb.npy")
     median = File("median.npy")
     std = File("std.npy")
+    motion = File("motion.npz")  # of a camera that trains: what moves, what stands behind it, the exposure
 
     @property
     def files(self) -> list[Path]:
@@ -47,8 +48,9 @@ class Store(Folder):
 class Reference(Folder):
     """The images of one video camera for COLMAP."""
 
-    median = File("median.png")
+    plate = File("plate.png")  # what stands still
     moving = File("moving.png")  # the mask of what moves
+    unsure = File("unsure.png")  # the mask of what the plate shows for less than half of the time
 
     def frame(self, index: int) -> Path:
         return self.folder / f"frame_{index:04d}.png"
@@ -132,6 +134,7 @@ class Results:
     world = File("world.json", below="_capture")
     held_out_report = File("held_out_report.json", below="_capture")
     sparse = File("sparse", below="_rig")  # folder of the points that are triangulated with the cameras fixed
+    sparse_plates = File("sparse_plates", below="_rig")  # the same of what stands still: plates in place of a moment
     cameras_report = File("cameras_report.json", below="_rig")
     bounds = File("bounds.json", below="_rig")
     poses_bounds = File("poses_bounds.npy", below="_rig")
@@ -144,6 +147,10 @@ class Results:
     @property
     def sparse_model(self) -> list[Path]:
         return [self.sparse / name for name in MODEL_FILES]
+
+    @property
+    def plates_model(self) -> list[Path]:
+        return [self.sparse_plates / name for name in MODEL_FILES]
 
     @property
     def export(self) -> Export:

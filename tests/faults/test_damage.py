@@ -29,10 +29,10 @@ NOBODY = (
 UNREAD = {
     "contact_sheet.py": "S/capture.json",  # asked for so that it is there first, as in evaluate.py
     "evaluate.py": "S/(capture|held_out_report).json",
-    "triangulate.py": "S/reference/cam/(median|moving).png",  # a moment of the video alone
-    "verify_held_out.py": "S/reference/cam/(median|moving).png",
-    "held_out_points.py": "S/reference/cam/median.png",
-    "colmap_depth.py": "S/reference/cam/(median|frame_N).png",
+    "structure_from_motion.py": "S/reference/cam/unsure.png",
+    "triangulate.py": "S/reference/cam/moving.png",  # movers give points too
+    "verify_held_out.py": "S/reference/cam/(plate|moving|unsure).png",  # a moment of the video alone
+    "held_out_points.py": "S/reference/cam/(plate|unsure).png",
     "train_static.py": "S/(cameras.json|colmap_depth/cam.npz)",  # where it learns from videos, for want of photos
     "train_dynamic.py": "S/colmap_depth/photos.npz",  # the photos' part of a folder
     "static_metrics.py": "S/(cameras.json|static/depth/cam.npz)",  # where there is a truth

@@ -37,7 +37,7 @@ def train(folder: Path | None, output: Path, pause: float = 0.0) -> None:
     StaticTrainer.step = slow
     try:
         videos = blinking()
-        data = ImageSet([v.median for v in videos], CAMERAS)
+        data = ImageSet([v.plate for v in videos], CAMERAS)
         options = replace(STATIC, steps=STEPS, tone=True)
 
         def session(name: str) -> Session:

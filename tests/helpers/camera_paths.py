@@ -7,10 +7,10 @@ import torch
 import yaml
 
 from helpers.looking import FORWARD
+from helpers.training import everywhere
 from mixdepth.cameras.camera import Camera, save_cameras
 from mixdepth.cameras.space import choose_space
 from mixdepth.fields.dynamic import DynamicField
-from mixdepth.fields.region import Region
 from mixdepth.fields.static import StaticField
 from mixdepth.fields.storage import save_model
 from mixdepth.files.io import write_json
@@ -38,10 +38,11 @@ def lay_out(folder: Path, segments: list[list[int]], **paths: dict) -> Scene:
     torch.manual_seed(0)  # layers begin with torch's own generator
     parts = {}
     for index, (first, last) in enumerate(segments):
-        region = Region(torch.ones(8, 8, 8, dtype=torch.bool), -torch.ones(3), torch.ones(3), last - first)
+        region = everywhere(last - first)
         region.sets[:256] &= 1  # cells that are left to one part of the capture
-        parts[f"dynamic{index or ''}"] = DynamicField(region, 8, 2, 4, 8, generator)
+        parts[f"dynamic{index or ''}"] = DynamicField(region, 8, 2, 4, 8, generator, cameras=3)
     header = {"samples": 16, "segments": segments, "options": {"threads": 1, "device": "cpu"}}
+    header["cameras"] = list(rig(FORWARD).cameras)[1:]
     save_model(
         folder / "none/model.safetensors", header, static=StaticField(8, 2, 2, 8, 3, generator=generator), **parts
     )

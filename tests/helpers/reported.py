@@ -41,6 +41,9 @@ def write_scene(tmp_path: Path) -> Scene:
     np.save(store / "rgb.npy", frames)
     np.save(store / "median.npy", np.median(frames, axis=0).astype(np.uint8))
     np.save(store / "std.npy", (rng.random((H, W)) * 0.04).astype(np.float32))
+    for other in CAMERAS[1:]:
+        (folder / "frames" / other).mkdir()
+        np.save(folder / "frames" / other / "rgb.npy", frames[::-1])
     depth = rng.uniform(2, 4, (T, H, W)).astype(np.float32)
     for variant, error in (("none", 40), ("colmap", 10)):
         renders = folder / variant / "renders" / "cam00"

@@ -6,8 +6,9 @@ import torch
 from helpers.looking import look_at
 from mixdepth.cameras.space import choose_space
 from mixdepth.fields.dynamic import DynamicField
-from mixdepth.fields.region import Region
+from mixdepth.fields.region import BINS, Region
 from mixdepth.fields.static import StaticField
+from mixdepth.frames.motion import find_motion
 from mixdepth.rendering.rays import SpaceMap
 from mixdepth.train.options import DynamicOptions, StaticOptions
 from mixdepth.train.session import Session
@@ -23,9 +24,8 @@ STATIC = StaticOptions(
 )  # fmt: skip
 DYNAMIC = DynamicOptions(
     steps=60, resolution=16, start_resolution=8, start_samples=24, components=2, codes=4, width=8, samples=32, rays=64,
-    frames_per_step=3, windows=2, grid_rate=0.05, network_rate=0.005, total_variation=0.01, moving_threshold=0.02,
-    hull_vote=0.8, sparsity=1e-4, surface_weight=0.05, threads=1, seed=0,
-    device="cpu", amp=False,
+    frames_per_step=3, windows=2, grid_rate=0.05, network_rate=0.005, total_variation=0.01, hull_vote=0.8,
+    sparsity=1e-4, surface_weight=0.05, threads=1, seed=0, device="cpu", amp=False,
 )  # fmt: skip
 CUBE = -torch.ones(3), torch.ones(3)
 QUIET = Session(None, "test", {})
@@ -48,12 +48,16 @@ def blinking() -> list[Video]:
         corners, _ = camera.project(np.array([[-0.5, -0.4, 3.0], [0.5, 0.4, 3.0]]))
         (x0, y0), (x1, y1) = corners.round().astype(int)
         rgb[1::2, y0:y1, x0:x1] = 250
-        std = (rgb / 255).std(axis=0).mean(-1).astype(np.float32)
-        videos.append(Video(camera, rgb, np.median(rgb, axis=0).astype(np.uint8), std))
+        videos.append(Video.of(camera, rgb, find_motion(rgb)))
     return videos
+
+
+def everywhere(frames: int, resolution: int = 8) -> Region:
+    """The whole space, in which something may move in all of the capture."""
+    sets = torch.full((resolution,) * 3, 2 ** min(frames, BINS) - 1, dtype=torch.int32)
+    return Region(sets, *CUBE, frames)
 
 
 def mixed_fields(frames: int) -> tuple[StaticField, DynamicField]:
     generator = torch.Generator().manual_seed(0)
-    region = Region(torch.ones(8, 8, 8, dtype=torch.bool), *CUBE, frames)
-    return StaticField(8, 2, 2, 8, 3, generator=generator), DynamicField(region, 8, 2, 4, 8, generator)
+    return StaticField(8, 2, 2, 8, 3, generator=generator), DynamicField(everywhere(frames), 8, 2, 4, 8, generator)

@@ -407,12 +407,13 @@ def results(place, tmp_path_factory) -> Path:
 
 
 def write_references(place: Path, folder: Path, names: list[str] = NAMES) -> None:
-    """What the reference stage writes: here nothing moves, and the median is the picture."""
+    """What the reference stage writes: here nothing moves, and the plate is the picture."""
     for name in names:
         (folder / "reference" / name).mkdir(parents=True)
-        shutil.copy(place / f"{name}.png", folder / "reference" / name / "median.png")
+        shutil.copy(place / f"{name}.png", folder / "reference" / name / "plate.png")
         shutil.copy(place / f"{name}.png", folder / "reference" / name / "frame_0000.png")
-        Image.new("L", (WIDTH, HEIGHT)).save(folder / "reference" / name / "moving.png")
+        for mask in ("moving", "unsure"):
+            Image.new("L", (WIDTH, HEIGHT)).save(folder / "reference" / name / f"{mask}.png")
 
 
 class Place(SimpleNamespace):

@@ -205,7 +205,13 @@ def test_a_mistake_in_an_extended_preset_names_its_file(tmp_path: Path, low: str
 
 def test_an_unknown_preset_names_the_known_ones_and_how_to_add_one(tmp_path: Path) -> None:
     text = scene_message(tmp_path, preset="tinny")
-    for part in ("scenes.x.preset", '"tinny"', 'did you mean "tiny"', "L, M, S, T, cpu, tiny", "presets/tinny.yaml"):
+    for part in (
+        "scenes.x.preset",
+        '"tinny"',
+        'did you mean "tiny"',
+        "L, M, S, T, cpu, high, tiny",
+        "presets/tinny.yaml",
+    ):
         assert part in text
     assert "of the form" in scene_message(tmp_path, preset="../config")
 

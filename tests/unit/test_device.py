@@ -13,24 +13,24 @@ from helpers.training import CAMERAS, DYNAMIC, QUIET, SPACE, STATIC, blinking, p
 from mixdepth.compute import device, machine
 from mixdepth.errors import UserError
 from mixdepth.fields.storage import load_model, save_model
-from mixdepth.frames.store import motion_map
 from mixdepth.kernels import dispatch
 from mixdepth.rendering.mixed_view import render_video
-from mixdepth.rendering.static_view import StaticView, render_static
+from mixdepth.rendering.static_view import render_static
 from mixdepth.train.data import ImageSet, SparseRays
 from mixdepth.train.dynamic import DynamicTrainer, MovingPixels, train_dynamic_field
 from mixdepth.train.session import Session
 from mixdepth.train.static import StaticTrainer, train_static_field
+from mixdepth.train.video import Video
 
 STEPS = 60
 
 
 def data() -> tuple[ImageSet, SparseRays]:
-    """Images with depth maps, weights and masks, and sparse depths."""
+    """Images with depth maps, support and masks, and sparse depths."""
     depth = [(plane_depth(c), np.ones((c.height, c.width))) for c in CAMERAS]
-    weight = [np.ones((c.height, c.width)) for c in CAMERAS]
+    support = [np.linspace(0.4, 1, c.width) + np.zeros((c.height, 1)) for c in CAMERAS]
     valid = [None, np.arange(16 * 24).reshape(16, 24) > 30, None]
-    images = ImageSet([v.median for v in blinking()], CAMERAS, weight, depth, valid)
+    images = ImageSet([v.plate for v in blinking()], CAMERAS, support, depth, valid)
     uv = torch.rand(50, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * torch.tensor([24, 16])
     return images, SparseRays(torch.arange(50) % 3, uv, torch.full((50,), 4.0), torch.full((50,), 0.05))
 
@@ -57,8 +57,8 @@ def test_a_static_field_learns_the_same_elsewhere(monkeypatch, room):
 def test_a_dynamic_field_learns_and_is_rendered_elsewhere(monkeypatch, tmp_path, room):
     monkeypatch.setattr(dispatch, "cpu", None)
     monkeypatch.setattr(device, "room", lambda _: room)
-    videos = blinking()
-    images = ImageSet([v.median for v in videos], CAMERAS)
+    videos = dim(blinking())
+    images = ImageSet([v.plate for v in videos], CAMERAS)
     static = train_static_field(images, None, SPACE, replace(STATIC, steps=STEPS), QUIET)
     before = render_static(static, SPACE, CAMERAS[1], 40)
     with elsewhere(monkeypatch) as there:
@@ -76,6 +76,13 @@ def test_a_dynamic_field_learns_and_is_rendered_elsewhere(monkeypatch, tmp_path,
     assert np.array_equal(depth, expected[1])
 
 
+def dim(videos: list[Video]) -> list[Video]:
+    """The same, darker from the fourth frame on, with a frame that shows nothing."""
+    gain, usable = np.ones((6, 3), np.float32), np.arange(6) != 4
+    gain[3:] = 0.8
+    return [replace(v, rgb=(v.rgb * gain[:, None, None]).astype(np.uint8), gain=gain, usable=usable) for v in videos]
+
+
 @pytest.mark.parametrize(
     ("there", "here", "said"),
     [(1 << 30, 0, "kept on the GPU"), (0, 1 << 30, "kept in main memory"), (0, 0, "each step reads the frame stores")],
@@ -84,40 +91,21 @@ def test_what_moves_is_the_same_wherever_its_colours_are_kept(monkeypatch, capsy
     monkeypatch.setattr(device, "room", lambda _: there)
     monkeypatch.setattr(machine, "memory", lambda: (here, here, ""))
     monkeypatch.setattr(device, "UPLOAD", 4 * 16 * 24 * 3)  # six frames in two pieces
-    views = [StaticView(None, plane_depth(c).astype(np.float32), None, None) for c in CAMERAS]
-    expected = MovingPixels(blinking(), views, 0.02)
+    surfaces, bins = [plane_depth(c).astype(np.float32) for c in CAMERAS], np.arange(6)
+    expected = MovingPixels(dim(blinking()), surfaces, bins)
     pixel = torch.arange(len(expected)).flip(0)
     frames = (pixel[:, None] + torch.tensor([0, 3, 1])) % 6
     assert expected.kept is None
     assert capsys.readouterr().err == "", "nothing to say on CPU"
     with elsewhere(monkeypatch) as place:
-        pixels = MovingPixels(blinking(), views, 0.02, place)
+        pixels = MovingPixels(dim(blinking()), surfaces, bins, place)
         found = pixels.colours(pixel.to(place), frames.to(place))
         assert found.device == pixels.shaded.device == place
         assert torch.equal(found.cpu(), expected.colours(pixel, frames))
         assert torch.equal(pixels.shaded.cpu(), expected.shaded)
+        for name in ("sets", "gain", "usable", "depth"):
+            assert torch.equal(getattr(pixels, name).cpu(), getattr(expected, name)), name
     assert said in capsys.readouterr().err
-
-
-def test_what_is_measured_in_the_videos_is_the_same_elsewhere(monkeypatch):
-    generator = np.random.default_rng(0)
-    rgb = generator.integers(90, 110, (9, 16, 24, 3), dtype=np.uint8)
-    rgb[:4, 5:9] += generator.integers(0, 120, (4, 4, 24, 3), dtype=np.uint8)
-    video = replace(blinking()[0], rgb=rgb, median=np.median(rgb, axis=0).astype(np.uint8))
-    video.motion[3] = 0.001
-    away = abs(rgb.astype(int) - video.median)
-    weight = ~video.moving(0.02) | ((away.max(-1) <= 12).mean(0) >= 0.6)
-    assert 0 < weight.mean() < 1
-    motion = motion_map(np.sqrt((away[2:7] ** 2).sum(0, dtype=np.float32) / 5).mean(-1) / 255)
-
-    def same(place: torch.device) -> None:
-        assert np.array_equal(video.median_weight(0.02, 0.6, place), weight)
-        assert np.array_equal(video.part(2, 7, place).motion, motion)
-
-    same(torch.device("cpu"))
-    monkeypatch.setattr(device, "UPLOAD", 4 * 16 * 24 * 3)
-    with elsewhere(monkeypatch) as there:
-        same(there)
 
 
 class LateCopies:

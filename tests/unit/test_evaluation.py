@@ -47,6 +47,9 @@ def scene(tmp_path: Path) -> Scene:
         rgb[:, :, : W // 2] += 51
         np.save(renders / "rgb.npy", rgb)
         np.save(renders / "depth.npy", np.full((T, H, W), 2 + index, np.float32))
+    for name, level in (("cam02", 110), ("cam03", 120)):
+        (folder / "frames" / name).mkdir()
+        np.save(folder / "frames" / name / "rgb.npy", np.full((T, H, W, 3), level, np.uint8))
     pose = np.stack(list(c2w.values()))
     pose[:, :3, 3] *= 2
     moving = np.zeros((4, 6, H, W), bool)
@@ -106,7 +109,16 @@ def test_keys_and_settings(scene: Scene):
     found = evaluated(with_truth(scene))
     keys = ["psnr", "psnr_moving", "psnr_still", "psnr_affine", "ssim", "ssim_moving", "ssim_still", "ms_ssim"]
     keys += ["dssim_1", "dssim_2", "flip", "flip_moving", "flip_still", "lpips_alex", "lpips_vgg", "flicker"]
-    keys += ["depth", "depth_moving", "depth_still", "depth_points", "depth_consistency", "reasons"]
+    keys += [
+        "depth",
+        "depth_moving",
+        "depth_still",
+        "depth_points",
+        "depth_consistency",
+        "trivial",
+        "change",
+        "reasons",
+    ]
     assert list(found) == [*keys, "cameras", "settings"]
     assert list(found["cameras"]["cam01"]) == [*keys, "frames"]
     for key in ("depth", "depth_moving", "depth_still"):
@@ -121,10 +133,31 @@ def test_keys_and_settings(scene: Scene):
     assert settings["frames"] == {"start": 1, "count": 3, "step": 2}
     assert settings["resolution"] == {"cam00": [W, H], "cam01": [W, H]}
     assert settings["neighbours"]["cam00"] == ["cam01", "cam02"]
+    assert settings["hull"] is None
     assert settings["options"]["truth"] == "truth.npz"
     definitions = settings["metrics"]
     parts = ("_moving", "_still", "_alex", "_vgg")
     assert {re.sub("|".join(parts), "", key) for key in keys[:-1]} == set(definitions) - {"moving, still"}
+
+
+def test_a_model_that_is_worse_than_trivial_pictures_is_told_and_a_good_one_is_not(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+):
+    found = evaluated(scene)
+    # The videos are 100 all over, the training cameras' 110 and 120; the renders are off by 51 in one half.
+    assert found["trivial"]["median"] == found["trivial"]["constant"] == {
+        "psnr": 100.0, "psnr_moving": 100.0, "psnr_still": 100.0
+    }  # fmt: skip
+    assert found["settings"]["nearest"] == {"cam00": "cam02", "cam01": "cam02"}
+    assert found["trivial"]["nearest"]["psnr"] == pytest.approx(-20 * math.log10(10 / 255))
+    assert found["cameras"]["cam01"]["trivial"] == found["trivial"]
+    said = capsys.readouterr().err
+    assert "warning: tiny: none is worse than a picture that no model made: in all 16.99 dB against 100.00 dB" in said
+    assert "a plain background (100 % of cam00's median has the colour 100, 100, 100)" in said
+    for name in ("cam00", "cam01"):
+        np.save(scene.data / "results/none/renders" / name / "rgb.npy", np.full((T, H, W, 3), 100, np.uint8))
+    evaluated(scene)
+    assert "warning" not in capsys.readouterr().err
 
 
 def test_every_null_has_its_reason(scene: Scene):

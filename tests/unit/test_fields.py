@@ -189,7 +189,7 @@ def test_a_model_renders_with_the_precision_that_it_was_trained_with(tmp_path, m
 
     monkeypatch.setattr("mixdepth.fields.static.mixed_precision", precision)
     videos = blinking()
-    static = train_static_field(ImageSet([v.median for v in videos], CAMERAS), None, SPACE, STATIC, QUIET)
+    static = train_static_field(ImageSet([v.plate for v in videos], CAMERAS), None, SPACE, STATIC, QUIET)
     assert not any(asked)
     asked.clear()
     DynamicTrainer(videos, static, SPACE, replace(DYNAMIC, amp=True))

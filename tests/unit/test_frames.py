@@ -5,6 +5,8 @@ import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
@@ -20,8 +22,10 @@ from mixdepth.files.io import read_npz, write_npy
 from mixdepth.frames import store
 from mixdepth.frames.decode import open_video, picture_size, read_frames
 from mixdepth.frames.encode import write_video
+from mixdepth.frames.motion import find_motion
 from mixdepth.frames.probe import probe_camera
-from mixdepth.frames.store import FrameStore, motion_map, write_median_set, write_static_set, write_store
+from mixdepth.frames.store import FrameStore, motion_map, write_static_set, write_store
+from mixdepth.frames.tasks import static_set
 from mixdepth.report.contact_sheet import write_contact_sheet
 from mixdepth.results import Store
 
@@ -529,13 +533,24 @@ def test_the_static_set_holds_the_photos_undistorted_and_scaled(tmp_path):
         write_static_set({"c": tmp_path / "c.png"}, cameras, lenses, tmp_path / "set.npz")
 
 
-def test_the_median_set_holds_the_medians_of_the_stores(tmp_path):
-    names, frames = ("cam02", "cam01"), [flat(v) for v in (9, 9, 200)]
-    medians = {name: Store(make_store(tmp_path / name, frames)).median for name in names}
-    write_median_set(medians, tmp_path / "set.npz")
+def videos_alone(folder: Path) -> tuple[SimpleNamespace, dict[str, Any]]:
+    """A scene without photos, in which something white passes by, and what its static set is made of."""
+    names = ("cam02", "cam01")
+    for name, shade in zip(names, (9, 40), strict=True):
+        (folder / name).mkdir()
+        find_motion(np.stack([flat(v) for v in (shade, shade, 200)])).save(folder / name / "motion.npz")
+    given = {"photos": folder / "photos.json", "lenses": folder / "lenses.json"}
+    given["plates"] = [folder / name / "motion.npz" for name in names]
+    return SimpleNamespace(name="x", photos={}, train_cameras=list(names)), given
+
+
+def test_without_photos_the_static_set_holds_the_plates_of_the_training_cameras(tmp_path):
+    scene, given = videos_alone(tmp_path)
+    static_set(scene, **given, output=tmp_path / "set.npz")
     written = read_npz(tmp_path / "set.npz")
     assert list(written) == ["cam01", "cam02"]
-    np.testing.assert_array_equal(written["cam01"], flat(9))
+    np.testing.assert_array_equal(written["cam01"], flat(40))
+    np.testing.assert_array_equal(written["cam02"], flat(9))
 
 
 def test_a_store_is_read_without_the_packages_that_write_it():
@@ -645,14 +660,14 @@ def test_a_video_that_ends_early_leaves_no_half_written_store(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
-@pytest.mark.parametrize("kind", ["rgb", "median", "std", "video", "static", "medians", "sheet", "image"])
+@pytest.mark.parametrize("kind", ["rgb", "median", "std", "video", "static", "plates", "sheet", "image"])
 def test_a_full_disk_is_said_clearly_and_leaves_nothing_half_written(tmp_path, kind):
     video = numbered_video(tmp_path / "v.mp4", 3)
     folder = make_store(tmp_path / "cam00", [flat(9)] * 2)
-    camera = pinhole(32, 24)
+    camera, (scene, given) = pinhole(32, 24), videos_alone(tmp_path)
     out = tmp_path / "out"
     files = {name: out / f"{name}.npy" for name in ("rgb", "median", "std")}
-    files |= {"video": out / "video.mp4", "static": out / "s.npz", "medians": out / "m.npz"}
+    files |= {"video": out / "video.mp4", "static": out / "s.npz", "plates": out / "p.npz"}
     files |= {"sheet": out / "sheet.jpg", "image": out / "r.png"}
     # Everything written under the temporary name of this one output meets "no space left on the device".
     out.mkdir()
@@ -664,7 +679,7 @@ def test_a_full_disk_is_said_clearly_and_leaves_nothing_half_written(tmp_path, k
         "static": lambda: write_static_set(
             {"a": folder.parent / "cam00_png/1.png"}, {"a": camera}, {"a": lens}, target
         ),
-        "medians": lambda: write_median_set({"cam00": Store(folder).median}, target),
+        "plates": lambda: static_set(scene, **given, output=target),
         "sheet": lambda: write_contact_sheet(stores=Store(folder).files, output=target),
         "image": lambda: write_image(target, flat(0), "PNG"),
     }

@@ -132,7 +132,7 @@ def test_what_is_hidden_gets_no_gradient_of_rounding(gpu):
 def test_a_model_learnt_on_a_gpu_is_as_good_and_is_rendered_on_cpu(monkeypatch, tmp_path, triton: bool):
     monkeypatch.setattr(dispatch, "use_triton", triton)
     videos = blinking()
-    data, truth, errors = ImageSet([v.median for v in videos], CAMERAS), videos[1].rgb / 255, {}
+    data, truth, errors = ImageSet([v.plate for v in videos], CAMERAS), videos[1].rgb / 255, {}
     for device in ("cpu", "cuda"):
         static = train_static_field(data, None, SPACE, replace(STATIC, steps=300, device=device), QUIET)
         dynamic = train_dynamic_field(videos, static, SPACE, replace(DYNAMIC, steps=200, device=device), QUIET)

@@ -115,7 +115,7 @@ def test_same_seed_same_bytes(place, found, tmp_path):
 
 def test_the_candidate_that_matches_best_stands_for_its_camera(place, tmp_path, found):
     images = candidates(place)
-    blank = noise_image(tmp_path / "median.png", 0)
+    blank = noise_image(tmp_path / "plate.png", 0)
     good = place / "cam01.png"
     images["cameras/cam01.png"] = [blank, noise_image(tmp_path / "frame_0003.png", 1), good]
     images["cameras/cam02.png"] = [place / "cam02.png", blank]  # the first is better

@@ -18,6 +18,7 @@ from mixdepth.evaluation.pictures import ssim
 from mixdepth.evaluation.tasks import evaluate_variant
 from mixdepth.files.io import read_json, read_npz, write_npz
 from mixdepth.frames.masks import load_masks
+from mixdepth.frames.motion import find_motion
 from mixdepth.rendering.static_view import StaticView
 from mixdepth.scene.scene import Scene
 from mixdepth.train.agreement import confidence
@@ -25,6 +26,7 @@ from mixdepth.train.data import ImageSet
 from mixdepth.train.dynamic import MovingPixels, train_dynamic_field
 from mixdepth.train.static import train_static_field
 from mixdepth.train.tasks import extract_depth, train_dynamic, train_static
+from mixdepth.train.video import Video
 
 H, W = 16, 24
 MASK = np.ones((H, W), bool)
@@ -60,13 +62,13 @@ def test_masks_are_the_lenses_doing_and_none_where_all_pixels_show_something(tmp
 
 
 def test_without_masks_the_same_pixels_are_drawn_as_ever():
-    data = ImageSet([v.median for v in blinking()], CAMERAS, valid=[None] * 3)
+    data = ImageSet([v.plate for v in blinking()], CAMERAS, valid=[None] * 3)
     drawn = data.draw(50, torch.Generator().manual_seed(3))
     assert torch.equal(drawn, torch.randint(3 * H * W, (50,), generator=torch.Generator().manual_seed(3)))
 
 
 def test_only_pixels_that_show_something_are_drawn():
-    data = ImageSet([v.median for v in blinking()], CAMERAS, valid=MASKS)
+    data = ImageSet([v.plate for v in blinking()], CAMERAS, valid=MASKS)
     drawn = data.draw(20000, torch.Generator().manual_seed(0)).unique()
     assert len(drawn) == H * W + 2 * MASK.sum()
     camera, uv = data.pixels(drawn)
@@ -78,7 +80,7 @@ def test_static_training_ignores_what_masked_pixels_show():
     depth = [(plane_depth(c), np.ones((H, W))) for c in CAMERAS]
 
     def trained(value: int, masks: list):
-        images = [spoilt(v.median, m, value) for v, m in zip(blinking(), MASKS, strict=True)]
+        images = [spoilt(v.plate, m, value) for v, m in zip(blinking(), MASKS, strict=True)]
         wrong = [(spoilt(d, m, 1 + value), c) for (d, c), m in zip(depth, MASKS, strict=True)]
         options = replace(STATIC, steps=20, tone=True, depth_weight=0.3)
         return train_static_field(ImageSet(images, CAMERAS, depth=wrong, valid=masks), None, SPACE, options, QUIET)
@@ -89,20 +91,16 @@ def test_static_training_ignores_what_masked_pixels_show():
 
 def test_dynamic_training_ignores_what_masked_pixels_show():
     static = train_static_field(
-        ImageSet([v.median for v in blinking()], CAMERAS), None, SPACE, replace(STATIC, steps=20), QUIET
+        ImageSet([v.plate for v in blinking()], CAMERAS), None, SPACE, replace(STATIC, steps=20), QUIET
     )
 
     def trained(value: int, masks: list):
-        videos = [
-            replace(
-                v,
-                rgb=spoilt(v.rgb, m, value),
-                median=spoilt(v.median, m, value),
-                motion=spoilt(v.motion, m, value / 255),
-                valid=used,
-            )
-            for v, m, used in zip(blinking(), MASKS, masks, strict=True)
-        ]
+        videos = []
+        for video, mask, used in zip(blinking(), MASKS, masks, strict=True):
+            found = find_motion(video.rgb)
+            parts, plate = spoilt(found.parts, mask, 0b111 if value else 0), spoilt(found.plate, mask, value)
+            found = replace(found, parts=parts, plate=plate)
+            videos.append(Video.of(video.camera, spoilt(video.rgb, mask, value), found, used))
         return train_dynamic_field(videos, static, SPACE, replace(DYNAMIC, steps=12), QUIET)
 
     assert same(trained(0, MASKS), trained(255, MASKS))
@@ -111,16 +109,22 @@ def test_dynamic_training_ignores_what_masked_pixels_show():
 
 def test_a_cameras_noise_is_that_of_the_pixels_that_show_something():
     """Black borders have no noise; were they counted, the noise of the rest would look like motion."""
-    noisy = np.full((H, W), 0.05, np.float32)
-    video = replace(blinking()[0], motion=spoilt(noisy, MASK, 0.0))
-    assert video.moving(0.02).any()
-    assert not replace(video, valid=MASK).moving(0.02).any()
+    mask = np.arange(160) >= 64
+    noise = np.random.default_rng(0).normal(0, 10, (12, 120, 160, 3))
+    rgb = ((120 + noise).round() * mask[:, None]).astype(np.uint8)
+    found = find_motion(rgb)
+    assert found.noise == pytest.approx(10 / 255, rel=0.1)
+    assert (found.parts > 0).mean() < 0.02
 
 
 def test_a_camera_that_shows_nothing_has_no_say_in_the_hull_nor_in_confidence():
-    videos = [replace(v, valid=m) for v, m in zip(blinking(), MASKS, strict=True)]
+    everywhere = np.full((H, W), 0b11, np.uint32)
+    videos = [
+        Video.of(v.camera, v.rgb, replace(find_motion(v.rgb), parts=everywhere), m)
+        for v, m in zip(blinking(), MASKS, strict=True)
+    ]
     views = [StaticView(np.zeros((H, W, 3)), plane_depth(c).astype(np.float32), *np.ones((2, H, W))) for c in CAMERAS]
-    pixels = MovingPixels(videos, views, 0.02)
+    pixels = MovingPixels(videos, [view.depth for view in views], np.arange(6))
     for mask, depth, moving in zip(MASKS, pixels.depths, pixels.masks, strict=True):
         if mask is not None:
             assert (depth.numpy()[~mask] == 0).all(), "the hull sees only what lies in front of the static depth"
@@ -164,22 +168,23 @@ def folder(tmp_path: Path) -> Path:
     for name, video in zip(names, blinking(), strict=True):
         (tmp_path / "frames" / name).mkdir(parents=True)
         np.save(tmp_path / "frames" / name / "rgb.npy", video.rgb)
-        np.save(tmp_path / "frames" / name / "median.npy", video.median)
-        np.save(tmp_path / "frames" / name / "std.npy", video.motion)
+        np.save(tmp_path / "frames" / name / "median.npy", video.plate)
+        np.save(tmp_path / "frames" / name / "std.npy", video.rgb.std(axis=0).mean(-1).astype(np.float32) / 255)
+        find_motion(video.rgb).save(tmp_path / "frames" / name / "motion.npz")
     empty = {"uv": np.zeros((0, 2)), "z": np.zeros(0), "sigma": np.zeros(0)}
     sparse = {"uv": np.array([[3.0, 4.0], [12.5, 8.5]]), "z": np.array([4.0, 4.0]), "sigma": np.array([0.1, 0.1])}
     for name in (*names, "cam03"):
         write_npz(tmp_path / "colmap_depth" / f"{name}.npz", empty if name == "cam03" else sparse)
     photos = {"names": np.array(["a", "b"]), "image": np.array([0, 0]), **sparse}
     write_npz(tmp_path / "colmap_depth" / "photos.npz", photos)
-    write_npz(tmp_path / "static" / "set.npz", {name: blinking()[0].median for name in ("a", "b")})
+    write_npz(tmp_path / "static" / "set.npz", {name: blinking()[0].plate for name in ("a", "b")})
     return tmp_path
 
 
 def scene(photos: bool) -> Scene:
     cameras = ["cam00", "cam01", "cam02", "cam03"]
     section = {**asdict(replace(STATIC, steps=3, depth_weight=0.1))}
-    more = {"static": section, "median_agreement": 0.6, "segment": None, "inherited_steps": 2, "inherited_rate": 0.3}
+    more = {"static": section, "segment": None, "inherited_steps": 2, "inherited_rate": 0.3}
     dynamic = {**asdict(replace(DYNAMIC, steps=3)), **more}
     return Scene(
         name="tiny", data=Path(), cameras=dict.fromkeys(cameras, "x"), photos={"a": "a", "b": "b"} if photos else {},
@@ -217,7 +222,7 @@ def test_training_from_files_ignores_what_masked_pixels_show(folder, variant):
     store = folder / "frames/cam01"
     for value in (0, 255):
         np.save(store / "rgb.npy", spoilt(np.load(store / "rgb.npy"), mask, value))
-        np.save(store / "median.npy", spoilt(np.load(store / "median.npy"), mask, value))
+        find_motion(np.load(store / "rgb.npy")).save(store / "motion.npz")
         work(train_dynamic, "train_dynamic", scene(True), folder, variant, folder / "runs" / variant, variant=variant)
         models.append((folder / variant / "model.safetensors").read_bytes())
     assert models[0] == models[1]

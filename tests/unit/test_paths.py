@@ -12,12 +12,12 @@ from helpers.camera_paths import FRAMES, lay_out, rig, settings
 from helpers.captures import capture
 from helpers.looking import FORWARD, INWARD, OUTWARD, look_at
 from helpers.stages import work
+from helpers.training import everywhere
 from mixdepth.cameras.camera import Camera, load_cameras
 from mixdepth.cameras.formats.camera_path import read_camera_path, write_camera_path
 from mixdepth.cameras.space import Space
 from mixdepth.errors import UserError
 from mixdepth.fields.dynamic import embedded
-from mixdepth.fields.region import Region
 from mixdepth.fields.storage import load_model
 from mixdepth.files.io import write_json
 from mixdepth.rendering.mixed_view import render_video
@@ -192,7 +192,7 @@ def test_embeddings_between_frames_are_mixed_and_those_of_frames_exact():
     assert torch.equal(found[0], table[0])
     assert torch.equal(found[2], table[4])
     assert torch.allclose(found[1], 0.75 * table[1] + 0.25 * table[2])
-    region = Region(torch.ones(2, 2, 2, dtype=torch.bool), -torch.ones(3), torch.ones(3), 32)
+    region = everywhere(32)
     assert region.bits(torch.tensor([[3.5]])).item() == 2**1 + 2**2, "the parts of both frames"
     assert region.bits(torch.tensor([[4.0]])).item() == 2**2
 

@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from mixdepth.errors import UserError
-from mixdepth.frames import reference
+from mixdepth.frames import motion, reference
 from mixdepth.frames.reference import write_references
 
 WIDTH, HEIGHT, COUNT = 160, 120, 30
+STILLS = ["moving.png", "plate.png", "unsure.png"]
 STILL = np.random.default_rng(0).integers(60, 200, (HEIGHT, WIDTH, 3)).astype(np.uint8)
 
 
@@ -40,12 +41,13 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.suffix != ".crc32")
 
 
-def test_the_median_shows_what_stands_still_and_the_mask_what_does_not(folder, tmp_path):
+def test_the_plate_shows_what_stands_still_and_the_mask_what_does_not(folder, tmp_path):
     write_references(folder, range(COUNT), 2, tmp_path / "out")
     assert names(tmp_path) == ["out"]
-    assert names(tmp_path / "out") == ["frame_0007.png", "frame_0022.png", "median.png", "moving.png"]
+    assert names(tmp_path / "out") == ["frame_0007.png", "frame_0022.png", *STILLS]
     np.testing.assert_array_equal(read(tmp_path / "out/frame_0007.png"), picture(7))
-    assert np.abs(read(tmp_path / "out/median.png").astype(int) - STILL).max() <= 2
+    assert np.abs(read(tmp_path / "out/plate.png").astype(int) - STILL).max() <= 2
+    assert not read(tmp_path / "out/unsure.png").any(), "the square goes on at once"
     moving = read(tmp_path / "out/moving.png")
     assert moving.dtype == np.uint8
     assert moving.shape == (HEIGHT, WIDTH)
@@ -59,7 +61,7 @@ def test_the_median_shows_what_stands_still_and_the_mask_what_does_not(folder, t
 
 def test_frames_are_counted_in_the_selection(folder, tmp_path):
     write_references(folder, range(10, COUNT, 2), [0, 9], tmp_path / "out")
-    assert names(tmp_path / "out") == ["frame_0000.png", "frame_0009.png", "median.png", "moving.png"]
+    assert names(tmp_path / "out") == ["frame_0000.png", "frame_0009.png", *STILLS]
     np.testing.assert_array_equal(read(tmp_path / "out/frame_0000.png"), picture(10))
     np.testing.assert_array_equal(read(tmp_path / "out/frame_0009.png"), picture(28))
     with pytest.raises(UserError, match=r"`colmap.reference_frames`: 10, 99 is not in the selection.*10 frames"):
@@ -68,13 +70,13 @@ def test_frames_are_counted_in_the_selection(folder, tmp_path):
 
 def test_more_frames_are_wanted_than_there_are(folder, tmp_path):
     write_references(folder, [4, 5], 7, tmp_path / "out")
-    assert names(tmp_path / "out") == ["frame_0000.png", "frame_0001.png", "median.png", "moving.png"]
+    assert names(tmp_path / "out") == ["frame_0000.png", "frame_0001.png", *STILLS]
 
 
 def test_one_picture_has_no_mover(folder, tmp_path):
     write_references(folder, [3], 3, tmp_path / "out")
-    assert names(tmp_path / "out") == ["frame_0000.png", "median.png", "moving.png"]
-    np.testing.assert_array_equal(read(tmp_path / "out/median.png"), picture(3))
+    assert names(tmp_path / "out") == ["frame_0000.png", *STILLS]
+    np.testing.assert_array_equal(read(tmp_path / "out/plate.png"), picture(3))
     assert not read(tmp_path / "out/moving.png").any()
 
 
@@ -82,18 +84,32 @@ def test_a_frame_that_is_shown_several_times_counts_once(folder, tmp_path):
     write_references(folder, [2, 2, 2, 2, 8], [1, 2, 4], tmp_path / "out")
     for number, source in ((1, 2), (2, 2), (4, 8)):
         np.testing.assert_array_equal(read(tmp_path / f"out/frame_{number:04d}.png"), picture(source))
-    middle = (picture(2).astype(int) + picture(8) + 1) // 2
-    np.testing.assert_array_equal(read(tmp_path / "out/median.png"), middle)
+    apart = np.abs(read(tmp_path / "out/plate.png") - (picture(2).astype(float) + picture(8)) / 2).max(-1)
+    still = np.abs(picture(2).astype(int) - picture(8)).max(-1) < 9
+    assert apart[still].max() <= 0.5, "the mean of both pictures, of which none counts for more"
 
 
-def test_the_median_does_not_depend_on_the_blocks_it_is_taken_in(folder, tmp_path, monkeypatch):
+def test_the_plate_does_not_depend_on_the_blocks_it_is_taken_in(folder, tmp_path, monkeypatch):
     write_references(folder, range(COUNT), 1, tmp_path / "one")
-    monkeypatch.setattr(reference, "BLOCK_BYTES", 15 * WIDTH * 3 * 7)
+    monkeypatch.setattr(motion, "SLAB", reference.SAMPLES * WIDTH * 3 * 7)
     write_references(folder, range(COUNT), 1, tmp_path / "two")
     for name in names(tmp_path / "one"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-    samples = [picture(number) for number in range(1, COUNT, 2)]
-    np.testing.assert_array_equal(read(tmp_path / "one/median.png"), np.median(samples, axis=0).astype(np.uint8))
+
+
+def test_where_a_mover_lingers_the_plate_is_said_to_be_unsure(tmp_path):
+    """A square shows one colour for 40 % of the time, and then another at each moment."""
+    colours = np.random.default_rng(1).integers(0, 255, (COUNT, 3))
+    for number in range(COUNT):
+        image = picture(number)
+        image[20:40, 30:60] = (20, 220, 20) if number < 12 else colours[number]
+        Image.fromarray(image).save(tmp_path / f"{number:04d}.png")
+    write_references(tmp_path, range(COUNT), 1, tmp_path / "out")
+    unsure = read(tmp_path / "out/unsure.png")
+    assert (unsure[20:40, 30:60] == 255).all()
+    assert set(np.unique(unsure)) == {0, 255}
+    assert not unsure[50:].any()
+    assert (read(tmp_path / "out/plate.png")[20:40, 30:60] == (20, 220, 20)).all()
 
 
 def test_a_camera_is_read_once_and_only_where_needed(folder, tmp_path, monkeypatch):
@@ -106,7 +122,7 @@ def test_a_camera_is_read_once_and_only_where_needed(folder, tmp_path, monkeypat
     monkeypatch.setattr(reference, "read_frames", read_frames)
     write_references(folder, range(10000), [5001, 42], tmp_path / "out")
     (indices,) = asked
-    assert len(indices) == 17
+    assert len(indices) == reference.SAMPLES + 2
     assert indices == sorted(indices)
     assert {42, 5001} < set(indices)
 
@@ -119,4 +135,4 @@ def test_what_cannot_be_read_leaves_what_was_there(folder, tmp_path):
     assert names(tmp_path) == ["out"]
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
     write_references(folder, range(20, 25), [1], tmp_path / "out")
-    assert names(tmp_path / "out") == ["frame_0001.png", "median.png", "moving.png"]
+    assert names(tmp_path / "out") == ["frame_0001.png", *STILLS]

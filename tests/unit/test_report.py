@@ -14,6 +14,7 @@ from helpers.reported import (
     Page,
     T,
     W,
+    read,
     report,
     score,
     scores,
@@ -30,6 +31,7 @@ from mixdepth.exports.side_by_side import (
     picture_size,
     write_scene_video,
 )
+from mixdepth.files.io import write_json
 from mixdepth.record.provenance import commit, read_benchmarks, write_provenance
 from mixdepth.report.comparison import write_comparison
 from mixdepth.report.page import time_rows, write_report
@@ -197,6 +199,31 @@ def test_verdict_says_where_a_variant_was_trained_as_another():
     assert "colmap reaches 21.00 dB" in said[0]
     assert "distilled was trained as colmap" in said[-1]
     assert "25" not in " ".join(said)
+
+
+def test_what_is_no_better_than_no_model_is_told_first_and_what_is_dull_last():
+    trivial = {"median": {"psnr": 24.0, "psnr_moving": 9.0}, "nearest": {"psnr": 21.0, "psnr_moving": None}}
+    found = verdict({"none": {**scores(20), "trivial": trivial}, "colmap": {**scores(23), "trivial": trivial}})
+    assert found[0].startswith("none is worse than a picture that no model made: in all 20.00 dB against 24.00 dB")
+    assert "21.00 dB of the nearest training camera's frames" in found[0]
+    assert found[1].startswith("Depth supervision helped")
+    assert found[-1].startswith("colmap is less sharp where nothing moves")
+
+
+def test_the_report_has_the_trivial_pictures_and_warns_of_a_model_that_loses_to_them(scene: Scene):
+    page = report(with_truth(scene))  # which says what moves: to frames of noise nothing does
+    assert "Pictures that no model made" in page.text
+    assert "the nearest training camera's frames" in page.text
+    assert "Change over time where the video moves" in page.text
+    # Noise: nothing but the frames themselves comes near, so `none`, off by 40 levels, wins.
+    assert "No better than no model" not in page.text
+    path = scene.data / "results/none/metrics.json"
+    found = json.loads(path.read_text())
+    write_json(path, {**found, "psnr": 3.0})
+    write_report(scene, Results(path.parent.parent), path.parent.parent / "report.html")
+    page = read(path.parent.parent / "report.html")
+    assert "none is worse than a picture that no model made: in all 3.00 dB" in page.text
+    assert "No better than no model, or standing still where the video moves: none." in page.text
 
 
 def test_report_says_whether_the_cameras_can_be_trusted_and_the_videos_are_in_step(scene: Scene):

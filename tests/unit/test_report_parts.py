@@ -292,7 +292,6 @@ def test_the_rig_has_every_camera_in_its_role_and_points_in_their_colours(scene:
     save_cameras(folder / "photos.json", {"a": cameras["cam01"], "b": cameras["cam02"]})
     median = np.zeros((18, 24, 3), np.uint8)
     median[4, 3] = (1, 128, 255)
-    (folder / "frames/cam01").mkdir()
     np.save(folder / "frames/cam01/median.npy", median)
     write_npz(folder / "colmap_depth/cam01.npz", {"uv": np.array([[3.2, 4.9]]), "z": np.array([3.0])})
     found = rig(replace(scene, test_photos=["b"]), Results(folder))

@@ -2,7 +2,6 @@
 
 import itertools
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +19,12 @@ from mixdepth.fields.region import Region
 from mixdepth.fields.static import StaticField
 from mixdepth.fields.storage import join_models, load_model, save_model
 from mixdepth.files.io import read_json
+from mixdepth.frames.motion import find_motion
 from mixdepth.rendering.tasks import _blend, render_depths, shares
 from mixdepth.scene.sizes import OVERLAP
 from mixdepth.train import tasks
 from mixdepth.train.segments import segments
+from mixdepth.train.video import Video
 
 
 @pytest.mark.parametrize(("frames", "longest"), [(301, 300), (600, 300), (5000, 300), (40, 17), (5, 3), (4, 2)])
@@ -45,13 +46,14 @@ def test_a_short_capture_is_one_segment():
 def test_what_stands_still_in_a_segment_but_not_in_the_static_branch_moves_there():
     video = blinking()[0]
     rgb = np.concatenate([np.repeat(video.rgb[:1], 12, 0), np.repeat(video.rgb[1:2], 6, 0)])  # comes and stays
-    video = replace(video, rgb=rgb, median=video.rgb[0])
-    part = video.part(12, 18)
+    video = Video.of(video.camera, rgb, find_motion(rgb))
+    part = video.frames(12, 18)
     assert (part.rgb == rgb[12:]).all()
+    assert part.plate is video.plate
     assert rgb[12:].std(0).max() == 0, "nothing changes in this segment"
-    assert part.moving(0.02)[8, 12]
-    assert not part.moving(0.02)[0, 0]
-    assert not video.part(0, 12).moving(0.02).any()
+    assert part.moving[8, 12]
+    assert not part.moving[0, 0]
+    assert not video.frames(0, 12).moving.any()
 
 
 def test_joined_models_hold_what_their_parts_hold(tmp_path: Path):
@@ -61,7 +63,7 @@ def test_joined_models_hold_what_their_parts_hold(tmp_path: Path):
     save_model(parts[0], {}, static=static)
     fields = []
     for index in range(3):  # an odd number of single bytes must not shift what follows it
-        region = Region(torch.rand(5, 5, 5, generator=generator) > 0.5, *CUBE, 7)
+        region = Region(torch.randint(2**7, (5, 5, 5), generator=generator), *CUBE, 7)
         fields.append(DynamicField(region, 6, 2, 3, 5, generator))
         parts.append(tmp_path / f"{index}")
         save_model(parts[-1], {}, **{f"dynamic{index or ''}": fields[-1]})

@@ -6,14 +6,25 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.training import CAMERAS, CUBE, DYNAMIC, QUIET, SPACE, STATIC, blinking, mixed_fields, plane_depth
+from helpers.training import (
+    CAMERAS,
+    CUBE,
+    DYNAMIC,
+    QUIET,
+    SPACE,
+    STATIC,
+    blinking,
+    everywhere,
+    mixed_fields,
+    plane_depth,
+)
 from mixdepth.cameras.space import choose_space
 from mixdepth.errors import UserError
 from mixdepth.fields.occupancy import Occupancy
-from mixdepth.fields.region import Region
 from mixdepth.fields.static import StaticField
 from mixdepth.fields.storage import load_model, save_model
 from mixdepth.fields.vm import VMGrid, resize_grids
+from mixdepth.frames.motion import Motion
 from mixdepth.rendering.mixed import cache_static, layers_along, shade_mixed
 from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
@@ -24,7 +35,7 @@ from mixdepth.train.data import ImageSet, SparseRays
 from mixdepth.train.dynamic import DynamicTrainer, train_dynamic_field
 from mixdepth.train.hull import carve, carve_hull
 from mixdepth.train.losses import DepthSamples
-from mixdepth.train.static import adam, running_psnr, train_static_field
+from mixdepth.train.static import adam, running_psnr, train_static_field, void_colour
 from mixdepth.train.tone import fit_tone
 from mixdepth.train.video import Video
 
@@ -126,11 +137,11 @@ def test_a_vote_not_a_veto_carves_the_hull():
     """The cell that two of three cameras see move is in at a vote of 0.6 and out at 1."""
     w2c = torch.from_numpy(np.stack([c.w2c for c in CAMERAS])).float()
     k = CameraBatch(CAMERAS).intrinsics.float()
-    moving = [torch.zeros(16, 24, dtype=torch.bool) for _ in CAMERAS]
+    moving = [torch.zeros(16, 24, dtype=torch.int32) for _ in CAMERAS]
     point = np.array([[0.05, 0.03, 3.0]])
     for camera, mask in zip(CAMERAS[:2], moving, strict=False):
         (x, y), _ = camera.project(point)[0][0], None
-        mask[int(y) - 2 : int(y) + 3, int(x) - 2 : int(x) + 3] = True
+        mask[int(y) - 2 : int(y) + 3, int(x) - 2 : int(x) + 3] = 1
     far = [torch.full((16, 24), 9.0) for _ in CAMERAS]
     u = SPACE.normalise(torch.tensor(point, dtype=torch.float32))
     cell = ((u + 1) * 8).long()[0].tolist()
@@ -147,7 +158,7 @@ def test_a_vote_not_a_veto_carves_the_hull():
 
 
 def test_the_region_keeps_what_carries_weight_when_it_does():
-    region = Region(torch.ones(9, 9, 9, dtype=torch.bool), *CUBE, frames=32)
+    region = everywhere(32, resolution=9)
     region.hull[:81] = False  # the first slab is outside the hull
     v = torch.tensor([[-0.4, 0.1, 0.1]])  # in the third
     region.record(v, region.bin(torch.tensor([[8, 20]])), torch.tensor([[0.5, 0.001]]))
@@ -190,7 +201,7 @@ def test_every_space_learns_what_moves_and_where(kind: str):
     options = replace(DYNAMIC, steps=200, samples=64, network_rate=0.02)
     dynamic = train_dynamic_field(videos, static, space, options, QUIET)
     rgb, z = render_video(static, dynamic, space, CAMERAS[1], 80)
-    still = ~videos[1].moving(0.02)
+    still = ~videos[1].moving
     assert np.median(abs(z[:, still] / plane_depth(CAMERAS[1])[still] - 1)) < 0.05
     centre = rgb[:, 7:9, 11:13].astype(float).mean(axis=(1, 2, 3))
     assert centre[1::2].min() > centre[::2].max() + 50
@@ -202,25 +213,65 @@ def test_a_capture_trains_whatever_share_of_it_moves(quiet: float):
     """``quiet`` is the share of the pixels that do not move."""
     static = train_static_field(ImageSet(grey(), CAMERAS), None, SPACE, replace(STATIC, steps=2), QUIET)
     rgb = np.random.default_rng(0).integers(0, 255, (3, 16, 24, 3), dtype=np.uint8)
-    motion = np.linspace(0, 1, 16 * 24).reshape(16, 24).astype(np.float32)
-    motion = np.where(motion < quiet, 0.001, 0.1 + motion).astype(np.float32)
-    videos = [Video(c, rgb, rgb[0], motion) for c in CAMERAS]
-    if quiet == 0.25:
-        assert videos[0].moving(0.02).mean() == pytest.approx(0.75, abs=0.01)
+    parts = (np.linspace(0, 1, 16 * 24).reshape(16, 24) > quiet) * np.uint32(0b111)
+    light = np.ones((3, 3), np.float32), np.ones(3, bool)
+    motion = Motion(rgb[0], np.ones((16, 24), np.float32), parts, *light, noise=0.0)
+    videos = [Video.of(c, rgb, motion) for c in CAMERAS]
+    assert videos[0].moving.mean() == pytest.approx(1 - quiet, abs=0.01)
     dynamic = train_dynamic_field(videos, static, SPACE, replace(DYNAMIC, steps=4), QUIET)
     rendered, depth = render_video(static, dynamic, SPACE, CAMERAS[0], 24)
     assert rendered.shape == (3, 16, 24, 3)
     assert np.isfinite(depth).all()
 
 
-def test_a_median_that_few_frames_share_teaches_nothing():
-    rgb = np.full((10, 16, 24, 3), 100, np.uint8)
-    rgb[:3, 4] = 200  # passes by: seven frames show what stands still
-    rgb[:5, 8] = 200  # lingers: the median is neither
-    video = Video(CAMERAS[0], rgb, np.median(rgb, axis=0).astype(np.uint8), (rgb / 255).std(axis=0).mean(-1))
-    weight = video.median_weight(0.02, 0.6)
-    assert (weight[8] == 0).all()
-    assert (np.delete(weight, 8, axis=0) == 1).all()
+def test_a_plate_that_few_frames_share_teaches_nothing():
+    def trained(value: int, share: float) -> StaticField:
+        images, support = grey(), [np.ones((16, 24), np.float32) for _ in CAMERAS]
+        for image, shared in zip(images, support, strict=True):
+            image[8], shared[8] = value, share
+        return train_static_field(ImageSet(images, CAMERAS, support), None, SPACE, replace(STATIC, steps=40), QUIET)
+
+    one, two = trained(0, 0.45), trained(255, 0.45)
+    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
+    one, two = (trained(value, 0.6).density_grid.planes for value in (0, 255))
+    assert not torch.equal(one, two)
+
+
+@pytest.mark.parametrize("void", [0, 255, None])
+def test_an_empty_background_is_learnt_as_one_and_not_as_a_wall(void: int | None, capsys: pytest.CaptureFixture):
+    """A grey thing in the middle, before black, white or, in the last case, a wall of many colours."""
+    rng = np.random.default_rng(0)
+    images = [rng.integers(30, 220, (16, 24, 3)) if void is None else np.full((16, 24, 3), void) for _ in CAMERAS]
+    for image in images:
+        image[5:11, 8:16] = 128
+    data = ImageSet([image.astype(np.uint8) for image in images], CAMERAS)
+    field = train_static_field(data, None, SPACE, replace(STATIC, steps=150), QUIET)
+    told = "show an empty background" in capsys.readouterr().err
+    assert told == (void is not None)
+    if void is not None:
+        assert torch.allclose(torch.sigmoid(field.background), torch.full((3,), void / 255), atol=0.1)
+        view = render_static(field, SPACE, CAMERAS[1], 48)
+        assert view.opacity[:3].mean() < 0.2 < 0.8 < view.opacity[6:10, 9:15].mean()
+
+
+def test_borders_that_show_nothing_are_no_background():
+    """Black ones of undistorted images, that is."""
+    images, valid = grey(), [np.arange(16 * 24).reshape(16, 24) % 24 > 7] * 3
+    for image, mask in zip(images, valid, strict=True):
+        image[~mask] = 0
+    assert void_colour(ImageSet(images, CAMERAS)) is not None
+    assert void_colour(ImageSet(images, CAMERAS, valid=valid)) is None
+
+
+def test_a_plate_that_may_be_a_ghost_counts_less_where_the_other_cameras_contradict_it():
+    """A white square in the middle camera alone, for 60 or for all of the time."""
+    options, shown = replace(STATIC, steps=200), []
+    for share in (0.6, 1.0):
+        images, support = grey(), [np.ones((16, 24), np.float32) for _ in CAMERAS]
+        images[1][5:11, 8:16], support[1][5:11, 8:16] = 255, share
+        field = train_static_field(ImageSet(images, CAMERAS, support), None, SPACE, options, QUIET)
+        shown.append(255 * render_static(field, SPACE, CAMERAS[1], 48).rgb[6:10, 9:15].mean())
+    assert shown[0] < shown[1] - 10, shown
 
 
 @torch.no_grad()
@@ -269,7 +320,7 @@ def test_what_is_kept_of_the_static_branch_shows_what_it_shows():
 def test_every_frame_is_drawn_alike():
     videos = blinking()
     static = train_static_field(
-        ImageSet([v.median for v in videos], CAMERAS), None, SPACE, replace(STATIC, steps=2), QUIET
+        ImageSet([v.plate for v in videos], CAMERAS), None, SPACE, replace(STATIC, steps=2), QUIET
     )
     trainer = DynamicTrainer(videos, static, SPACE, DYNAMIC)
     windows = [trainer._windows() for _ in range(600)]
@@ -283,7 +334,7 @@ def test_training_twice_gives_the_same_file(tmp_path):
     files = []
     for run in range(2):
         videos = blinking()
-        static = train_static_field(ImageSet([v.median for v in videos], CAMERAS), None, SPACE, STATIC, QUIET)
+        static = train_static_field(ImageSet([v.plate for v in videos], CAMERAS), None, SPACE, STATIC, QUIET)
         dynamic = train_dynamic_field(videos, static, SPACE, replace(DYNAMIC, steps=20), QUIET)
         save_model(tmp_path / f"{run}.safetensors", {"b": 1, "a": [2]}, static=static, dynamic=dynamic)
         files.append((tmp_path / f"{run}.safetensors").read_bytes())

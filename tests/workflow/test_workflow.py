@@ -53,6 +53,13 @@ def test_nothing_that_trains_sees_the_held_out_camera(jobs: list[Job]) -> None:
         assert [path for path in sources if "cam01" in path], model
 
 
+def test_scores_may_see_the_cameras_that_train(jobs: list[Job]) -> None:
+    """The nearest one's frames are compared with; which it is, a job alone can know."""
+    (evaluate,) = (job for job in jobs if job.output == {"results/x/none/metrics.json"})
+    assert {f"results/x/frames/cam{i:02d}/rgb.npy" for i in range(4)} <= evaluate.input
+    assert "results/x/frames/cam01/motion.npz" not in evaluate.input
+
+
 def test_points_that_held_out_cameras_see_are_for_scores_only(jobs: list[Job]) -> None:
     points = "results/x/held_out_depth"
     assert {job.rule for job in jobs if points in job.input} == {"evaluate", "provenance"}, "the second hashes it"

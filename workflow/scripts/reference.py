@@ -1,4 +1,4 @@
-"""Write the images of one camera that COLMAP may choose from, their median, and what moves in them."""
+"""Write the images of one camera that COLMAP may choose from, their plate, and what moves in them."""
 
 from mixdepth.frames.tasks import reference
 from mixdepth.workflow import job

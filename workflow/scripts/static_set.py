@@ -1,4 +1,4 @@
-"""Collect what the static model learns from: photos, else the training cameras' temporal medians."""
+"""Collect what the static model learns from: photos, else the training cameras' plates."""
 
 from mixdepth.frames.tasks import static_set
 from mixdepth.workflow import job

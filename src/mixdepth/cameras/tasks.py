@@ -82,7 +82,7 @@ def structure_from_motion(scene: Scene, *, references: Sequence[Path], model: Se
             unreadable.
     """
     of = _by_camera(references)
-    candidates = {camera_image(name): [of[name].median, *of[name].frames] for name in scene.used_cameras}
+    candidates = {camera_image(name): [of[name].plate, *of[name].frames] for name in scene.used_cameras}
     candidates |= {photo_image(path): [Path(path)] for path in scene.photos.values()}
     masks = {camera_image(name): of[name].moving for name in scene.used_cameras}
     known = {}
@@ -103,7 +103,7 @@ def structure_from_motion(scene: Scene, *, references: Sequence[Path], model: Se
 
 
 def _by_camera(folders: Sequence[Path]) -> dict[str, Reference]:
-    """Reference images by camera. The median is the first to try: it shows what stands still, and most of all if people
+    """Reference images by camera. The plate is the first to try: it shows what stands still, and most of all if people
     walk through the frames."""
     return {folder.name: Reference(folder) for folder in folders}
 
@@ -157,17 +157,26 @@ def write_sparse(
     lenses: Path,
     references: Sequence[Path],
     model: Sequence[Path],
+    plates: Sequence[Path],
     report: Path,
     sfm_report: Path | None = None,
 ) -> None:
-    """Triangulate points with the cameras fixed, from images that may train and from nothing else, into ``model``;
-    write ``report``: whether the cameras can be trusted.
+    """Triangulate points with the cameras fixed, from images that may train and from nothing else; write ``report``:
+    whether the cameras can be trusted.
+
+    Into ``model`` go the points of one moment, movers included, into ``plates`` those of what stands still: a plate
+    also shows what is behind the movers of that moment.
 
     COLMAP's cameras were verified, held-out ones too, where they were found (``sfm_report``); given ones are verified
     here.
     """
     images, posed = _posed_images(scene, scene.train_cameras, cameras, photos, lenses, references)
     verification = triangulation.triangulate(images, posed, model[0].parent, scene.config.colmap.as_mapping())
+    of, options = _by_camera(references), scene.config.colmap.as_mapping()
+    still = {camera_image(name): of[name].plate for name in scene.train_cameras if camera_image(name) in images}
+    masks = {camera_image(name): of[name].unsure for name in scene.train_cameras if camera_image(name) in images}
+    points = triangulation.triangulated({**images, **still}, posed, options, masks)
+    mapping.write_model(points, plates[0].parent)
     found, steps = asdict(verification), None
     if sfm_report:
         steps = read_json(sfm_report, {"verification": VERIFICATION})
@@ -204,7 +213,8 @@ def write_held_out_points(
     read them.
     """
     images, posed = _posed_images(scene, scene.used_cameras, cameras, photos, lenses, references)
-    points = triangulation.triangulated(images, posed, scene.config.colmap.as_mapping()).without_strays()
+    found = triangulation.triangulated(images, posed, scene.config.colmap.as_mapping())
+    points = mapping.as_arrays(found).without_strays()
     held_out = dict(_posed(scene, _load(cameras, photos), scene.test_cameras, [])["cameras"].values())
     seen = sparse_depth(points.subset(_still(points, references)), held_out)
     with atomic_folder(output) as folder:
@@ -259,8 +269,8 @@ def write_depth(
     lenses: Path,
     world: Path,
     model: Sequence[Path],
+    plates: Sequence[Path],
     report: Path,
-    references: Sequence[Path],
     output: Path,
     bounds: Path,
     poses_bounds: Path,
@@ -280,7 +290,7 @@ def write_depth(
     posed = _posed(scene, loaded, scene.train_cameras, sorted(scene.train_photos))
     training = dict(pair for own in posed.values() for pair in own.values())
     every = sparse_depth(points, training)
-    seen = sparse_depth(points.subset(_still(points, references)), training)
+    seen = sparse_depth(mapping.read_model(plates[0].parent).without_strays(), training)
     with atomic_folder(output) as folder:
         for name in scene.train_cameras:
             _write_camera_depth(depth_file(folder, name), seen.get(camera_image(name), NOTHING))

@@ -95,6 +95,7 @@ def prepare(job: Job, _: argparse.Namespace) -> None:
         "space": cameras.write_space,
         "held_out_points": cameras.write_held_out_points,
         "frame_store": frames.frame_store,
+        "motion": frames.motion,
         "static_set": frames.static_set,
         "static_test_set": frames.static_test_set,
     }
@@ -155,16 +156,21 @@ def export(job: Job, args: argparse.Namespace) -> None:
 
 def evaluate(job: Job, args: argparse.Namespace) -> None:
     """Score a variant on the held-out cameras, or the static model on the held-out photos."""
-    from mixdepth.evaluation.tasks import evaluate_static, evaluate_variant
+    from mixdepth.evaluation.shortcomings import shortcomings
+    from mixdepth.evaluation.tasks import evaluate_static, evaluate_variant, tell
 
     name, output = args.model, job.results.metrics(args.model)
     if name == STATIC:
         job.make(graph.Job.of("static_metrics"), evaluate_static)
+        scores = read_json(output)
     else:
         refuse_photos_only(job.scene)
-        job.make(graph.Job.of("evaluate", variant=name), evaluate_variant, name)
-    scores = read_json(output)
+        made = job.make(graph.Job.of("evaluate", variant=name), evaluate_variant, name)
+        scores = read_json(output)
+        if not made:  # else it was said
+            tell(job.scene.name, shortcomings(name, scores))
     told = [f"{label} {scores[key]:.2f}" for key, label in (("psnr", "PSNR"), ("ssim", "SSIM")) if scores.get(key)]
+    told += [f"{kind} {found['psnr']:.2f}" for kind, found in scores.get("trivial", {}).items() if found["psnr"]]
     print(f"{output}: {', '.join(told) or 'no image is held out'}")
 
 

@@ -19,6 +19,10 @@ DEFINITIONS = {
     "lpips": "LPIPS v0.1 on colours in -1..1; mean of the frames; 0 is best",
     "flicker": "mean change between neighbouring frames of the render less that of the truth, still pixels, colours in"
     " 0..1; 0 is best",
+    "trivial": "psnr of pictures that no model made: the mean colour of the camera's frames, its own temporal median,"
+    " the frames of the nearest training camera",
+    "change": "mean temporal standard deviation, colours in 0..1, of the render and of the video, pixels that move;"
+    " exposure, noise and frames without a picture taken out",
     "moving, still": "psnr: squared errors of these pixels; ssim, flip: mean of the map over these pixels; all frames",
     "depth": "z-depth in the truth's units against the truth: median, mae, rmse of the error; abs_rel and share within"
     " 5 % of error / truth",

@@ -1,7 +1,8 @@
 """The evaluation stages: renders and static model against the held-out images, and depth against the truth. Parameters
 after the star are files, named as in mixdepth/workflow/stages.py."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from itertools import chain
@@ -27,6 +28,8 @@ from mixdepth.evaluation.consistency import (
 from mixdepth.evaluation.depth import DEPTH_PASSES, DepthBlocks, depth_errors, relative_median, usable_pairs
 from mixdepth.evaluation.pictures import MEASURES, Measure
 from mixdepth.evaluation.protocol import COLOUR, DEFINITIONS, colour_reasons, depth_reasons, few_points
+from mixdepth.evaluation.shortcomings import Shortcoming, shortcomings
+from mixdepth.evaluation.trivial import Trivial, background, nearest_camera, score_trivial
 from mixdepth.evaluation.truth import load_truth
 from mixdepth.evaluation.view import DEPTH_KEYS, View, open_view
 from mixdepth.fields.storage import saved_header
@@ -50,9 +53,11 @@ def evaluate_variant(
     lenses: Path,
     space: Path,
     points: Path,
+    train_frames: Sequence[Path],
     output: Path,
 ) -> None:
-    """Score a variant's renders of the held-out cameras: over all of them, per camera and frame by frame.
+    """Score a variant's renders of the held-out cameras: over all of them, per camera and frame by frame. Where it does
+    no better than pictures that no model made, that is said.
 
     The keys are explained in docs/scores.md. Pixels of the undistorted images that have no source do not count. No
     times, no hosts.
@@ -60,47 +65,75 @@ def evaluate_variant(
     Args:
         renders, stores: folders, one of each held-out camera; the files of their own frames.
         points: folder of COLMAP's points that they see.
+        train_frames: frames of the training cameras, of which the nearest is compared with.
 
     Raises:
         UserError: files are missing, damaged or do not fit together, or the truth does not fit the capture.
     """
     header = saved_header(model)
-    truth = load_truth(scene, scene.test_cameras, video=True)
-    scale = truth.similarity(cameras).scale if truth else 1.0
     posed = load_cameras(cameras)
-    own_frames = {path.parent.name: path.parent for path in stores}
-    masks = load_masks(lenses, "cameras", posed, [folder.name for folder in renders])
-    seen = [open_view(scene, folder.name, folder, own_frames[folder.name], truth, scale) for folder in renders]
-    views = [replace(view, valid=valid) for view, valid in zip(seen, masks, strict=True)]
+    views = _open_views(scene, renders, stores, cameras, lenses)
     measures = MEASURES | lpips_measures(scene)
+    nearest = {view.name: nearest_camera(view.name, posed, scene.train_cameras) for view in views}
+    others = {path.parent.name: path for path in train_frames}
+    one_by_one = Progress(f"trivial pictures {scene.name}", len(views)).over(views)
+    trivial = {view.name: score_trivial(view, others[nearest[view.name]]) for view in one_by_one}
     progress = Progress(f"scores {scene.name} {variant}", sum(len(view.rgb) for view in views))
     colours = {view.name: _score_view(view, measures, progress) for view in views}
     near = {view.name: neighbours(view.name, posed, scene.used_cameras) for view in views}
     at_points = point_scores(views, points)
     consistency = consistency_scores(views, model if header else None, space, posed, near)
 
-    def scores(colour: ColourScore, chosen: list[View], **without_truth: Score) -> dict[str, Any]:
-        found, depths = colour.summary(), _depth_scores(chosen)
-        reasons = colour_reasons(found, [view.size for view in chosen], len(views[0].rgb), measures)
-        reasons |= depth_reasons(depths, truth is not None)
-        for name, score in without_truth.items():
-            depths[name] = score.value
-            if score.reason is not None:
-                reasons[name] = score.reason
-        return {**found, **depths, "reasons": reasons}
-
     own = {}
     for name, view in zip(scene.test_cameras, views, strict=True):
         mine = {"depth_points": at_points.cameras[name], "depth_consistency": consistency.cameras[name]}
-        own[name] = scores(colours[name], [view], **mine)
+        own[name] = _summary(colours[name], trivial[name], [view], measures, mine)
     whole = dict(own[views[0].name])
     if len(views) > 1:
-        every = reduce(add, colours.values())
-        whole = scores(every, views, depth_points=at_points.whole, depth_consistency=consistency.whole)
+        every = {"depth_points": at_points.whole, "depth_consistency": consistency.whole}
+        whole = _summary(reduce(add, colours.values()), reduce(add, trivial.values()), views, measures, every)
     for view in views:
         own[view.name] |= {"frames": colours[view.name].frames | {"depth_median": _depth_by_frame(view)}}
-    about = {"neighbours": near, "trained_as": (header or {}).get("trained_as", variant)}
-    write_json(output, {**whole, "cameras": own, "settings": _settings(scene, variant, views) | about})
+    about = {"neighbours": near, "nearest": nearest, "background": {view.name: background(view) for view in views}}
+    about |= {"trained_as": (header or {}).get("trained_as", variant)}
+    about |= {name: (header or {}).get(name) for name in ("hull", "training_psnr")}
+    metrics = {**whole, "cameras": own, "settings": _settings(scene, variant, views) | about}
+    write_json(output, metrics)
+    tell(scene.name, shortcomings(variant, metrics))
+
+
+def _summary(
+    colour: ColourScore,
+    trivial: Trivial,
+    views: list[View],
+    measures: Mapping[str, Measure],
+    without_truth: Mapping[str, Score],
+) -> dict[str, Any]:
+    """All scores of ``views`` together by name, and why some are None."""
+    found, depths = colour.summary(), _depth_scores(views)
+    reasons = colour_reasons(found, [view.size for view in views], len(views[0].rgb), measures)
+    reasons |= depth_reasons(depths, views[0].truth is not None)
+    reasons |= {name: score.reason for name, score in without_truth.items() if score.reason is not None}
+    depths |= {name: score.value for name, score in without_truth.items()}
+    return {**found, **depths, **trivial.summary(), "reasons": reasons}
+
+
+def tell(scene: str, found: Iterable[Shortcoming]) -> None:
+    """Say what a model of ``scene`` does no better than no model."""
+    for one in found:
+        print(f"{'warning' if one.serious else 'note'}: {scene}: {one.text}", file=sys.stderr)
+
+
+def _open_views(
+    scene: Scene, renders: Sequence[Path], stores: Sequence[Path], cameras: Path, lenses: Path
+) -> list[View]:
+    """The held-out cameras, as they were rendered and as they are."""
+    truth = load_truth(scene, scene.test_cameras, video=True)
+    scale = truth.similarity(cameras).scale if truth else 1.0
+    own_frames = {path.parent.name: path.parent for path in stores}
+    masks = load_masks(lenses, "cameras", load_cameras(cameras), [folder.name for folder in renders])
+    seen = [open_view(scene, folder.name, folder, own_frames[folder.name], truth, scale) for folder in renders]
+    return [replace(view, valid=valid) for view, valid in zip(seen, masks, strict=True)]
 
 
 def lpips_measures(scene: Scene) -> dict[str, Measure]:

@@ -51,7 +51,10 @@ class DynamicField(nn.Module):
         components: of the density and of the appearance grid, per orientation.
         codes: length of the temporal codes.
         width: of the colour network.
+        cameras: C, that train.
     """
+
+    gain: Tensor
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class DynamicField(nn.Module):
         codes: int,
         width: int,
         generator: torch.Generator | None = None,
+        cameras: int = 1,
     ):
         super().__init__()
         self.region, self.codes, self.width = region, codes, width
@@ -71,12 +75,19 @@ class DynamicField(nn.Module):
         self.colour_code = nn.Sequential(nn.Linear(features, width), nn.ReLU(inplace=True), nn.Linear(width, 3 * codes))
         self.density_frames = nn.Parameter(cosine_codes(region.frames, codes))
         self.colour_frames = nn.Parameter(cosine_codes(region.frames, codes))
+        # Exposure of the frames of C training cameras, by the usual one: measured, not learnt (frames/motion.py).
+        self.register_buffer("gain", torch.ones(cameras, region.frames, 3))
+        self.reproduced: float | None = None  # PSNR of what moves in the training pictures, dB, where trained here
         self.amp = False  # whether the colours' features may be computed in bfloat16
 
     @property
     def frames(self) -> int:
         """T, number of frames."""
         return len(self.density_frames)
+
+    def exposure(self, camera: int | None) -> Tensor:
+        """Gains [T, 3] of the frames as the training camera of that number has them; None: the mean of all, in logs."""
+        return self.gain.log().mean(0).exp() if camera is None else self.gain[camera]
 
     def density_features(self, v: Tensor) -> Tensor:
         """What the densities of points [N, 3] of the box are linear in, the same at every frame: [N, features]."""

@@ -2,6 +2,9 @@
 weight in training. It takes the place of MixVoxels' variation field (Wang et al. 2023, section
 3.2) and needs no training of its own."""
 
+from typing import TypeVar
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,11 +14,20 @@ from mixdepth.fields.cells import cells
 BINS = 16  # parts of the capture, each with its own mask: bits of an integer
 
 
+N = TypeVar("N", np.ndarray, Tensor)
+
+
+def bin_of(frames: N, total: int) -> N:
+    """The part of a capture of ``total`` frames that each of ``frames`` [...] belongs to."""
+    return frames * min(total, BINS) // total
+
+
 class Region(nn.Module):
     """A set of parts of the capture for each cell of a box around everything that moves.
 
     Args:
-        hull: [G, G, G] bool motion hull over the box.
+        sets: [G, G, G] int32, motion hull over the box: a bit for each part of the capture (:func:`bin_of`) in which
+            something may move there.
         low, high: [3] corners of the box, normalised coordinates.
         frames: T, number of frames.
         threshold: a cell is dropped from a part of the capture when its largest rendered weight there stays below it.
@@ -26,13 +38,15 @@ class Region(nn.Module):
     sets: Tensor
     largest: Tensor
 
-    def __init__(self, hull: Tensor, low: Tensor, high: Tensor, frames: int, threshold: float = 2e-3):
+    def __init__(self, sets: Tensor, low: Tensor, high: Tensor, frames: int, threshold: float = 2e-3):
         super().__init__()
-        self.resolution, self.frames, self.threshold = hull.shape[0], frames, threshold
+        self.resolution, self.frames, self.threshold = sets.shape[0], frames, threshold
         self.bins = min(frames, BINS)
-        self.register_buffer("hull", hull.reshape(-1).clone())
+        # Of each training camera the share of its moving pixels that meet the hull; of a region that is carved here.
+        self.explained: list[float | None] = []
+        self.register_buffer("hull", sets.reshape(-1) != 0)
         self.register_buffer("box", torch.cat([low, 2 / (high - low)]).float())
-        self.register_buffer("sets", self.hull.int() * (2**self.bins - 1))
+        self.register_buffer("sets", sets.reshape(-1).int().clone())
         self.register_buffer("largest", torch.zeros(self.bins, self.hull.numel()), persistent=False)
 
     def local(self, u: Tensor) -> Tensor:
@@ -41,7 +55,7 @@ class Region(nn.Module):
 
     def bin(self, frames: Tensor) -> Tensor:
         """The part of the capture that each of ``frames`` [...] belongs to."""
-        return frames * self.bins // self.frames
+        return bin_of(frames, self.frames)
 
     def bits(self, frames: Tensor) -> Tensor:
         """Sets [R] int32 of the parts that ``frames`` [R, F] belong to; a time between two frames to those of both."""

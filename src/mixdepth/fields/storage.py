@@ -144,7 +144,9 @@ def _dynamic(part: dict[str, Tensor]) -> DynamicField:
     planes, box = part["density_grid.planes"], part["region.box"]
     frames, codes = part["density_frames"].shape
     size = round(part["region.hull"].numel() ** (1 / 3))
-    region = Region(part["region.hull"].view(size, size, size), box[:3], box[:3] + 2 / box[3:], frames)
-    field = DynamicField(region, planes.shape[1], planes.shape[-1], codes, part["colour_code.0.weight"].shape[0])
-    field.load_state_dict(part)
+    region = Region(part["region.sets"].view(size, size, size), box[:3], box[:3] + 2 / box[3:], frames)
+    width, gain = part["colour_code.0.weight"].shape[0], part.get("gain")
+    cameras = 1 if gain is None else len(gain)  # models of before 0.3 have no exposures
+    field = DynamicField(region, planes.shape[1], planes.shape[-1], codes, width, cameras=cameras)
+    field.load_state_dict({"gain": field.gain, **part})
     return field

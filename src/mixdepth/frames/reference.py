@@ -1,4 +1,4 @@
-"""Pictures of one camera that COLMAP may choose from, their temporal median, and what moves in them.
+"""Pictures of one camera that COLMAP may choose from, their plate, and what moves in them.
 
 A camera that does not move has one pose, whichever picture shows it best. Samples from all of the selection tell what
 moves: no key point is taken there, so that no pose and no point depends on a mover.
@@ -14,16 +14,17 @@ from mixdepth.errors import ConfigurationError
 from mixdepth.files.images import write_image
 from mixdepth.files.io import atomic_folder, write_checksum
 from mixdepth.frames.decode import read_frames
-from mixdepth.frames.store import MOVING_STD, motion_map, moving_pixels, temporal_median
+from mixdepth.frames.motion import find_motion
 from mixdepth.results import Reference
 
-SAMPLES = 15  # frames that the median and the motion are taken from
-BLOCK_BYTES = 1 << 24  # samples that are in memory at once
+SAMPLES = 21  # frames that the plate and the motion are taken from
+REFERENCE_PARTS = 4  # of the capture, for the motion: it is wanted for all of it
 MARGIN = 3  # pixels that the moving area is grown by
 
 
 def write_references(path: Path, frames: Sequence[int], wanted: int | Sequence[int], output: Path) -> None:
-    """Write ``median.png``, ``moving.png`` and ``frame_<NNNN>.png`` of one camera, of the original, upright size.
+    """Write ``plate.png``, ``moving.png``, ``unsure.png`` and ``frame_<NNNN>.png`` of one camera, of the original,
+    upright size.
 
     The video is decoded once, and memory does not grow with the number or the size of the frames by more than a few
     frames.
@@ -32,8 +33,9 @@ def write_references(path: Path, frames: Sequence[int], wanted: int | Sequence[i
         path: video file or folder of images.
         frames: its frames in the selection, ascending; one may occur several times.
         wanted: how many frames to write, spread evenly over the selection, or which ones, counted in the selection.
-        output: folder for median.png (RGB), moving.png (8 bits, 255 where something moves) and the frames, named by
-            their number in the selection. What was there is replaced; it is written whole or not at all.
+        output: folder for plate.png (RGB, what stands still), moving.png and unsure.png (8 bits, 255 where something
+            moves, and where the plate is shown for less than half of the time), and the frames, named by their number
+            in the selection. What was there is replaced; it is written whole or not at all.
 
     Raises:
         UserError: a wanted frame is not in the selection, the frames cannot be read, or no space is left.
@@ -48,10 +50,13 @@ def write_references(path: Path, frames: Sequence[int], wanted: int | Sequence[i
                     file.write(np.ascontiguousarray(image).data)
                 for number in (n for n, i in chosen.items() if i == index):
                     write_image(Reference(folder).frame(number), image, "PNG", compress_level=1)
-        median, std = _statistics(folder / "samples", (len(samples), *image.shape))
+        seen = np.memmap(folder / "samples", np.uint8, "r", shape=(len(samples), *image.shape))
+        found = find_motion(seen, REFERENCE_PARTS)
+        del seen
         (folder / "samples").unlink()
-        write_image(Reference(folder).median, median, "PNG", compress_level=1)
-        write_image(Reference(folder).moving, _moving(std), "PNG")
+        write_image(Reference(folder).plate, found.plate, "PNG", compress_level=1)
+        write_image(Reference(folder).moving, _mask(found.parts != 0, MARGIN), "PNG")
+        write_image(Reference(folder).unsure, _mask(found.support < 0.5, MARGIN), "PNG")
         for image_file in sorted(folder.iterdir()):
             write_checksum(image_file)
 
@@ -74,22 +79,7 @@ def _spread(count: int, wanted: int) -> list[int]:
     return [(2 * part + 1) * count // (2 * wanted) for part in range(wanted)]
 
 
-def _statistics(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Median [H, W, 3] uint8 (halves rounded up) and standard deviation [H, W] float32 (colours in 0..1, mean of the
-    channels) of the raw frames in ``path``, ``shape`` = (T, H, W, 3)."""
-    count, height, width, _ = shape
-    std = np.empty(shape[1:3], np.float32)
-    step = max(BLOCK_BYTES // (count * width * 3), 1)
-    for start in range(0, height, step):
-        rows = slice(start, start + step)
-        # Mapped anew for each block, so that pages already seen do not count as memory in use.
-        block = np.array(np.memmap(path, np.uint8, "r", shape=shape)[:, rows])
-        std[rows] = block.std(axis=0, dtype=np.float32).mean(axis=-1) / 255
-    return temporal_median(path, 0, shape), std
-
-
-def _moving(std: np.ndarray) -> np.ndarray:
-    """[H, W] uint8, 255 where the deviation says that something moves, and around it."""
-    moving = moving_pixels(motion_map(std), MOVING_STD)
-    grown = Image.fromarray(moving.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(2 * MARGIN + 1))
+def _mask(mask: np.ndarray, margin: int) -> np.ndarray:
+    """[H, W] uint8, 255 where ``mask`` [H, W] is true, and up to ``margin`` pixels around."""
+    grown = Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(2 * margin + 1))
     return np.asarray(grown)

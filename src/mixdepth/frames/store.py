@@ -262,8 +262,3 @@ def write_static_set(
         camera = cameras[stem]
         arrays[stem] = undistort(read_image(path, (camera.width, camera.height)), camera, lenses[stem])
     write_npz(output, arrays)
-
-
-def write_median_set(medians: Mapping[str, Path], output: Path) -> None:
-    """Write temporal medians (camera -> median.npy) as an npz of {camera: [H, W, 3] uint8}."""
-    write_npz(output, {name: _load(path, np.uint8, 3) for name, path in sorted(medians.items())})

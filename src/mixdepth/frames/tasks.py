@@ -6,10 +6,11 @@ from pathlib import Path
 
 from mixdepth.cameras.camera import load_cameras
 from mixdepth.cameras.lens import load_lenses
-from mixdepth.files.io import write_json
+from mixdepth.files.io import read_npy, write_json, write_npz
+from mixdepth.frames.motion import Motion, find_motion
 from mixdepth.frames.probe import probe_capture
 from mixdepth.frames.reference import write_references
-from mixdepth.frames.store import write_median_set, write_static_set, write_store
+from mixdepth.frames.store import write_static_set, write_store
 from mixdepth.frames.sync.sync import write_sync
 from mixdepth.frames.timing import Timeline
 from mixdepth.scene.scene import Scene
@@ -65,12 +66,25 @@ def frame_store(scene: Scene, camera: str, *, cameras: Path, lenses: Path, rgb: 
     write_store(videos(scene)[camera], pinhole, lens, frames, rgb, median, std, label=label, scale=scale)
 
 
-def static_set(scene: Scene, *, photos: Path, lenses: Path, output: Path, medians: Sequence[Path] = ()) -> None:
-    """Collect what the static model learns from: photos, else the training cameras' temporal ``medians``."""
+def motion(scene: Scene, camera: str, *, rgb: Path, output: Path) -> None:
+    """Find what moves before one camera, what stands behind it, and the exposure of its frames."""
+    found = find_motion(read_npy(rgb))
+    found.save(output)
+    found.tell(f"{scene.name} {camera}")
+
+
+def static_set(scene: Scene, *, photos: Path, lenses: Path, output: Path, plates: Sequence[Path] = ()) -> None:
+    """Collect what the static model learns from: photos, else what stands still before the training cameras.
+
+    Args:
+        photos, lenses: photos.json and lenses.json.
+        plates: the files of the training cameras' motion, where there are no photos.
+    """
     if scene.photos:
         _photo_set(scene, scene.train_photos, photos, lenses, output)
     else:
-        write_median_set(dict(zip(scene.train_cameras, medians, strict=True)), output)
+        found = zip(scene.train_cameras, plates, strict=True)
+        write_npz(output, {name: Motion.load(path).plate for name, path in sorted(found)})
 
 
 def static_test_set(scene: Scene, *, photos: Path, lenses: Path, output: Path) -> None:

@@ -25,16 +25,21 @@ def quantised(rgb: Tensor) -> Tensor:
 
 
 def _still(static: StaticField, traced: RaySamples) -> tuple[Tensor, Tensor]:
-    """Colours [R, 3] uint8 and z-depth [R] of rays that do not meet the dynamic region."""
+    """Colours [R, 3] and z-depth [R] of rays that do not meet the dynamic region."""
     shade = shade_static(static, traced)
-    return quantised(static.tone(shade.rgb, None)), depth_of(shade.weights, traced)
+    return static.tone(shade.rgb, None), depth_of(shade.weights, traced)
 
 
 def _moving(
     static: StaticField, dynamic: DynamicField, traced: RaySamples, wanted: Tensor
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Of the other rays, by blocks of the frames ``wanted`` [T]: which frames these are, colours [F, R, 3] uint8 and
-    z-depth [F, R]."""
+    """Of the other rays, by blocks of the frames ``wanted`` [T]: which frames these are, colours [F, R, 3] and z-depth
+    [F, R]."""
+    if not len(traced.far):
+        for start in range(0, len(wanted), BLOCK):
+            frames = len(wanted[start : start + BLOCK])
+            yield slice(start, start + BLOCK), traced.z.new_empty(frames, 0, 3), traced.z.new_empty(frames, 0)
+        return
     layers = layers_along(static, dynamic, traced)
     for start in range(0, len(wanted), BLOCK):
         times = slice(start, start + BLOCK)
@@ -42,7 +47,7 @@ def _moving(
         here = layers.during(dynamic.region.bits(block))
         mixed = shade_mixed(static, dynamic, here, block, [len(traced.far)])
         assert mixed.depth is not None  # these layers have depths
-        yield times, quantised(static.tone(mixed.rgb, None)).transpose(0, 1), mixed.depth.t()
+        yield times, static.tone(mixed.rgb, None).transpose(0, 1), mixed.depth.t()
 
 
 @torch.no_grad()
@@ -55,6 +60,7 @@ def render_video(
     frames: Tensor | None = None,
     progress: Progress | None = None,
     out: tuple[np.ndarray, np.ndarray] | None = None,
+    gain: Tensor | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Frames as ``camera`` sees them, in the mean tone.
 
@@ -64,6 +70,7 @@ def render_video(
     Args:
         frames: [T] those wanted (int64), or times between them (float64, in frames); None: all.
         progress: counts a step per pixel and frame.
+        gain: [T, 3] exposure of each frame (:meth:`DynamicField.exposure`); None: the usual one.
         out: what is returned, where it is there already (a file's memory map, say).
 
     Returns:
@@ -77,6 +84,8 @@ def render_video(
     pictures, surfaces = out or (np.empty((*size, 3), np.uint8), np.empty(size, np.float32))
     rgb, depth = pictures.reshape(count, pixels, 3), surfaces.reshape(count, pixels)
     every = dynamic.region.bits(wanted[None])
+    light = torch.ones(count, 3, device=device) if gain is None else gain.to(device)
+    steady = bool((light == 1).all())
 
     def show(part: slice) -> None:
         uv = grid[part]
@@ -85,17 +94,18 @@ def render_video(
         moves = torch.zeros(len(uv), dtype=torch.bool, device=device)
         moves[traced.rows[traced.held(DYNAMIC)]] = True
         still, moving = (~moves).nonzero().squeeze(1), moves.nonzero().squeeze(1)
-        picture = torch.zeros(len(uv), 3, dtype=torch.uint8, device=device)
+        picture = torch.zeros(len(uv), 3, device=device)
         surface = torch.zeros(len(uv), device=device)
         if len(still):
             picture[still], surface[still] = _still(static, traced.of(still))
-        if not len(moving):
-            rgb[:, part], depth[:, part] = landing(picture), landing(surface)
+        if not len(moving) and steady:
+            rgb[:, part], depth[:, part] = landing(quantised(picture)), landing(surface)
         else:
             for times, moved, z in _moving(static, dynamic, traced.of(moving), wanted):
                 colours, depths = picture.repeat(len(z), 1, 1), surface.repeat(len(z), 1)
                 colours[:, moving], depths[:, moving] = moved, z
-                rgb[times, part], depth[times, part] = landing(colours), landing(depths)
+                colours *= light[times, None]
+                rgb[times, part], depth[times, part] = landing(quantised(colours)), landing(depths)
         if progress:
             progress.update(len(uv) * count)
 

@@ -38,7 +38,7 @@ def render_camera(
     frames = np.arange(header["segments"][-1][1])
     label = f"render {scene.name} {variant}"
     with atomic_folder(output) as folder:
-        _render(model, header, space, [posed[camera]] * len(frames), frames, Renders(folder), label)
+        _render(model, header, space, [posed[camera]] * len(frames), frames, Renders(folder), label, camera)
 
 
 def render_path(
@@ -77,8 +77,15 @@ def _render(
     times: np.ndarray,
     output: Renders,
     label: str,
+    camera: str | None = None,
 ) -> None:
-    """Write colour and depth of one frame per view, each at its time [N] (in frames of the capture)."""
+    """Write colour and depth of one frame per view, each at its time [N] (in frames of the capture).
+
+    Args:
+        camera: the video camera that this is: its exposures are given back (of one that did not train, the mean of all
+            that did). None: the usual exposure.
+    """
+    trained = header["cameras"].index(camera) if camera in header["cameras"] else None
     space = _open_space(space_file, header)
     samples = round(DENSER * header["samples"])
     size = (len(views), views[0].height, views[0].width)
@@ -93,11 +100,11 @@ def _render(
             static, dynamic = static.to(space.device), dynamic.to(space.device)
             for run in _runs(views, index, share):
                 here, frames = slice(index[run.start], index[run.stop - 1] + 1), torch.from_numpy(local[run])
-                view = views[here.start]
+                view, gain = views[here.start], dynamic.exposure(trained)[frames] if camera else None
                 if share[run.start] == 1:
-                    render_video(static, dynamic, space, view, samples, frames, progress, (rgb[here], z[here]))
+                    render_video(static, dynamic, space, view, samples, frames, progress, (rgb[here], z[here]), gain)
                 else:
-                    after = render_video(static, dynamic, space, view, samples, frames, progress)
+                    after = render_video(static, dynamic, space, view, samples, frames, progress, gain=gain)
                     _blend((rgb[here], z[here]), after, share[run])
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 
 from mixdepth.cameras.camera import load_cameras
+from mixdepth.evaluation.shortcomings import PICTURES
 from mixdepth.files.html import data_uri, environment
 from mixdepth.files.images import read_image
 from mixdepth.files.io import atomic, read_json
@@ -23,7 +24,7 @@ from mixdepth.report.geometry import depth_parts, geometry, optional_json, sente
 from mixdepth.report.pictures import TRUTH, compared_pictures, webp
 from mixdepth.report.remarks import remarks
 from mixdepth.report.rig import rig
-from mixdepth.report.scores import camera_tables, reasons, score_tables
+from mixdepth.report.scores import camera_tables, reasons, score_tables, trivial_table
 from mixdepth.report.verdict import tiles, verdict
 from mixdepth.results import ABLATION, STATIC, AblationResults, Results
 from mixdepth.scene.scene import Scene
@@ -60,14 +61,14 @@ def write_report(scene: Scene, results: Results, output: Path) -> None:
         tiles=tiles(metrics, cameras),
         remarks=remarks(scene, results, metrics, cameras),
         geometry=cameras,
-        meaning={name: variant.meaning for name, variant in TABLE.items()},
+        meaning={name: variant.meaning for name, variant in TABLE.items()} | PICTURES,
         contact_sheet=budget.embedded("image/jpeg", results.contact_sheet),
         comparison=budget.picture(results.comparison),
         comparison_made=results.comparison.is_file(),
         video=_video(scene, results.video, budget),
         beside=_beside(results),
         slider=slider,
-        scores=score_tables(metrics),
+        scores=[*score_tables(metrics), *trivial_table(metrics)],
         by_camera=camera_tables(metrics),
         reasons=reasons(metrics),
         frame_charts=frame_charts(metrics),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mixdepth.evaluation.shortcomings import shortcomings
 from mixdepth.files.io import read_json
 from mixdepth.frames.sync.sync import TRUSTED
 from mixdepth.report.geometry import depth_parts
@@ -113,6 +114,14 @@ def _scores(scene: Scene, metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[
             f"Very low PSNR: {', '.join(low)}. Below {LOW_PSNR:g} dB a picture shows little of what the camera saw.",
             "Look at the slider: is the picture blurred, shifted, or of other colours? Suspect the training time, the"
             " cameras or the exposure, in this order.",
+        )
+    bad = [name for name, scores in metrics.items() if any(one.serious for one in shortcomings(name, scores))]
+    if bad:
+        yield Remark(
+            "serious",
+            f"No better than no model, or standing still where the video moves: {', '.join(bad)}.",
+            "Do not use it. The verdict above has the figures and the likely reason; the training's log says for every"
+            " camera what moves and what the motion hull explains of it.",
         )
     gains = [s["psnr_affine"] - s["psnr"] for s in metrics.values() if s.get("psnr_affine") and s["psnr"]]
     if gains and min(gains) > TONE_GAP:

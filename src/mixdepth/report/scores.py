@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from mixdepth.evaluation.trivial import SCORED
+
 Column = tuple[str, tuple[str, ...], str, bool | None]
 Metrics = Mapping[str, Mapping[str, Any]]
 
@@ -13,6 +15,8 @@ COLOUR: tuple[Column, ...] = (
     ("PSNR of what moves, dB", ("psnr_moving",), "{:.2f}", True),
     ("PSNR of what stands still, dB", ("psnr_still",), "{:.2f}", True),
     ("PSNR after an affine colour fit, dB", ("psnr_affine",), "{:.2f}", True),
+    ("Change over time where the video moves", ("change", "render"), "{:.3f}", None),
+    ("The video's own", ("change", "video"), "{:.3f}", None),
     ("SSIM", ("ssim",), "{:.4f}", True),
     ("SSIM of what moves", ("ssim_moving",), "{:.4f}", True),
     ("SSIM of what stands still", ("ssim_still",), "{:.4f}", True),
@@ -54,8 +58,18 @@ TABLES = (
 
 def score_tables(rows: Metrics, whose: str = "") -> list[dict[str, Any]]:
     """The tables of which any row has a score, with their ``title``."""
-    tables = [{"title": title + whose, **score_table(rows, columns)} for title, columns in TABLES]
+    tables = [{"title": title + whose, "first": "Variant", **score_table(rows, columns)} for title, columns in TABLES]
     return [table for table in tables if table["columns"]]
+
+
+def trivial_table(metrics: Metrics, whose: str = "") -> list[dict[str, Any]]:
+    """The table of the pictures that no model made, the same for every variant; none where they were not scored."""
+    rows: Metrics = next((scores["trivial"] for scores in metrics.values() if "trivial" in scores), {})
+    table = score_table(rows, tuple(column for column in COLOUR if column[1][0] in SCORED))
+    for row in table["rows"]:
+        row["cells"] = [{**cell, "best": False} for cell in row["cells"]]  # no model, so none of them wins
+    title = f"Pictures that no model made, which every model should beat{whose}"
+    return [{"title": title, "first": "Picture", **table}] if table["columns"] else []
 
 
 def score_table(rows: Metrics, wanted: tuple[Column, ...]) -> dict[str, Any]:
@@ -105,7 +119,7 @@ def camera_tables(metrics: Metrics) -> list[dict[str, Any]]:
     found = []
     for name in names:
         rows = {v: scores["cameras"][name] for v, scores in metrics.items() if name in scores["cameras"]}
-        found += score_tables(rows, f", {name} alone")
+        found += [*score_tables(rows, f", {name} alone"), *trivial_table(rows, f", {name} alone")]
     return found
 
 

@@ -1,9 +1,10 @@
-"""Did depth supervision help? In sentences, and at a glance, from the scores alone."""
+"""Is a model better than none, and did depth supervision help? In sentences, and at a glance, from the scores alone."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mixdepth.evaluation.shortcomings import shortcomings
 from mixdepth.variants import DEPTH_ALONE, TABLE
 from mixdepth.words import counted, percent, signed
 
@@ -44,11 +45,17 @@ def _compared(metrics: Metrics) -> Verdict | None:
 
 
 def verdict(metrics: Metrics) -> list[str]:
-    """Sentences, the verdict first.
+    """Sentences: what is no better than without a model, the verdict on depth, what to know beside it.
 
     Args:
         metrics: variant -> its metrics.json; the variants that were trained.
     """
+    found = [one for name, scores in metrics.items() for one in shortcomings(name, scores)]
+    nonsense, dull = ([one.text for one in found if one.serious is serious] for serious in (True, False))
+    return [*nonsense, *_on_depth(metrics), *dull]
+
+
+def _on_depth(metrics: Metrics) -> list[str]:
     notes = [
         f"The static model's depth deserved no confidence, so {name} was trained as {other}."
         for name, scores in metrics.items()

@@ -122,7 +122,7 @@ class Exports(Section):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Static(Section):
-    """Training of the static model (photos, or the videos' medians where there are none)."""
+    """Training of the static model (photos, or the videos' plates where there are none)."""
 
     steps: int
     """Optimiser steps."""
@@ -198,7 +198,6 @@ class DynamicOptions(Section):
     """Learning rate of everything else; falls tenfold."""
     total_variation: float
     """Weight of the grids' total variation."""
-    moving_threshold: float
     hull_vote: float
     """Share of the cameras seeing a point that must see it move, for the motion hull."""
     sparsity: float
@@ -219,9 +218,9 @@ class Dynamic(DynamicOptions):
     """Training of the variants."""
 
     static: Static
-    median_agreement: float
     segment: int | None
     inherited_steps: int
+    """Steps for which the inherited static branch learns on from the videos' plates and its own depth; 0 freezes it."""
     inherited_rate: float
     """Learning rates of these steps, relative to those of `static`."""
 
@@ -278,7 +277,7 @@ class Settings(Section):
     """What exports of renders hold (results/<scene>/<variant>/exports/)."""
     preset: str | None
     static: Static
-    """Training of the static model (photos, or the videos' medians where there are none)."""
+    """Training of the static model (photos, or the videos' plates where there are none)."""
     dynamic: Dynamic
     """Training of the variants."""
     variant_options: dict[str, Dynamic]

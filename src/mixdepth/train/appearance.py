@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mixdepth.frames.motion import exposed
 from mixdepth.train.video import Video
 
 FRAMES = 16  # about so many, evenly spread, are compared
@@ -25,8 +26,8 @@ def on_surface(
     """Per camera [n] bool for its moving pixels, on ``device``: whether they change on their static surface.
 
     A change on a surface is seen at the same moments, and alike, by every camera that sees the surface there. Something
-    in front of it hides different places of it from different cameras. Deviations from each camera's own median are
-    compared, so that tones do not matter: whole numbers, which are the same on every device.
+    in front of it hides different places of it from different cameras. Deviations from each camera's own plate are
+    compared, at the usual exposure, so that tones do not matter: whole numbers, which are the same on every device.
 
     Args:
         moving: per camera [H, W] bool.
@@ -41,12 +42,14 @@ def on_surface(
         [(other, there(pixel), there(seen)) for other, pixel, seen in _places(videos, index, mask, depth)]
         for index, mask in enumerate(moving)
     ]
-    medians = [there(video.median).reshape(-1, 3).short() for video in videos]
+    plates = [there(video.plate).reshape(-1, 3).short() for video in videos]
     changed, agreed = ([torch.zeros_like(place, dtype=torch.int32) for place in own] for _ in range(2))
     total = len(videos[0].rgb)
     for frame in range(0, total, max(1, total // FRAMES)):
-        frames = [there(np.array(video.rgb[frame])).view(-1, 3) for video in videos]
-        change = [seen.short() - median for seen, median in zip(frames, medians, strict=True)]
+        if not all(video.usable[frame] for video in videos):
+            continue
+        frames = [there(np.array(exposed(v.rgb[frame], v.gain[frame]))).view(-1, 3) for v in videos]
+        change = [seen.short() - plate for seen, plate in zip(frames, plates, strict=True)]
         for index, place in enumerate(own):
             mine = change[index].index_select(0, place)
             size = mine.abs().amax(-1)

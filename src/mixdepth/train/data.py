@@ -40,7 +40,7 @@ class ImageSet:
     Args:
         images: per camera [H, W, 3] uint8.
         cameras: the camera of each image, of the same size.
-        weight: per camera [H, W] float, how much each pixel counts; None counts all alike.
+        support: per camera [H, W] float, for which share of the time a pixel shows this; None: for all of it.
         depth: per camera ([H, W] z-depth, NaN where unknown; [H, W] confidence in 0..1), or None.
         valid: per camera [H, W] bool, the pixels that are ever drawn, None where all are.
     """
@@ -49,7 +49,7 @@ class ImageSet:
         self,
         images: Sequence[np.ndarray],
         cameras: Sequence[Camera],
-        weight: Sequence[np.ndarray] | None = None,
+        support: Sequence[np.ndarray] | None = None,
         depth: Sequence[tuple[np.ndarray, np.ndarray]] | None = None,
         valid: Sequence[np.ndarray | None] | None = None,
     ):
@@ -59,7 +59,7 @@ class ImageSet:
         self.rgb = torch.from_numpy(np.concatenate([np.ascontiguousarray(i).reshape(-1, 3) for i in images]))
         self.start = torch.tensor(np.cumsum([0] + [c.width * c.height for c in cameras]))
         self.width = torch.tensor([c.width for c in cameras])
-        self.weight = None if weight is None else _flat(weight)
+        self.support = None if support is None else _flat(support)
         self.depth = None if depth is None else _flat([d for d, _ in depth])
         self.confidence = None if depth is None else _flat([c for _, c in depth])
         self.valid: Tensor | None = None  # flat indices of the pixels that are drawn, where not all are
@@ -72,7 +72,7 @@ class ImageSet:
         moved = copy.copy(self)
         moved.cameras = self.cameras.to(device)
         moved.start, moved.width = self.start.to(device), self.width.to(device)
-        for name in ("rgb", "weight", "depth", "confidence", "valid"):
+        for name in ("rgb", "support", "depth", "confidence", "valid"):
             values = getattr(self, name)
             setattr(moved, name, None if values is None else place(values, device))
         return moved

@@ -1,5 +1,7 @@
 """Training of a static field: the static model, and the static branch of variants that train their own."""
 
+import itertools
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixdepth.compute.device import take, training_device, use_cpu
+from mixdepth.compute.device import place, take, training_device, use_cpu
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.static import StaticField
 from mixdepth.fields.vm import VMGrid, resize_grids
@@ -25,6 +27,12 @@ OCCUPANCY_EVERY = 40
 TV_EVERY = 4
 SPARSE_RAYS = 192  # rays with a sparse depth per step
 GUIDED_REACH = 0.03  # relative to the prior depth: how far guided samples lie from it
+# What a pixel shows for less than LEAST of the time teaches nothing, as it may be a mover that lingers (a ghost); below
+# SURE it may still be one, and counts less the more it differs (Geman and McClure 1987; DOUBT in colours of 0..1) from
+# what the other cameras have taught once DOUBT_FROM of the steps are gone.
+LEAST, SURE, DOUBT, DOUBT_FROM = 0.5, 0.95, 0.06, 0.3
+# An empty background: at least this share of the pixels of most images is as black, or white, as nothing can be.
+VOID_SHARE, VOID_SPREAD, VOID_WEIGHT = 0.05, 8, 0.01
 DECAY = 0.1  # learning rates fall to this share over the training
 
 
@@ -118,11 +126,20 @@ class StaticTrainer:
         torch.manual_seed(options.seed)  # colour network's initial weights
         self.culls = field is None
         field = build_static(options, len(data.start) - 1) if field is None else field
+        colour = void_colour(data) if self.culls else None
+        self.void = None
+        if colour is not None:
+            shown = (data.rgb.short() - colour).abs().amax(-1) <= VOID_SPREAD
+            self.void = place(shown, device)
+            field.background.data = torch.logit((colour / 255).clamp(0.002, 0.998))
+            share = float(shown.float().mean())
+            print(f"{share:.0%} of the pixels show an empty background of colour {colour.tolist()}", file=sys.stderr)
         self.field = field.to(device)
         self.field.tone.requires_grad_(options.tone)
         self.field.amp = options.amp
         self.generator = torch.Generator(device).manual_seed(options.seed + 1)
         self.optimiser = adam(self.field, options.grid_rate, options.network_rate)
+        self.doubts = False
         self.rays, self.psnr = 512, torch.zeros((), dtype=torch.float64, device=device)
 
     def step(self, step: int) -> dict[str, Tensor]:
@@ -131,6 +148,7 @@ class StaticTrainer:
         resize_grids(field, self.optimiser, growth(step, options.steps, options.start_resolution, options.resolution))
         set_rates(self.optimiser, step / options.steps)
         samples = growth(step, options.steps, options.start_samples, options.samples)
+        self.doubts = step >= DOUBT_FROM * options.steps
         loss, error, used = self._loss(samples)
         self.optimiser.zero_grad(set_to_none=False)
         loss.backward()
@@ -180,6 +198,10 @@ class StaticTrainer:
         field.occupancy.record(field.occupancy.cells(traced.u), shade.weights.detach())
         error = self._errors(batch, shade).mean()
         loss = error
+        if self.void is not None:
+            # Nothing is to be seen there, so nothing is: a wall of the same colour would do as well, at any depth.
+            opacity = traced.sum(shade.weights)[: len(batch.index)]
+            loss = loss + VOID_WEIGHT * (opacity * take(self.void, batch.index)).mean()
         if options.tone:
             loss = loss + 0.01 * field.tone.regularisation()
         if options.depth_weight > 0:
@@ -220,7 +242,11 @@ class StaticTrainer:
         if self.options.tone:
             rgb = self.field.tone(rgb, batch.camera[:pixels])
         errors = (rgb - take(self.data.rgb, batch.index).float() / 255).square().mean(-1)
-        return errors if self.data.weight is None else errors * take(self.data.weight, batch.index)
+        if self.data.support is None:
+            return errors
+        support, seen = take(self.data.support, batch.index), errors.detach()
+        doubted = DOUBT**2 / (DOUBT**2 + seen) if self.doubts else torch.ones_like(seen)
+        return errors * torch.where(support >= SURE, 1.0, (support >= LEAST) * doubted)
 
     def _depth_losses(self, batch: _Batch, traced: RaySamples, shade: StaticShade) -> Iterator[Tensor]:
         """The mean depth loss of the sparse depths, and that of the depth maps, where there are any."""
@@ -235,6 +261,22 @@ class StaticTrainer:
                 z = depth[rays]
                 values = _depth_loss(name, traced, shade, rays, z, self.options.depth_sigma * z)
                 yield (confidence[rays] * values).mean()
+
+
+def void_colour(data: ImageSet) -> Tensor | None:
+    """The colour [3] (0..255) of an empty background, black or white, that a good part of every image is; None where
+    there is none. Borders that show nothing are no background."""
+    rgb, start = data.rgb.cpu(), data.start.tolist()
+    drawn = torch.full((len(rgb),), data.valid is None)
+    if data.valid is not None:
+        drawn[data.valid.cpu()] = True
+    sure = drawn if data.support is None else drawn & (data.support.cpu() >= SURE)
+    for value in (0, 255):
+        same = ((rgb.short() - value).abs() <= VOID_SPREAD).all(-1) & sure
+        shares = [float(same[a:b].sum() / drawn[a:b].sum().clamp_min(1)) for a, b in itertools.pairwise(start)]
+        if np.median(shares) >= VOID_SHARE:
+            return rgb[same].float().median(0).values
+    return None
 
 
 def train_static_field(

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,11 +18,13 @@ from mixdepth.cameras.camera import Camera, load_cameras
 from mixdepth.cameras.space import Space
 from mixdepth.compute.device import training_device, use_cpu
 from mixdepth.errors import CaptureError, DamagedFile
+from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.static import StaticField, Tone
 from mixdepth.fields.storage import dynamic_name, join_models, load_model, save_model, saved_header
 from mixdepth.files.io import atomic_folder, read_npz, write_npz
 from mixdepth.frames.masks import load_masks
-from mixdepth.frames.store import FrameStore, motion_map
+from mixdepth.frames.motion import Motion
+from mixdepth.frames.store import FrameStore
 from mixdepth.progress import Progress
 from mixdepth.rendering.rays import SpaceMap
 from mixdepth.rendering.static_view import StaticView, render_static
@@ -30,7 +33,7 @@ from mixdepth.scene.scene import Scene
 from mixdepth.scene.settings import Dynamic
 from mixdepth.train.agreement import confidence
 from mixdepth.train.data import ImageSet, SparseRays
-from mixdepth.train.dynamic import train_dynamic_field
+from mixdepth.train.dynamic import moving_shares, static_surfaces, train_dynamic_field
 from mixdepth.train.options import DynamicOptions, StaticOptions, from_mapping
 from mixdepth.train.segments import segments
 from mixdepth.train.session import Session, discard, fingerprint
@@ -58,7 +61,7 @@ def train_static(
     depth: Path,
     output: Path,
 ) -> None:
-    """Train the static model on photos that train, or on the training cameras' medians, with COLMAP's sparse depth.
+    """Train the static model on photos that train, or on the training cameras' plates, with COLMAP's sparse depth.
 
     Args:
         run: folder of the checkpoints.
@@ -206,6 +209,7 @@ def train_dynamic(
     run: Path,
     *,
     stores: Sequence[Path],
+    motions: Sequence[Path],
     cameras: Path,
     lenses: Path,
     space: Path,
@@ -221,40 +225,72 @@ def train_dynamic(
 
     Args:
         run: folder of the checkpoints.
-        stores: the files of the training cameras' frames.
+        stores, motions: the files of the training cameras' frames, and what moves in them.
         sparse, static_depth, static: what the variant learns from: folders of depth, the static model.
     """
     options = from_mapping(DynamicOptions, scene.config.dynamic.as_mapping())
-    capture = _capture(scene, stores, cameras, lenses)
+    capture = _capture(scene, stores, motions, cameras, lenses)
     mapped = SpaceMap(Space.load(space), training_device(options.device))
     use_cpu(options.threads)
     label = f"{variant} {scene.name}"
     depth = _depth(variant, capture, label, sparse, static_depth, static)
     branch, learnt = _static_branch(scene, capture, depth, mapped, run, label, [cameras, space], static)
     save_model(run / "static.safetensors", {}, static=branch)
-    identity = _identity(options, cameras, space, *(store.folder for store in capture.stores))
+    files = [file for store in capture.stores for file in (store.rgb, store.motion)]
+    identity = _identity(options, cameras, space, *files)
     segment, parts = scene.config.dynamic.segment, [run / "static.safetensors"]
-    runs = segments(capture.frames, segment)
+    runs, depth_maps, told = segments(capture.frames, segment), None, []
     for index, (first, last) in enumerate(runs):
         parts.append(run / f"{dynamic_name(index)}.safetensors")
         mine = {**identity, "static branch": learnt, "segment": [first, last]}
-        if saved_header(parts[-1]) == mine:  # finished before an interrupt
+        if finished := _finished(parts[-1], mine):
+            told.append(finished)
             continue
         place, videos, own = run / "dynamic", capture.videos, f"{label}, dynamic"
         if len(runs) > 1:
             place, own = place / str(index), f"{own}, frames {first} to {last - 1}"
-            videos = [video.part(first, last, mapped.device) for video in videos]
-        field = train_dynamic_field(videos, branch, mapped, options, Session(place, own, mine))
-        save_model(parts[-1], mine, **{dynamic_name(index): field})
+            videos = [video.frames(first, last) for video in videos]
+        if depth_maps is None:
+            depth_maps = static_surfaces(capture.videos, branch, mapped, options.samples, f"{label}, static depth")
+        session = Session(place, own, mine)
+        field = train_dynamic_field(videos, branch, mapped, options, session, depth_maps, capture.names)
+        told.append(_told(videos, field))
+        save_model(parts[-1], {"identity": mine, "told": told[-1]}, **{dynamic_name(index): field})
         discard(place)
     header = {"cameras": capture.names, "variant": variant, "trained_as": depth.trained_as, "segments": runs}
+    header |= _learning(capture, told)
     join_models(output, {**header, "samples": options.samples, "options": asdict(options)}, parts)
     discard(run)
     for part in parts:
         part.unlink()
 
 
-def _capture(scene: Scene, stores: Sequence[Path], cameras: Path, lenses: Path) -> Capture:
+def _told(videos: Sequence[Video], field: DynamicField) -> dict[str, Any]:
+    """Of one segment: per camera which share of the pixels moves, and how much of it the hull explains; and the PSNR of
+    what moves in the training pictures."""
+    return {"moving": moving_shares(videos), "explained": field.region.explained, "psnr": field.reproduced}
+
+
+def _finished(part: Path, identity: dict) -> dict[str, Any] | None:
+    """What :func:`_told` said of a segment that was finished before an interrupt; None where it was not."""
+    header = saved_header(part) or {}
+    return header["told"] if header.get("identity") == identity else None
+
+
+def _learning(capture: Capture, segments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What :func:`_told` said of the ``segments``, together: by camera the share of its pixels that move and how much
+    of them the hulls explain (None where nothing moves), and the PSNR of the worst segment."""
+    moving = np.array([segment["moving"] for segment in segments])
+    met = np.array([[share or 0.0 for share in segment["explained"]] for segment in segments])
+    total = moving.sum(0)
+    shares = [float(a / b) if b else None for a, b in zip((moving * met).sum(0), total, strict=True)]
+    each: dict[str, Sequence[float | None]] = {"moving_share": moving_shares(capture.videos), "explained": shares}
+    hull = {key: dict(zip(capture.names, one, strict=True)) for key, one in each.items()}
+    worst = min((segment["psnr"] for segment in segments if segment["psnr"] is not None), default=None)
+    return {"hull": hull, "training_psnr": worst}
+
+
+def _capture(scene: Scene, stores: Sequence[Path], motions: Sequence[Path], cameras: Path, lenses: Path) -> Capture:
     """The training cameras with a pose, their frame stores opened.
 
     Raises:
@@ -264,7 +300,11 @@ def _capture(scene: Scene, stores: Sequence[Path], cameras: Path, lenses: Path) 
     names = with_pose(scene.train_cameras, posed, "cameras")
     folders = {path.parent.name: path.parent for path in stores}
     masks = load_masks(lenses, "cameras", posed, names)
-    videos = [_video(folders[name], posed[name], valid) for name, valid in zip(names, masks, strict=True)]
+    moves = {path.parent.name: path for path in motions}
+    videos = [
+        Video.of(posed[name], FrameStore.open(folders[name]).rgb, Motion.load(moves[name]), valid)
+        for name, valid in zip(names, masks, strict=True)
+    ]
     if len({len(video.rgb) for video in videos}) > 1:
         counts = ", ".join(f"{name} {len(video.rgb)}" for name, video in zip(names, videos, strict=True))
         folder = folders[names[0]].parent
@@ -298,21 +338,20 @@ def _static_branch(
     inputs: Sequence[Path],
     static: Path | None,
 ) -> tuple[StaticField, dict]:
-    """The static branch of a variant, trained on the cameras' medians, and the identity of its training."""
+    """The static branch of a variant, trained on the cameras' plates, and the identity of its training."""
     section = scene.config.dynamic
-    options = from_mapping(DynamicOptions, section.as_mapping())
     inherited = None
     if depth.trained_as == "inherited":
         assert static is not None  # this variant's
-        inherited = _inherit(static, space, capture.videos, options, label)
+        inherited = _inherit(static, space, capture.videos, label)
     branch = _branch_options(section, inherited)
-    learnt = _identity(branch, *inputs, *depth.inputs, *(store.median for store in capture.stores))
+    learnt = _identity(branch, *inputs, *depth.inputs, *(store.motion for store in capture.stores))
     if inherited is not None and branch.steps == 0:
         return inherited, learnt
-    videos, threshold = capture.videos, options.moving_threshold
-    weight = [video.median_weight(threshold, section.median_agreement, space.device) for video in videos]
-    cameras, medians = [video.camera for video in videos], [video.median for video in videos]
-    data = ImageSet(medians, cameras, weight, depth.maps, capture.masks)
+    videos = capture.videos
+    support = [video.support for video in videos]
+    cameras, plates = [video.camera for video in videos], [video.plate for video in videos]
+    data = ImageSet(plates, cameras, support, depth.maps, capture.masks)
     session = Session(run / "static", f"{label}, static", learnt)
     return train_static_field(data, depth.sparse, space, branch, session, inherited), learnt
 
@@ -348,17 +387,12 @@ def _identity(options: StaticOptions | DynamicOptions, *inputs: Path) -> dict:
     return {**asdict(options), "inputs": fingerprint([path for path in inputs if path.exists()])}
 
 
-def _video(folder: Path, camera: Camera, valid: np.ndarray | None) -> Video:
-    store = FrameStore.open(folder)
-    return Video(camera, store.rgb, np.asarray(store.median), motion_map(np.asarray(store.std)), valid)
-
-
 def _depth_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
     part = read_npz(path, depth=("f", "H", "W"), confidence=("f", "H", "W"))
     return part["depth"], part["confidence"]
 
 
-def _inherit(model: Path, space: SpaceMap, videos: list[Video], options: DynamicOptions, label: str) -> StaticField:
+def _inherit(model: Path, space: SpaceMap, videos: list[Video], label: str) -> StaticField:
     """The static model itself, with the tones of the video cameras fitted where nothing moves."""
     header, static, _ = load_model(model)
     static.to(space.device)
@@ -366,9 +400,9 @@ def _inherit(model: Path, space: SpaceMap, videos: list[Video], options: Dynamic
     static.tone = Tone(len(videos)).to(space.device)
     with torch.no_grad():
         for index, (video, view) in enumerate(zip(videos, views, strict=True)):
-            still = ~video.moving(options.moving_threshold) & (view.opacity > 0.9)
+            still = ~video.moving & (view.opacity > 0.9)
             still = still if video.valid is None else still & video.valid
-            gain, offset = fit_tone(view.rgb[still], video.median[still].astype(np.float32) / 255)
+            gain, offset = fit_tone(view.rgb[still], video.plate[still].astype(np.float32) / 255)
             static.tone.gain[index] = torch.from_numpy(np.log(gain)).float()
             static.tone.offset[index] = torch.from_numpy(offset).float()
     return static

@@ -1,61 +1,54 @@
-"""The video of one training camera: its frames, what moves in them, and how far their median can be believed."""
+"""The video of one training camera: its frames, what moves in them and when, and what stands still."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from mixdepth.cameras.camera import Camera
-from mixdepth.compute.device import uploaded
-from mixdepth.frames.store import motion_map, moving_pixels
-
-MEDIAN_TOLERANCE = 12  # of 255: a frame that differs less from the median shows the same thing
+from mixdepth.frames.motion import Motion, part_of
 
 
-@dataclass
+@dataclass(frozen=True)
 class Video:
-    """One training camera's frames."""
+    """One training camera's frames, or some of them in a row."""
 
     camera: Camera
     rgb: np.ndarray  # [T, H, W, 3] uint8, may be memory-mapped
-    median: np.ndarray  # [H, W, 3] uint8 temporal median
-    motion: np.ndarray  # [H, W] float32 blurred temporal standard deviation, colours in 0..1
+    plate: np.ndarray  # [H, W, 3] uint8: what each pixel shows for most of the time
+    support: np.ndarray  # [H, W] float32: for which share of it
+    parts: np.ndarray  # [H, W] uint32: a bit for each part of the capture in which a pixel moves
+    part: np.ndarray  # [T] the part that each frame belongs to
+    gain: np.ndarray  # [T, 3] float32 exposure of each frame, by that of the plate
+    usable: np.ndarray  # [T] bool: frames that show the scene
     valid: np.ndarray | None = None  # [H, W] bool: pixels that show anything; None where all do
-    masks: dict[float, np.ndarray] = field(init=False, repr=False, compare=False, default_factory=dict)  # by threshold
 
-    def moving(self, threshold: float) -> np.ndarray:
-        """[H, W] bool: where the deviation exceeds the threshold, and the noise of this camera."""
-        if threshold not in self.masks:
-            self.masks[threshold] = moving_pixels(self.motion, threshold, self.valid)
-        return self.masks[threshold]
+    @classmethod
+    def of(cls, camera: Camera, rgb: np.ndarray, motion: Motion, valid: np.ndarray | None = None) -> "Video":
+        """The frames of ``camera`` with what is known of them. Pixels that show nothing do not move."""
+        parts = motion.parts if valid is None else np.where(valid, motion.parts, np.uint32(0))
+        part = part_of(len(rgb))
+        return cls(camera, rgb, motion.plate, motion.support, parts, part, motion.gain, motion.usable, valid)
 
-    def part(self, first: int, last: int, device: torch.device | str = "cpu") -> "Video":
-        """The frames ``first`` to ``last`` (not included) alone, with the median of the whole capture.
+    @property
+    def moving(self) -> np.ndarray:
+        """[H, W] bool: where anything moves in these frames."""
+        return self.parts != 0
 
-        Their motion is the deviation from that median: what stands still in them but is not in the static branch has to
-        be shown as well.
+    def moving_during(self, bins: np.ndarray) -> np.ndarray:
+        """[H, W] int32: a bit for each bin in which a pixel moves.
+
+        Args:
+            bins: [T] the bin of each frame.
         """
-        rgb, device = self.rgb[first:last], torch.device(device)
-        median = torch.from_numpy(self.median).to(device).float()
-        squares = torch.zeros_like(median)
-        for _, frames in uploaded(rgb, device):
-            for frame in frames:  # one by one: a sum of floats depends on its order
-                squares += frame.float().sub_(median).square_()
-        deviation = np.sqrt(squares.cpu().numpy() / len(rgb))
-        return replace(self, rgb=rgb, motion=motion_map(deviation.mean(-1) / 255))
+        found = np.zeros(self.parts.shape, np.int32)
+        for one in np.unique(bins):
+            bits = np.bitwise_or.reduce(np.uint32(1) << self.part[bins == one].astype(np.uint32))
+            found |= ((self.parts & bits) != 0) * np.int32(1 << one)
+        return found
 
-    def median_weight(self, threshold: float, agreement: float, device: torch.device | str = "cpu") -> np.ndarray:
-        """[H, W] float: 0 where a pixel moves and fewer than the share ``agreement`` of its frames show the median.
-
-        Such a median may show a mover that lingers; taken as static it would leave a ghost.
-        """
-        moving, device = self.moving(threshold), torch.device(device)
-        place = torch.from_numpy(np.flatnonzero(moving)).to(device)
-        median = torch.from_numpy(self.median[moving]).to(device).short()
-        count = torch.zeros_like(place)
-        for _, frames in uploaded(self.rgb, device):
-            seen = frames.flatten(1, 2).index_select(1, place).short()
-            count += ((seen - median).abs().amax(-1) <= MEDIAN_TOLERANCE).sum(0)
-        weight = np.ones(moving.shape)
-        weight[moving] = count.cpu().numpy() >= agreement * len(self.rgb)
-        return weight
+    def frames(self, first: int, last: int) -> "Video":
+        """The frames ``first`` to ``last`` (not included) alone: what moves in them, before the same plate."""
+        some = slice(first, last)
+        bits = np.bitwise_or.reduce(np.uint32(1) << self.part[some].astype(np.uint32))
+        each = {name: getattr(self, name)[some] for name in ("rgb", "part", "gain", "usable")}
+        return replace(self, parts=self.parts & bits, **each)

@@ -49,7 +49,7 @@ class Size(NamedTuple):
     colmap: bool = True  # whether COLMAP finds the cameras
     variants: int = 2
     static: bool = False  # whether a variant learns from the static model
-    segment: int = 300  # frames; 0: all at once
+    segment: int = 60  # frames; 0: all at once
     static_steps: int = 1500
     static_resolution: int = 256
     static_batch: int = 8192
@@ -171,6 +171,7 @@ MEMORY: Table = {
     "sync": {"job": 90, "filmed": 30},
     "reference": {"job": 95, "filmed": 55},
     "frame_store": {"job": 70, "filmed": 25, "frame": 110},
+    "motion": {"job": 110, "frame": 160},
     "contact_sheet": {"job": 80, "frames": 18},
     "structure_from_motion": {"job": 210, "image": 190, "images": 1.5},
     "cameras": {"job": 150},
@@ -205,6 +206,7 @@ SECONDS: Table = {
     "sync": {"job": 1, "all_filmed": 0.015},
     "reference": {"job": 1, "filmed": 1, "filmed_video": 0.02},
     "frame_store": {"job": 1, "filmed_video": 0.008, "video": 0.05},
+    "motion": {"job": 1, "frame": 8, "video": 0.1},
     "contact_sheet": {"job": 1, "frames": 0.5},
     "structure_from_motion": {"job": 3, "image_pixels": 2, "pairs": 0.08},
     "cameras": {"job": 1},
@@ -239,6 +241,7 @@ BYTES: Table = {
     "sync": {"images": 500},
     "reference": {"filmed": 4 * 1.7e6},
     "frame_store": {"video": 3e6, "frame": 7e6},
+    "motion": {"frame": 11e6},
     "contact_sheet": {"cameras": 4e4},
     "structure_from_motion": {"images": 7e4},
     "cameras": {"images": 2e3},

@@ -29,6 +29,10 @@ def each_camera(scene: Scene) -> list[dict[str, str]]:
     return [{"camera": camera} for camera in scene.used_cameras]
 
 
+def each_training_camera(scene: Scene) -> list[dict[str, str]]:
+    return [{"camera": camera} for camera in scene.train_cameras]
+
+
 def each_variant(scene: Scene) -> list[dict[str, str]]:
     return [{"variant": variant} for variant in scene.variants]
 
@@ -132,6 +136,10 @@ def stores(r: Results, cameras: Sequence[str]) -> list[Path]:
     return [file for camera in cameras for file in r.store(camera).files]
 
 
+def motions(r: Results, cameras: Sequence[str]) -> list[Path]:
+    return [r.store(camera).motion for camera in cameras]
+
+
 def scores(r: Results, scene: Scene) -> list[Path]:
     """The scores of every variant, and of the static model where a variant uses it."""
     names = [*scene.variants, *([STATIC] if needs_static(scene.variants) else [])]
@@ -220,7 +228,12 @@ def verify_held_out(r: Results, scene: Scene) -> Files:
     )
 
 
-@stage(lambda r: files(model=r.sparse_model, report=r.cameras_report), "cameras", ["colmap", "poses.source"], level=RIG)
+@stage(
+    lambda r: files(model=r.sparse_model, plates=r.plates_model, report=r.cameras_report),
+    "cameras",
+    ["colmap", "poses.source"],
+    level=RIG,
+)
 def triangulate(r: Results, scene: Scene) -> Files:
     return files(
         **posed(r),
@@ -244,8 +257,8 @@ def colmap_depth(r: Results, scene: Scene) -> Files:
         **posed(r),
         world=r.world,
         model=r.sparse_model,
+        plates=r.plates_model,
         report=r.cameras_report,
-        references=references(r, scene.train_cameras),
         source=given_poses(scene) if with_bounds else None,
     )
 
@@ -280,13 +293,18 @@ def frame_store(r: Results, scene: Scene, camera: str) -> Files:
     )
 
 
+@stage(lambda r, camera: files(output=r.store(camera).motion), "motion", each=each_training_camera, level=CAPTURE)
+def motion(r: Results, scene: Scene, camera: str) -> Files:
+    return files(rgb=r.store(camera).rgb)
+
+
 @stage(lambda r: files(output=r.static_set), "frames", each=with_static, level=RIG)
 def static_set(r: Results, scene: Scene) -> Files:
-    """What the static model learns from: training photos, or where there are none the training cameras' medians."""
+    """What the static model learns from: training photos, or where there are none the training cameras' plates."""
     with_photos = bool(scene.photos)
     return files(
         source=photo_files(scene, scene.train_photos) if with_photos else None,
-        medians=None if with_photos else [r.store(camera).median for camera in scene.train_cameras],
+        plates=None if with_photos else motions(r, scene.train_cameras),
         photos=r.photos,
         lenses=r.lenses,
     )
@@ -326,6 +344,7 @@ def train_dynamic(r: Results, scene: Scene, variant: str) -> Files:
     learns = TABLE[variant]
     return files(
         stores=stores(r, scene.train_cameras),
+        motions=motions(r, scene.train_cameras),
         cameras=r.cameras,
         lenses=r.lenses,
         space=r.space,
@@ -356,8 +375,9 @@ def render(r: Results, scene: Scene, variant: str, camera: str) -> Files:
     compute="dynamic",
 )
 def evaluate(r: Results, scene: Scene, variant: str) -> Files:
-    """The neighbouring cameras' depth is rendered here. Of the capture and the verification nothing is read: scores of
-    videos that do not fit together would be worth nothing."""
+    """The neighbouring cameras' depth is rendered here. Of the training cameras' frames those of the nearest are read:
+    which that is, cameras.json says. Of the capture and the verification nothing is read: scores of videos that do not
+    fit together would be worth nothing."""
     if not filmed(scene).test_cameras:
         raise ConfigurationError(
             f"scene {scene.name} holds out no camera, so there is nothing to score; set test_cameras"
@@ -370,6 +390,7 @@ def evaluate(r: Results, scene: Scene, variant: str) -> Files:
         lenses=r.lenses,
         space=r.space,
         points=r.held_out_depth,
+        train_frames=[r.store(camera).rgb for camera in scene.train_cameras],
         source=[*filter(None, [scene.truth]), *lpips_weights(scene)],
         after=[r.capture, *held_out_report(r, scene)],
     )

@@ -64,10 +64,19 @@ def triangulate(
     return task.verify(as_arrays(model), evidence)
 
 
-def triangulated(images: Mapping[str, Path], cameras: Mapping[str, Posed], options: Mapping) -> Model:
-    """The model of :func:`triangulate`, which says what its arguments and errors are, unwritten and unverified."""
-    task = _Task(images, cameras, options)
-    return as_arrays(task.points(task.gather(options)))
+def triangulated(
+    images: Mapping[str, Path],
+    cameras: Mapping[str, Posed],
+    options: Mapping,
+    masks: Mapping[str, Path] | None = None,
+) -> pycolmap.Reconstruction:
+    """The model of :func:`triangulate`, which says what its arguments and errors are, unwritten and unverified.
+
+    Args:
+        masks: image name to an image of the same size that is not 0 where no key point is wanted.
+    """
+    task = _Task(images, cameras, options, masks)
+    return task.points(task.gather(options))
 
 
 def check_poses(images: Mapping[str, Path], cameras: Mapping[str, Posed], options: Mapping) -> Verification:
@@ -103,10 +112,11 @@ class _Task:
     images: Mapping[str, Path]
     cameras: Mapping[str, Posed]
     options: Mapping
+    masks: Mapping[str, Path] | None = None
 
     def gather(self, options: Mapping) -> _Evidence:
         pairs = list(itertools.combinations(sorted(self.images), 2))
-        features = detect(self.images, options)
+        features = detect(self.images, options, self.masks)
         lenses = known_cameras(self.images, features, {name: self.cameras[name][0] for name in self.images})
         return _Evidence(features, lenses, *match_pairs(pairs, features, LOOSE_RATIO, RATIO))
 
