@@ -69,8 +69,8 @@ def main() -> None:
     parser.add_argument("variant")
     parser.add_argument("--truth", type=Path)
     args = parser.parse_args()
-    results, torch_threads = Results(args.results), 2
-    torch.set_num_threads(torch_threads)
+    results = Results(args.results)
+    torch.set_num_threads(2)
     header, static, dynamic = load_model(results.model(args.variant))
     assert dynamic is not None
     space, posed = SpaceMap(Space.load(results.space)), load_cameras(results.cameras)

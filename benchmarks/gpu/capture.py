@@ -17,7 +17,8 @@ from torch import Tensor
 from mixdepth.cameras.camera import Camera, save_cameras
 from mixdepth.cameras.space import choose_space
 from mixdepth.errors import UserError
-from mixdepth.frames.motion import MOVING, TOLERANCE, Motion, deviation, part_of
+from mixdepth.frames.motion import TOLERANCE, Motion, deviation, part_of
+from mixdepth.frames.store import MOVING_STD
 from mixdepth.progress import Progress
 from mixdepth.rendering.mixed_view import quantised
 from mixdepth.rendering.rays import CameraBatch
@@ -214,7 +215,7 @@ def write_frames(folder: Path, pictures: Tensor) -> None:
             apart = picture.float() - plate
             support += (apart.abs().amax(-1) <= TOLERANCE) / count
             squares += (apart / 255).square().mean(-1)
-        parts |= (deviation(squares.cpu().numpy(), len(frames), 0.0) > MOVING) * np.uint32(1 << number)
+        parts |= (deviation(squares.cpu().numpy(), len(frames), 0.0) > MOVING_STD) * np.uint32(1 << number)
     light = np.ones((count, 3), np.float32), np.ones(count, bool)
     Motion(plate.cpu().numpy(), support.cpu().numpy(), parts, *light, noise=0.0).save(folder / "motion.npz")
 

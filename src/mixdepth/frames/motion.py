@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mixdepth.files.io import read_npz, write_npz
-from mixdepth.frames.store import motion_map
+from mixdepth.frames.store import MOVING_STD, motion_map
 
 PARTS = 32  # of the capture, at most, each with its own mask: bits of an integer
 BLOCKS = 96  # light is measured on means of blocks, so many along the longer side: noise averages out, movers do not
@@ -28,7 +28,6 @@ GAINS = (0.2, 5.0)  # of a frame that counts
 PLATE_FRAMES = 64  # at most so many frames, evenly spread, say what a pixel shows for most of the time
 CANDIDATES = 9  # of them are compared with all others
 TOLERANCE = 12  # of 255: a frame that differs less shows the same thing
-MOVING = 0.02  # deviation (colours in 0..1) above which a pixel moves
 SLAB = 1 << 23  # bytes of frames that are in memory at once
 SHAPES = {
     "plate": ("u", "H", "W", 3),
@@ -185,7 +184,7 @@ def clean_plate(rgb: np.ndarray, light: Light, noise: float) -> tuple[np.ndarray
 
     The mode: of the colours at a few moments the one that most frames agree with, then the mean of those.
     """
-    chosen = _spread(np.flatnonzero(light.usable), PLATE_FRAMES)
+    chosen = spread(np.flatnonzero(light.usable), PLATE_FRAMES)
     height, width = rgb.shape[1:3]
     plate, support = np.empty((height, width, 3), np.uint8), np.empty((height, width), np.float32)
     tolerance = np.uint8(min(max(TOLERANCE, round(4 * 255 * noise)), 64))
@@ -197,7 +196,7 @@ def clean_plate(rgb: np.ndarray, light: Light, noise: float) -> tuple[np.ndarray
     return plate, support
 
 
-def _spread(frames: np.ndarray, count: int) -> np.ndarray:
+def spread(frames: np.ndarray, count: int) -> np.ndarray:
     """The middles of ``count`` equal parts of ``frames``; all, where they are fewer."""
     count = min(count, len(frames))
     return frames[(2 * np.arange(count) + 1) * len(frames) // (2 * count)]
@@ -214,7 +213,7 @@ def exposed(frame: np.ndarray, gain: np.ndarray) -> np.ndarray:
 def _mode(block: np.ndarray, tolerance: np.uint8) -> tuple[np.ndarray, np.ndarray]:
     """The mode [h, W, 3] uint8 of colours [F, h, W, 3] uint8, and the share [h, W] of the frames that agree with it."""
     best, votes = np.zeros(block.shape[1:], np.uint8), np.full(block.shape[1:3], -1, np.int32)
-    for candidate in _spread(np.arange(len(block)), CANDIDATES):
+    for candidate in spread(np.arange(len(block)), CANDIDATES):
         count = _agree(block, block[candidate], tolerance).sum(axis=0, dtype=np.int32)
         more = count > votes
         votes[more], best[more] = count[more], block[candidate][more]
@@ -244,7 +243,7 @@ def moving_parts(rgb: np.ndarray, light: Light, noise: float, plate: np.ndarray,
         squares = np.zeros(plate.shape[:2], np.float32)
         for frame in frames:
             squares += squared_deviation(rgb[frame], light.gain[frame], plate)
-        found |= (deviation(squares, len(frames), noise) > MOVING) * np.uint32(1 << number)
+        found |= (deviation(squares, len(frames), noise) > MOVING_STD) * np.uint32(1 << number)
     return found
 
 

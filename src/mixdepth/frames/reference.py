@@ -14,7 +14,7 @@ from mixdepth.errors import ConfigurationError
 from mixdepth.files.images import write_image
 from mixdepth.files.io import atomic_folder, write_checksum
 from mixdepth.frames.decode import read_frames
-from mixdepth.frames.motion import find_motion
+from mixdepth.frames.motion import find_motion, spread
 from mixdepth.results import Reference
 
 SAMPLES = 21  # frames that the plate and the motion are taken from
@@ -41,7 +41,7 @@ def write_references(path: Path, frames: Sequence[int], wanted: int | Sequence[i
         UserError: a wanted frame is not in the selection, the frames cannot be read, or no space is left.
     """
     chosen = {number: frames[number] for number in _chosen(path, len(frames), wanted)}
-    samples = {frames[number] for number in _spread(len(frames), SAMPLES)}
+    samples = {frames[number] for number in spread(np.arange(len(frames)), SAMPLES).tolist()}
     indices = sorted(samples | set(chosen.values()))
     with atomic_folder(output) as folder:
         with (folder / "samples").open("wb") as file:
@@ -63,7 +63,7 @@ def write_references(path: Path, frames: Sequence[int], wanted: int | Sequence[i
 
 def _chosen(path: Path, count: int, wanted: int | Sequence[int]) -> list[int]:
     if isinstance(wanted, int):
-        return _spread(count, wanted)
+        return spread(np.arange(count), wanted).tolist()
     outside = [number for number in wanted if not 0 <= number < count]
     if outside:
         raise ConfigurationError(
@@ -71,12 +71,6 @@ def _chosen(path: Path, count: int, wanted: int | Sequence[int]) -> list[int]:
             f"{count} frames. Expected numbers from 0 to {count - 1}."
         )
     return sorted(set(wanted))
-
-
-def _spread(count: int, wanted: int) -> list[int]:
-    """The middles of ``wanted`` equal parts of 0 .. ``count`` - 1; all, where these are fewer."""
-    wanted = min(count, wanted)
-    return [(2 * part + 1) * count // (2 * wanted) for part in range(wanted)]
 
 
 def _mask(mask: np.ndarray, margin: int) -> np.ndarray:

@@ -18,9 +18,7 @@ from mixdepth.files.io import atomic, read_npy, write_checksum, write_npy, write
 from mixdepth.progress import Progress
 from mixdepth.results import Store
 
-MOVING_STD = 0.02  # temporal standard deviation (colours in 0..1) above which a pixel moves; training has a setting
-QUIET = 20  # percentile of the deviation that is taken for the camera's noise: most of an image may move
-NOISE_FACTOR = 3.0  # a pixel moves where its deviation exceeds the threshold and this many times the noise
+MOVING_STD = 0.02  # temporal standard deviation (colours in 0..1) above which a pixel moves
 # Bytes of frames that are in memory at once for the temporal median, and values for the standard deviation: few enough
 # for the processor's cache.
 BLOCK_BYTES = 1 << 22
@@ -229,19 +227,6 @@ def motion_map(std: np.ndarray) -> np.ndarray:
         shifted = (padded.take(range(i, i + length), axis=axis) for i in range(len(kernel)))
         blurred = sum(weight * part for weight, part in zip(kernel, shifted, strict=True))
     return blurred
-
-
-def moving_pixels(motion: np.ndarray, threshold: float, valid: np.ndarray | None = None) -> np.ndarray:
-    """[H, W] bool: where ``motion`` (:func:`motion_map`) exceeds the threshold, and the noise of this camera.
-
-    Args:
-        motion: [H, W] blurred temporal standard deviation.
-        threshold: in the same unit.
-        valid: [H, W] bool, pixels that show anything; None where all do. The others do not move.
-    """
-    noise = float(np.percentile(motion if valid is None else motion[valid], QUIET))
-    moving = motion > max(threshold, NOISE_FACTOR * noise)
-    return moving if valid is None else moving & valid
 
 
 def write_static_set(
