@@ -12,9 +12,11 @@ from typing import Any
 import yaml
 
 from mixdepth.scene.config import PRESETS, SCHEMA, preset_settings
+from mixdepth.scene.quality import LEVELS, MOVING_PIXELS, SEGMENT, STATIC_PIXELS
+from mixdepth.workflow.costs import Size, cost, sizes
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-OWN_PRESETS = ("tiny", "cpu", "high", "T", "S", "M", "L")  # users may have added others
+OWN_PRESETS = ("tiny", "T", "S", "M", "L")  # users may have added others
 OUTPUT = REPOSITORY / "docs" / "configuration.md"
 
 HEAD = """# Configuration
@@ -35,15 +37,43 @@ scenes:
 ```
 """
 
+QUALITY_HEAD = """## Quality
+
+`quality` is how large the models are and how long they train: `draft` for a first look, `standard`, or `high`. What
+each comes to follows from the capture, by one formula (`src/mixdepth/scene/quality.py`), and is the same on every
+machine, on CPU and GPU. What a preset or the scene itself says wins, key by key. The log of a training, its model's
+header and metrics.json (`settings.sizes`, `settings.trained`) say what was measured and what came of it.
+
+"""
+
+QUALITY_FORMULA = """
+- *Across* is how many pixels the images have along an axis of the space, where the rays are half-way through it (the
+  median over the cameras); of what moves it is the longer side of what moves at a time, pixels, the median over
+  cameras and time. Cells are a multiple of 16.
+- Steps grow with the square root of what there is to learn: above {static:.0f} megapixels of images, and above
+  {moving:.0f} million moving pixels x frames in a segment.
+- A segment is the longest run of frames in which so many times as many pixels move as at a time; {least} to {most}
+  frames.
+- A ray has 0.44 samples per cell of the static grid, or 0.5 of the dynamic one if that is more.
+"""
+
+FORECAST_HEAD = """
+Sizes, and what `mixdepth doctor` forecasts of a variant with its own static branch (`colmap`) on two cores, for
+captures of which nothing else is known (12 % move at a time; 1.4 times as many pixels across the space as along the
+image):
+
+"""
+
 PRESETS_HEAD = """## Presets
 
-A scene may name one as `preset`. It is a file of `config/presets/` with settings of `static` and `dynamic`, which take
-the place of the defaults; what the scene sets itself wins, key by key (above: all of `T`, but 6,000 dynamic steps). To
-add your own, write a file there. It may say only what differs from another one that it `extends`, as `S`, `M` and `L`
-do: schema < extended preset < preset < scene. `cpu` is the defaults, `tiny` is for the demo and tests; `T`, `S`, `M`
-and `L` are for GPUs, after the published sizes of MixVoxels (`config/presets/T.yaml` says what differs).
+A scene may name one as `preset`, for fixed sizes. It is a file of `config/presets/` with settings of `static` and
+`dynamic`, which take the place of the defaults and of `quality`; what the scene sets itself wins, key by key (above:
+all of `T`, but 6,000 dynamic steps). To add your own, write a file there. It may say only what differs from another one
+that it `extends`, as `S`, `M` and `L` do: quality < schema < extended preset < preset < scene. `tiny` is for the demo
+and tests; `T`, `S`, `M` and `L` are for GPUs, after the published sizes of MixVoxels (`config/presets/T.yaml` says what
+differs).
 
-What each comes to, with what it extends; what it leaves to the defaults is –.
+What each comes to, with what it extends; what it leaves to the defaults and to `quality` is –.
 
 """
 
@@ -76,7 +106,7 @@ def _allowed(rule: Mapping[str, Any]) -> str:
 
 def _default(rule: Mapping[str, Any]) -> str:
     if "default" not in rule:
-        return "required"
+        return f"by `{rule['from']}`" if "from" in rule else "required"
     return "" if rule["default"] == {} else f"`{_json(rule['default'])}`"
 
 
@@ -101,6 +131,44 @@ def preset_table(presets: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+CAPTURES = {  # by what they are called in the table
+    "8 cameras, 160x120 x 24": Size(cameras=8, frames=24, width=160, height=120, colmap=False),
+    "31 cameras (4 held out), 640x360 x 150": Size(
+        cameras=31, held_out=4, frames=150, width=640, height=360, colmap=False
+    ),
+    "21 cameras (1 held out), 1352x1014 x 300": Size(cameras=21, frames=300, width=1352, height=1014),
+}
+
+
+def quality_text() -> str:
+    """The section on ``quality``: the numbers of each, and what they come to for three captures."""
+    rows = {
+        "static cells per pixel across": lambda one: (
+            f"{one.static_cells:g} ({one.static_range[0]} to {one.static_range[1]})"
+        ),
+        "components of density and colour": lambda one: " and ".join(map(str, one.components)),
+        "static steps, at least": lambda one: str(one.static_steps),
+        "dynamic cells per moving pixel across": lambda one: f"{one.cells:g} ({one.range[0]} to {one.range[1]})",
+        "dynamic steps of a segment, at least": lambda one: str(one.steps),
+        "growth of what moves in a segment": lambda one: f"{one.growth:g}",
+    }
+    lines = ["| | " + " | ".join(f"`{name}`" for name in LEVELS) + " |", "|---" * (len(LEVELS) + 1) + "|"]
+    lines += [f"| {what} | " + " | ".join(map(tell, LEVELS.values())) + " |" for what, tell in rows.items()]
+    limits = {"static": STATIC_PIXELS / 1e6, "moving": MOVING_PIXELS / 1e6, "least": SEGMENT[0], "most": SEGMENT[1]}
+    text = QUALITY_HEAD + "\n".join(lines) + "\n" + QUALITY_FORMULA.format(**limits) + FORECAST_HEAD
+    heads = ["capture", "quality", "static: cells, samples, steps", "dynamic: cells, segment, steps of each"]
+    lines = ["| " + " | ".join([*heads, "memory, GB", "minutes"]) + " |", "|---" * 6 + "|"]
+    for name, size in CAPTURES.items():
+        for quality in LEVELS:
+            asked = size._replace(quality=quality)
+            own, dynamic, one = sizes(asked).own, sizes(asked).dynamic, cost("train_dynamic", asked)
+            static = f"{own['resolution']}, {own['samples']}, {own['steps']}"
+            moving = f"{dynamic['resolution']}, {dynamic['segment']}, {dynamic['steps']}"
+            cells = [name, f"`{quality}`", static, moving, f"{one.memory_mb / 1e3:.1f}", f"{one.seconds / 60:.1f}"]
+            lines.append("| " + " | ".join(cells) + " |")
+    return text + "\n".join(lines) + "\n"
+
+
 def page(schema: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any]]) -> str:
     """The whole page as Markdown; ``presets`` by name."""
     sections = {
@@ -113,6 +181,7 @@ def page(schema: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any]]) ->
     for title, name in sections.items():
         table = ["| key | meaning | allowed | default |", "|---|---|---|---|", *rows(schema["$defs"][name])]
         parts.append(f"## {title}\n\n" + "\n".join(table) + "\n")
+    parts.append(quality_text())
     parts.append(PRESETS_HEAD + preset_table(presets))
     return "\n".join(parts)
 

@@ -141,7 +141,8 @@ def _sound_config() -> dict:
                 "poses": {"source": "llff"},
                 "static": {"steps": 10},
                 "variant_options": {"colmap": {"steps": 5}},
-                "preset": "cpu",
+                "preset": "tiny",
+                "quality": "high",
                 "scale": 0.5,
             }
         }

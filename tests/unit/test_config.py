@@ -111,9 +111,9 @@ def test_every_key_of_the_schema_says_what_it_means() -> None:
 
 def test_overrides_of_a_variant_do_not_bring_defaults_along(tmp_path: Path) -> None:
     plain = scene(capture(tmp_path))
-    steps = plain.options["dynamic"]["steps"]
-    changed = scene(tmp_path, dynamic={"seed": 3}, variant_options={"none": {"steps": steps + 1}})
-    assert changed.dynamic_options("none") == {**plain.options["dynamic"], "seed": 3, "steps": steps + 1}
+    rays = plain.options["dynamic"]["rays"]
+    changed = scene(tmp_path, dynamic={"seed": 3}, variant_options={"none": {"rays": rays + 1}})
+    assert changed.dynamic_options("none") == {**plain.options["dynamic"], "seed": 3, "rays": rays + 1}
     assert changed.dynamic_options("colmap") == {**plain.options["dynamic"], "seed": 3}
 
 
@@ -142,12 +142,6 @@ def test_a_preset_lies_over_the_defaults_and_below_the_scene(tmp_path: Path) -> 
 
 def test_an_empty_preset_changes_nothing(tmp_path: Path) -> None:
     assert with_preset(tmp_path, "# nothing yet\n") == {**scene(tmp_path).options, "preset": "own"}
-
-
-def test_no_preset_is_cpu(tmp_path: Path) -> None:
-    """The schema's defaults and the preset `cpu` say the same."""
-    capture(tmp_path)
-    assert scene(tmp_path, preset="cpu").options == {**scene(tmp_path, preset=None).options, "preset": "cpu"}
 
 
 @pytest.mark.parametrize(
@@ -209,7 +203,7 @@ def test_an_unknown_preset_names_the_known_ones_and_how_to_add_one(tmp_path: Pat
         "scenes.x.preset",
         '"tinny"',
         'did you mean "tiny"',
-        "L, M, S, T, cpu, high, tiny",
+        "L, M, S, T, tiny",
         "presets/tinny.yaml",
     ):
         assert part in text

@@ -45,9 +45,8 @@ DEMO = Size(
     photo_height=240,
     variants=4,
     static=True,
-    static_steps=900,
-    own_steps=600,
-    steps=500,
+    static_section={"steps": 900},
+    dynamic_section={"steps": 500, "static": {"steps": 600}},
 )
 # What benchmarks/costs.py --keep has kept: memory, seconds and disk of every rule.
 MEASURED = json.loads((REPOSITORY / "tests/reference/costs.json").read_text())
@@ -119,11 +118,12 @@ def test_every_rule_asks_for_more_at_each_retry(rule: str) -> None:
         assert minutes(rule, size, 2) == minutes(rule, size) * (1 if rule in RESUMES else 2)
 
 
-@pytest.mark.parametrize(
-    "field", ["cameras", "frames", "width", "height", "photos", "photo_width", "variants", "steps"]
-)
+@pytest.mark.parametrize("field", ["cameras", "frames", "width", "height", "photos", "photo_width", "variants"])
 def test_a_larger_scene_never_costs_less(field: str) -> None:
-    for size in (DEMO, LARGE._replace(photos=10, photo_width=1000, photo_height=1000, segment=0)):
+    for size in (
+        DEMO,
+        LARGE._replace(photos=10, photo_width=1000, photo_height=1000, dynamic_section={"segment": None}),
+    ):
         larger = size._replace(**{field: 3 * getattr(size, field)})
         for rule in MEMORY:
             assert all(a <= b for a, b in zip(cost(rule, size), cost(rule, larger), strict=True)), rule

@@ -27,7 +27,7 @@ from mixdepth.doctor.checks import (
     check_python,
 )
 from mixdepth.scene.config import load_config
-from mixdepth.workflow.costs import Size, scene_cost, size_of
+from mixdepth.workflow.costs import DEFAULTS, Size, cost, scene_cost, size_of
 from mixdepth.workflow.out_of_memory import SETTINGS
 
 LARGE = Size(width=1352, height=1014, colmap=False)
@@ -295,8 +295,9 @@ def test_a_scene_too_large_for_the_machine_is_told_with_what_lowers_it() -> None
     assert full.state == "warning"
     assert "1.0 GB that are free" in full.advice
     assert "`scale`" in full.advice
-    assert judged(LARGE._replace(cuda=True)).state == "missing"
-    assert judged(LARGE._replace(cuda=True), gpus=1).state == "ok"
+    cuda = LARGE._replace(dynamic_section={"device": "cuda"})
+    assert judged(cuda).state == "missing"
+    assert judged(cuda, gpus=1).state == "ok"
 
 
 def test_what_a_scene_has_already_written_need_not_fit_again(tmp_path: Path) -> None:
@@ -315,7 +316,11 @@ def test_the_defaults_are_those_of_the_configuration(tmp_path: Path) -> None:
         files(tmp_path, **{f"videos__{name}.mp4": ""})
     scenes = load_config({"scenes": {"x": {"data": str(tmp_path)}}})
     size = size_of(scenes["x"], {**CAPTURE, "photos": {}})
-    assert size == Size(cameras=3, frames=50, width=640, height=480)
+    plain = Size(cameras=3, frames=50, width=640, height=480)
+    assert size._replace(static_section={}, dynamic_section={}) == plain
+    assert cost("train_dynamic", size) == cost("train_dynamic", plain)
+    assert size.threads == plain.threads
+    assert DEFAULTS.items() <= {**size.static_section, **size.dynamic_section}.items()
 
 
 def test_a_configured_scene_is_measured_before_anything_has_run(

@@ -71,7 +71,7 @@ def test_the_record_has_every_input_setting_and_output(results: Path) -> None:
     digest = "74af28986d7cb15b603a4ce6bf9829601a225cbc874343e529e37cc542f8557c"
     assert found["inputs"]["videos/cam00.mp4"] == {"bytes": 9, "sha256": digest}
     assert list(found["outputs"]) == ["space.json", "none/renders/cam00/rgb.npy", "none/metrics.json"]
-    assert found["settings"]["dynamic"]["static"]["steps"] > 0
+    assert found["settings"]["dynamic"]["static"]["threads"] > 0
     assert found["settings"]["test_cameras"] == ["cam00"]
     assert found["stages"]["dynamic"] > 0
 

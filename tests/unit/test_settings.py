@@ -11,10 +11,20 @@ from typing import Any
 import pytest
 
 from helpers.checkout import REPOSITORY
-from mixdepth.scene.config import load_config
+from mixdepth.scene.config import SCHEMA, load_config
+from mixdepth.scene.quality import expected_moving, expected_seen
 from mixdepth.scene.scene import Scene
+from mixdepth.scene.schema import read_yaml
 from mixdepth.scene.settings import CameraPath, Dynamic, Settings, Static
-from mixdepth.train.options import DynamicOptions, StaticOptions, from_mapping
+from mixdepth.train.options import DynamicOptions, dynamic_section, from_mapping, static_options
+
+TRAINING = {name: read_yaml(SCHEMA)["$defs"][f"{name}_training"]["properties"] for name in ("static", "dynamic")}
+SEEN, MOVING = expected_seen(3, 640, 480), expected_moving(3, 640, 480, 50)
+
+
+def sized(name: str) -> set[str]:
+    """The keys of a section that `quality` says where nothing else does."""
+    return {key for key, rule in TRAINING[name].items() if rule.get("from") == "quality"}
 
 
 @pytest.fixture
@@ -26,6 +36,7 @@ def scene(tmp_path: Path) -> Scene:
         "frames": {"count": 8, "offsets": {"cam01": 3, "cam02": "0.25 s"}},
         "world": {"up": [0, 0, 1], "baseline": {"cameras": ["cam00", "cam01"], "distance": 1.5}},
         "variant_options": {"none": {"steps": 900, "static": {"steps": 5}}},
+        "static": {"steps": 7},
     }
     return load_config({"scenes": {"x": given}})["x"]
 
@@ -38,11 +49,15 @@ def test_the_types_are_what_the_schema_says(tmp_path: Path) -> None:
 
 def test_every_setting_is_an_attribute(scene: Scene) -> None:
     assert {field.name for field in fields(Settings)} == {*scene.options, "ablation", "preset"}
-    assert [field.name for field in fields(Static)] == list(scene.options["static"])
-    assert {field.name for field in fields(Dynamic)} == {*scene.options["dynamic"]}
+    # Sizes that no key says are those of `quality`.
+    left = sized("static") - {"steps"}
+    assert [field.name for field in fields(Static) if field.name not in left] == list(scene.options["static"])
+    assert {field.name for field in fields(Dynamic)} == {*scene.options["dynamic"], *sized("dynamic")}
     config = scene.config
     assert (config.scale, config.poses.source, config.photo_scale) == (1.0, "colmap", None)
-    assert config.dynamic.static.steps == scene.options["dynamic"]["static"]["steps"]
+    assert config.static.steps == 7
+    with pytest.raises(AttributeError, match="steps"):
+        config.dynamic.static.steps  # noqa: B018
     assert config.world.baseline is not None
     assert config.world.baseline.distance == 1.5
     assert isinstance(config.paths["tour"], CameraPath)
@@ -52,11 +67,14 @@ def test_every_setting_is_an_attribute(scene: Scene) -> None:
 
 def test_a_trainer_takes_all_settings_of_its_section_in_the_schemas_order(scene: Scene) -> None:
     # Headers of models and of checkpoints hold them so.
-    dynamic = scene.options["dynamic"]
-    stage = {"static", "median_agreement", "segment", "inherited_steps", "inherited_rate"}
-    assert asdict(from_mapping(StaticOptions, scene.options["static"])) == scene.options["static"]
-    taken = asdict(from_mapping(DynamicOptions, dynamic))
-    assert list(taken.items()) == [(key, value) for key, value in dynamic.items() if key not in stage]
+    stage = {"static", "segment", "inherited_steps", "inherited_rate"}
+    static = static_options(scene.config.static, "standard", SEEN)
+    assert static.steps == 7
+    section = dynamic_section(scene.config.dynamic, "standard", SEEN, MOVING)
+    dynamic = from_mapping(DynamicOptions, section.as_mapping())
+    for name, taken in (("static", asdict(static)), ("dynamic", asdict(dynamic))):
+        assert list(taken) == [key for key in TRAINING[name] if key not in stage or name == "static"]
+        assert taken.items() >= {(key, value) for key, value in scene.options[name].items() if key not in stage}
 
 
 def test_what_was_declared_comes_back_byte_for_byte(scene: Scene) -> None:
@@ -87,7 +105,7 @@ def test_a_setting_that_is_not_declared_is_out_of_reach(scene: Scene) -> None:
 
 
 def test_settings_cannot_be_changed_but_copied(scene: Scene) -> None:
-    static = scene.config.static
+    static = static_options(scene.config.static, "standard", SEEN)
     with pytest.raises(FrozenInstanceError):
         static.seed = 3  # type: ignore[misc]
     changed = replace(static, seed=3)

@@ -38,6 +38,7 @@ from mixdepth.workflow.start import without_gpu
 
 # Options that `prepare` does not depend on.
 LATER = (
+    "quality",
     "preset",
     "static",
     "dynamic",

@@ -16,6 +16,7 @@ from mixdepth.compute import machine
 from mixdepth.doctor.checks import Finding, checks, has_module, size_text
 from mixdepth.errors import UserError
 from mixdepth.results import Results
+from mixdepth.scene.quality import QUALITIES
 from mixdepth.scene.sizes import photo_scale
 from mixdepth.words import counted
 from mixdepth.workflow.costs import Size, cost, jobs, scene_cost, size_of
@@ -39,7 +40,7 @@ class Scene(NamedTuple):
 
 def scenes(args: argparse.Namespace) -> list[Scene]:
     """The scenes that are asked for, or all that are known here, each a :class:`Scene`."""
-    given = {"cameras": args.cameras, "frames": args.frames, "photos": args.photos, "scale": args.scale}
+    given = {name: getattr(args, name) for name in ("cameras", "frames", "photos", "scale", "quality")}
     given = {name: value for name, value in given.items() if value is not None}
     if args.size:
         given["width"], given["height"] = args.size
@@ -149,11 +150,20 @@ def judge(scene: Scene, asked: bool, cores: int, memory: float | None, free: flo
     )
     if scene.assumed:
         found += f" ({scene.assumed})"
+    found += _others(size, cores)
     if size.cuda and not gpus:
         return Finding(scene.name, "missing", found, "`device: cuda` is set and there is no GPU; set auto or cpu")
     if _fits(size, cores, memory, free):
         return Finding(scene.name, "ok", found)
     return Finding(scene.name, "warning", found, _advice(size, cores, memory, free))
+
+
+def _others(size: Size, cores: int) -> str:
+    """What the other qualities would take, where they come to anything else."""
+    times = {quality: _time(scene_cost(size._replace(quality=quality), cores).seconds) for quality in QUALITIES}
+    own = times.pop(size.quality)
+    others = ", ".join(f"{quality} {time}" for quality, time in times.items() if time != own)
+    return f"; quality {size.quality}{f', else {others}' if others else ''}"
 
 
 def _fits(size: Size, cores: int, memory: float | None, free: float) -> bool:
@@ -217,6 +227,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=_pair, metavar="WxH", help="size of the videos, pixels")
     parser.add_argument("--photos", type=_number, metavar="N", help="how many photos")
     parser.add_argument("--scale", type=_share, metavar="S", help="the setting `scale`, above 0 to 1")
+    parser.add_argument("--quality", choices=QUALITIES, help="the setting `quality` (default: standard)")
     parser.add_argument("--cores", type=_number, metavar="N", help="of --cores later (default: all there are)")
     parser.add_argument("--verbose", action="store_true", help="what every rule costs")
     parser.add_argument("--json", action="store_true", help="the same for programs")

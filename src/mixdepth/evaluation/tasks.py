@@ -96,7 +96,8 @@ def evaluate_variant(
         own[view.name] |= {"frames": colours[view.name].frames | {"depth_median": _depth_by_frame(view)}}
     about = {"neighbours": near, "nearest": nearest, "background": {view.name: background(view) for view in views}}
     about |= {"trained_as": (header or {}).get("trained_as", variant)}
-    about |= {name: (header or {}).get(name) for name in ("hull", "training_psnr")}
+    about |= {name: (header or {}).get(name) for name in ("hull", "training_psnr", "sizes")}
+    about |= {"trained": (header or {}).get("options")}
     metrics = {**whole, "cameras": own, "settings": _settings(scene, variant, views) | about}
     write_json(output, metrics)
     tell(scene.name, shortcomings(variant, metrics))
@@ -273,6 +274,7 @@ def evaluate_static(
     Raises:
         UserError: files are missing, damaged or do not fit together, or the truth does not fit the capture.
     """
+    header = saved_header(model) or {}
     scored = _score_photos(scene, test_set, lenses, model=model, photos=photos, space=space) if test_set else {}
     colours = {stem: _photo_summary([score]) for stem, score in scored.items()}
     truth = load_truth(scene, scene.train_cameras, video=False) if scene.cameras else None
@@ -300,6 +302,8 @@ def evaluate_static(
                 "test_photos": scene.test_photos,
                 "depth_scale": scale,
                 "options": dict(scene.options),
+                "sizes": header.get("sizes"),
+                "trained": header.get("options"),
             },
         },
     )

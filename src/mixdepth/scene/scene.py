@@ -112,8 +112,8 @@ class Scene:
         """What the scores of a variant, or of the static model ("static"), depend on and are recorded with. ``none``
         and ``colmap`` know nothing of the static stage."""
         if variant == STATIC:
-            return self.settings("static", "truth", "photo_scale")
-        names = ["dynamic", "frames", "scale", "truth", "lpips"]
+            return self.settings("static", "quality", "truth", "photo_scale")
+        names = ["dynamic", "quality", "frames", "scale", "truth", "lpips"]
         names += ["colmap"] if TABLE[variant].sparse else []
         names += ["static"] if TABLE[variant].needs_static else []
         return self.settings(*names, variant=variant)

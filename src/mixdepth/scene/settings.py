@@ -275,6 +275,7 @@ class Settings(Section):
     paths: dict[str, CameraPath]
     exports: Exports
     """What exports of renders hold (results/<scene>/<variant>/exports/)."""
+    quality: Literal["draft", "standard", "high"]
     preset: str | None
     static: Static
     """Training of the static model (photos, or the videos' plates where there are none)."""

@@ -34,7 +34,16 @@ from mixdepth.scene.settings import Dynamic
 from mixdepth.train.agreement import confidence
 from mixdepth.train.data import ImageSet, SparseRays
 from mixdepth.train.dynamic import moving_shares, static_surfaces, train_dynamic_field
-from mixdepth.train.options import DynamicOptions, StaticOptions, from_mapping
+from mixdepth.train.measure import moving_in, seen_by
+from mixdepth.train.options import (
+    DynamicOptions,
+    StaticOptions,
+    dynamic_section,
+    from_mapping,
+    static_options,
+    told_dynamic,
+    told_static,
+)
 from mixdepth.train.segments import segments
 from mixdepth.train.session import Session, discard, fingerprint
 from mixdepth.train.static import train_static_field
@@ -72,14 +81,19 @@ def train_static(
     group = "photos" if scene.photos else "cameras"
     posed = load_cameras(photos if scene.photos else cameras)
     names = with_pose(sorted(shown), posed, group)
-    options = scene.config.static
     valid = load_masks(lenses, group, posed, names)
     data = ImageSet([shown[name] for name in names], [posed[name] for name in names], valid=valid)
     sparse = photo_sparse(depth, names) if scene.photos else camera_sparse(depth, names)
-    identity = _identity(options, cameras, photos, space, images, depth)
-    session = Session(run, f"static {scene.name}", identity)
-    field = train_static_field(data, sparse, SpaceMap(Space.load(space)), options, session)
-    save_model(output, {"images": names, "samples": options.samples, "options": asdict(options)}, static=field)
+    mapped, quality = SpaceMap(Space.load(space)), scene.config.quality
+    seen = seen_by([posed[name] for name in names], mapped)
+    options = static_options(scene.config.static, quality, seen)
+    label = f"static {scene.name}"
+    print(f"{label}: {told_static(quality, seen, options)}", file=sys.stderr)
+    session = Session(run, label, _identity(options, cameras, photos, space, images, depth))
+    field = train_static_field(data, sparse, mapped, options, session)
+    sizes = {"quality": quality, "seen": seen._asdict()}
+    header = {"images": names, "samples": options.samples, "options": asdict(options), "sizes": sizes}
+    save_model(output, header, static=field)
     discard(run)
 
 
@@ -228,18 +242,21 @@ def train_dynamic(
         stores, motions: the files of the training cameras' frames, and what moves in them.
         sparse, static_depth, static: what the variant learns from: folders of depth, the static model.
     """
-    options = from_mapping(DynamicOptions, scene.config.dynamic.as_mapping())
-    capture = _capture(scene, stores, motions, cameras, lenses)
-    mapped = SpaceMap(Space.load(space), training_device(options.device))
+    capture, quality = _capture(scene, stores, motions, cameras, lenses), scene.config.quality
+    mapped = SpaceMap(Space.load(space), training_device(scene.config.dynamic.device))
+    seen, moving = seen_by([video.camera for video in capture.videos], mapped), moving_in(capture.videos)
+    section = dynamic_section(scene.config.dynamic, quality, seen, moving)
+    options = from_mapping(DynamicOptions, section.as_mapping())
     use_cpu(options.threads)
     label = f"{variant} {scene.name}"
+    print(f"{label}: {told_dynamic(quality, moving, section)}", file=sys.stderr)
     depth = _depth(variant, capture, label, sparse, static_depth, static)
-    branch, learnt = _static_branch(scene, capture, depth, mapped, run, label, [cameras, space], static)
+    branch, learnt = _static_branch(section, capture, depth, mapped, run, label, [cameras, space], static)
     save_model(run / "static.safetensors", {}, static=branch)
     files = [file for store in capture.stores for file in (store.rgb, store.motion)]
     identity = _identity(options, cameras, space, *files)
-    segment, parts = scene.config.dynamic.segment, [run / "static.safetensors"]
-    runs, depth_maps, told = segments(capture.frames, segment), None, []
+    parts = [run / "static.safetensors"]
+    runs, depth_maps, told = segments(capture.frames, section.segment), None, []
     for index, (first, last) in enumerate(runs):
         parts.append(run / f"{dynamic_name(index)}.safetensors")
         mine = {**identity, "static branch": learnt, "segment": [first, last]}
@@ -259,7 +276,9 @@ def train_dynamic(
         discard(place)
     header = {"cameras": capture.names, "variant": variant, "trained_as": depth.trained_as, "segments": runs}
     header |= _learning(capture, told)
-    join_models(output, {**header, "samples": options.samples, "options": asdict(options)}, parts)
+    sizes = {"quality": quality, "seen": seen._asdict(), "moving": moving._asdict()}
+    about = {"samples": options.samples, "options": section.as_mapping(), "sizes": sizes}
+    join_models(output, {**header, **about}, parts)
     discard(run)
     for part in parts:
         part.unlink()
@@ -329,7 +348,7 @@ def _depth(
 
 
 def _static_branch(
-    scene: Scene,
+    section: Dynamic,
     capture: Capture,
     depth: Depth,
     space: SpaceMap,
@@ -339,7 +358,6 @@ def _static_branch(
     static: Path | None,
 ) -> tuple[StaticField, dict]:
     """The static branch of a variant, trained on the cameras' plates, and the identity of its training."""
-    section = scene.config.dynamic
     inherited = None
     if depth.trained_as == "inherited":
         assert static is not None  # this variant's

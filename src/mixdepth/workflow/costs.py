@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mixdepth.scene.quality import expected_moving, expected_seen, sized_dynamic, sized_static
 from mixdepth.scene.scene import Scene
 from mixdepth.scene.sizes import photo_scale, segment_count
 from mixdepth.variants import TABLE, needs_static
@@ -49,16 +50,19 @@ class Size(NamedTuple):
     colmap: bool = True  # whether COLMAP finds the cameras
     variants: int = 2
     static: bool = False  # whether a variant learns from the static model
-    segment: int = 60  # frames; 0: all at once
-    static_steps: int = 1500
-    static_resolution: int = 256
-    static_batch: int = 8192
-    own_steps: int = 1500  # of the static branch that a variant trains itself
-    steps: int = 600
-    resolution: int = 192
-    rays: int = 512 * 8  # a step: rays x frames
-    threads: int = 2
-    cuda: bool = False
+    quality: str = "standard"
+    static_section: Mapping[str, Any] = {}  # what the configuration says of the static model's training
+    dynamic_section: Mapping[str, Any] = {}  # and of the variants'
+
+    @property
+    def threads(self) -> int:
+        return max(
+            section.get("threads", DEFAULTS["threads"]) for section in (self.static_section, self.dynamic_section)
+        )
+
+    @property
+    def cuda(self) -> bool:
+        return self.dynamic_section.get("device") == "cuda"
 
 
 Table = Mapping[str, Mapping[str, float]]  # by rule, how much each of the drivers adds
@@ -72,6 +76,8 @@ class Cost(NamedTuple):
     bytes: float
 
 
+# The schema's, where no configuration is read.
+DEFAULTS: Mapping[str, Any] = {"batch_samples": 8192, "rays": 512, "frames_per_step": 8, "threads": 2}
 UNKNOWN = Size(scale=0.5)  # where the size of a scene is not known yet: a large capture
 
 
@@ -87,7 +93,7 @@ def size_of(scene: Scene, capture: Mapping[str, Any]) -> Size:
     photos = list(capture["photos"].values())
     largest = max(cameras, key=_pixels) if cameras else {"width": 0, "height": 0}
     photo = max(photos, key=_pixels) if photos else {"width": 0, "height": 0}
-    wanted, static, dynamic = config.frames, config.static, config.dynamic
+    wanted = config.frames
     there = min([-(-(c["frames"] - wanted.start) // wanted.step) for c in cameras] or [0])
     return Size(
         cameras=len(cameras),
@@ -103,16 +109,9 @@ def size_of(scene: Scene, capture: Mapping[str, Any]) -> Size:
         colmap=not scene.poses_given,
         variants=len(scene.variants),
         static=not cameras or needs_static(scene.variants),
-        segment=dynamic.segment or 0,
-        static_steps=static.steps,
-        static_resolution=static.resolution,
-        static_batch=static.batch_samples,
-        own_steps=dynamic.static.steps,
-        steps=dynamic.steps,
-        resolution=dynamic.resolution,
-        rays=dynamic.rays * dynamic.frames_per_step,
-        threads=max(static.threads, dynamic.threads),
-        cuda=dynamic.device == "cuda",
+        quality=config.quality,
+        static_section=config.static.as_mapping(),
+        dynamic_section=config.dynamic.as_mapping(),
     )
 
 
@@ -124,13 +123,40 @@ def _side(images: Sequence[Mapping[str, int]]) -> int:
     return max((max(image["width"], image["height"]) for image in images), default=0)
 
 
+class Sizes(NamedTuple):
+    """What is trained, with what `quality` is expected to come to (mixdepth/scene/quality.py)."""
+
+    static: Mapping[str, Any]
+    own: Mapping[str, Any]  # a variant's own static branch
+    dynamic: Mapping[str, Any]
+
+
+def sizes(size: Size) -> Sizes:
+    """The sizes of a scene's training, before anything is known of what its images show."""
+
+    scaled = size.width * size.scale, size.height * size.scale
+    videos = expected_seen(size.cameras, *scaled)
+    photos = expected_seen(size.photos, size.photo_width * size.photo_scale, size.photo_height * size.photo_scale)
+    moving = expected_moving(size.cameras, *scaled, size.frames)
+    static = sized_static(size.static_section, size.quality, photos if size.photos else videos)
+    dynamic = sized_dynamic(size.dynamic_section, size.quality, videos, moving)
+    return Sizes({**DEFAULTS, **static}, {**DEFAULTS, **dynamic["static"]}, {**DEFAULTS, **dynamic})
+
+
+def _cells(static: Mapping[str, Any]) -> float:
+    """Numbers in the planes of a static field, relative to 256 cells with 8 and 16 components."""
+    return (static["resolution"] / 256) ** 2 * (static["density_components"] + static["colour_components"]) / 24
+
+
 def drivers(size: Size) -> dict[str, float]:
     """What costs grow with, by name. Pixels are in megapixels, of videos as scaled unless they are called filmed."""
     frame = size.width * size.height * size.scale**2 / 1e6
     filmed = size.width * size.height / 1e6
     photo = size.photo_width * size.photo_height / 1e6
     images = size.cameras + size.photos
-    count = segment_count(size.frames, size.segment or None)
+    trained = sizes(size)
+    dynamic = trained.dynamic
+    count = segment_count(size.frames, dynamic["segment"] or None)
     return {
         "job": 1,
         "frame": frame,
@@ -149,13 +175,14 @@ def drivers(size: Size) -> dict[str, float]:
         "image_pixels": size.cameras * filmed + size.photos * photo,
         "pairs": images * (images - 1) / 2,
         # Thousands of steps of the default size.
-        "static_steps": size.static_steps / 1000 * size.static_batch / 8192,
-        "own_steps": size.own_steps / 1000 * size.static_batch / 8192,
-        "steps": count * size.steps / 1000 * size.rays / 4096,
+        "static_steps": trained.static["steps"] / 1000 * trained.static["batch_samples"] / 8192,
+        "own_steps": trained.own["steps"] / 1000 * trained.own["batch_samples"] / 8192,
+        "steps": count * dynamic["steps"] / 1000 * dynamic["rays"] * dynamic["frames_per_step"] / 4096,
         "before": count * size.cameras * frame,  # what is rendered before the first step
         # Cells of the planes, relative to the default grids.
-        "static_grid": (size.static_resolution / 256) ** 2,
-        "grids": count * (size.resolution / 192) ** 2,
+        "static_grid": _cells(trained.static),
+        "own_grid": _cells(trained.own),
+        "grids": count * (dynamic["resolution"] / 192) ** 2,
         "held_out": size.held_out,
         "held_out_video": size.held_out * size.frames * frame,
         "variants_frame": size.variants * frame,
@@ -187,7 +214,7 @@ MEMORY: Table = {
     "static_depth": {"job": 460, "frames": 150},
     "static_metrics": {"job": 320, "scored_photo": 900},
     # What is kept of every moving pixel: a quarter of all moved where this was measured.
-    "train_dynamic": {"job": 840, "static_grid": 60, "grids": 60, "frames": 175},
+    "train_dynamic": {"job": 840, "own_grid": 60, "grids": 60, "frames": 175},
     "render": {"job": 650, "frame": 15},
     "evaluate": {"job": 600, "frame": 700},
     "render_path": {"job": 580, "frame": 60},
@@ -253,7 +280,7 @@ BYTES: Table = {
     "static_test_set": {"photos": 3e6},
     "train_static": {"static_grid": 19.3e6},
     "static_depth": {"frames": 6.5e6},
-    "train_dynamic": {"static_grid": 19.3e6, "grids": 18.7e6},
+    "train_dynamic": {"own_grid": 19.3e6, "grids": 18.7e6},
     "render": {"video": 7e6},
     "render_path": {"path": 7e6},
     "video": {"moments": 1.4e4, "video": 1e4},

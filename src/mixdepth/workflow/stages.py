@@ -320,7 +320,7 @@ def static_test_set(r: Results, scene: Scene) -> Files:
     return files(source=photo_files(scene, scene.test_photos), photos=r.photos, lenses=r.lenses)
 
 
-@stage(lambda r: files(output=r.model(STATIC)), "static", ["static"], each=with_static, compute="static")
+@stage(lambda r: files(output=r.model(STATIC)), "static", ["static", "quality"], each=with_static, compute="static")
 def train_static(r: Results, scene: Scene) -> Files:
     return files(images=r.static_set, **posed(r), space=r.space, depth=r.colmap_depth)
 
@@ -338,7 +338,13 @@ def static_depth(r: Results, scene: Scene) -> Files:
     return files(model=r.model(STATIC), **posed(r), space=r.space)
 
 
-@stage(lambda r, variant: files(output=r.model(variant)), "dynamic", ["dynamic"], each=each_variant, compute="dynamic")
+@stage(
+    lambda r, variant: files(output=r.model(variant)),
+    "dynamic",
+    ["dynamic", "quality"],
+    each=each_variant,
+    compute="dynamic",
+)
 def train_dynamic(r: Results, scene: Scene, variant: str) -> Files:
     """What a variant learns from. This function is why `none` and `colmap` never see static/."""
     learns = TABLE[variant]
