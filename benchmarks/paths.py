@@ -93,11 +93,12 @@ def slow_motion(model: Model) -> None:
     """PSNR against the demo at times that nobody filmed, over the pixels that the movers cover or come near."""
     from mixdepth.demo.render import Shot
     from mixdepth.demo.rig import VIDEO_CAMERAS
+    from mixdepth.demo.scene import movers
 
     shot, camera = Shot(VIDEO_CAMERAS["cam00"]), model.cameras["cam00"]
     times = np.arange(0, model.frames - 0.5, 0.5)
     rgb, _ = model.see(camera, times)
-    truth, _, moving = (np.stack(part) for part in zip(*(shot.frame(t) for t in times), strict=True))
+    truth, _, moving = (np.stack(part) for part in zip(*(shot.frame(movers(t)) for t in times), strict=True))
     # Wherever something moves at a time or at one of its neighbours.
     near = [moving[max(k - 1, 0) : k + 2].any(axis=0) for k in range(len(times))]
     rows: dict[str, list[float]] = {}

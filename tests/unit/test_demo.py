@@ -10,6 +10,7 @@ from PIL import Image
 
 from mixdepth import demo
 from mixdepth.demo.capture import write_video
+from mixdepth.demo.scene import movers
 from mixdepth.errors import ConfigurationError
 
 FROZEN = "5b54b1ef30f7e99b1902a239581aa149c22e4d5b9758ba8995ec021e702c8fc6"
@@ -33,7 +34,7 @@ def shots() -> dict[str, demo.Shot]:
 @pytest.fixture(scope="module")
 def videos(shots: dict[str, demo.Shot]) -> dict[str, dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]]:
     """All frames of the one, three of the other: picture, depth, moving by frame number."""
-    return {name: {frame: shots[name].frame(frame) for frame in seen} for name, seen in FRAMES_SEEN.items()}
+    return {name: {frame: shots[name].frame(movers(frame)) for frame in seen} for name, seen in FRAMES_SEEN.items()}
 
 
 @pytest.fixture(scope="module")

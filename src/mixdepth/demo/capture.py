@@ -8,7 +8,7 @@ import numpy as np
 
 from mixdepth.demo.render import Shot
 from mixdepth.demo.rig import FOCAL, PHOTO_CAMERAS, VIDEO_CAMERAS
-from mixdepth.demo.scene import FPS, FRAMES
+from mixdepth.demo.scene import FPS, FRAMES, movers
 from mixdepth.errors import ConfigurationError
 from mixdepth.files.images import write_image
 from mixdepth.files.io import write_checksum, write_npz
@@ -52,7 +52,7 @@ def render_photo(name: str) -> np.ndarray:
 
 def render_video(shot: Shot) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Each frame's picture before encoding [H, W, 3] uint8, depth [H, W] float32 and moving mask [H, W] bool."""
-    return (shot.frame(frame) for frame in range(FRAMES))
+    return (shot.frame(movers(frame)) for frame in range(FRAMES))
 
 
 def digest(arrays: list[np.ndarray]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mixdepth.cameras.camera import Camera
 from mixdepth.demo.rig import HEIGHT, WIDTH, pixel_rays
-from mixdepth.demo.scene import FURNITURE, ROOM, movers
+from mixdepth.demo.scene import FURNITURE, ROOM
 from mixdepth.demo.solids import FAR, Ball, dot, unit
 
 SUBPIXELS = tuple(((i % 3 + 0.5) / 3, (i // 3 + 0.5) / 3) for i in range(9))
@@ -127,6 +127,8 @@ def add_movers(
     for ball in balls:
         t = ball.hit(origin, direction)
         (hit,) = np.nonzero(t < depth)
+        if not len(hit):
+            continue
         points = origin + direction[:, hit] * t[hit]
         local = ball.local(points, True)
         depth = np.minimum(depth, t)
@@ -160,9 +162,8 @@ class Shot:
         """Depth without what moves, [H, W] float32 z-depth, units."""
         return self.samples[MIDDLE].depth.reshape(self.camera.height, self.camera.width)
 
-    def frame(self, frame: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The picture [H, W, 3] uint8 at ``frame``, its depth [H, W] float32 and where something moves [H, W] bool."""
-        balls = movers(frame)
+    def frame(self, balls: tuple[Ball, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The picture [H, W, 3] uint8 with ``balls``, its depth [H, W] float32 and where they are [H, W] bool."""
         near = self._near(balls)
         picture, depth = self._still.copy(), self.samples[MIDDLE].depth.copy()
         seen = []
