@@ -2,7 +2,7 @@
 """The demo's room with movers that are hard to tell from what stands still: does depth cost what moves?
 
     .venv/bin/python benchmarks/room.py                  # writes the capture into data/room (a minute)
-    .venv/bin/snakemake --cores 2 --configfile benchmarks/room.yaml -- results/room/{none,colmap,distilled,inherited}/metrics.json
+    .venv/bin/snakemake --cores 2 --configfile benchmarks/room.yaml -- results/room/report.html
 
 One mover stays in its place for half of the clip, so that the plates show it; one turns in place, before the same wall
 all the time; one moves close before a wall, where the static depth leaves it little room. The photos are taken at

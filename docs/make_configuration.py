@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from mixdepth.scene.config import PRESETS, SCHEMA, preset_settings
-from mixdepth.scene.quality import LEVELS, MOVING_PIXELS, SEGMENT, STATIC_PIXELS
+from mixdepth.scene.quality import LEVELS, MOVING_PIXELS, SEGMENT, SMOOTH_PIXELS, SMOOTHNESS, STATIC_PIXELS
 from mixdepth.workflow.costs import Size, cost, sizes
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -52,7 +52,9 @@ QUALITY_FORMULA = """
   cameras and time. Cells are a multiple of 16.
 - Steps grow with the square root of what there is to learn: above {static:.0f} megapixels of images, and above
   {moving:.0f} million moving pixels x frames in a segment.
-- A segment is the longest run of frames in which so many times as many pixels move as at a time; {least} to {most}
+- The weight of the static grids' total variation is {smoothness:g} for up to {smooth:.0f} megapixels of images, and
+  falls as they grow: it is a prior.
+- A segment is the longest run of frames in which so many times as many pixels move as at a time: {least} to {most}
   frames.
 - A ray has 0.44 samples per cell of the static grid, or 0.5 of the dynamic one if that is more.
 """
@@ -154,7 +156,14 @@ def quality_text() -> str:
     }
     lines = ["| | " + " | ".join(f"`{name}`" for name in LEVELS) + " |", "|---" * (len(LEVELS) + 1) + "|"]
     lines += [f"| {what} | " + " | ".join(map(tell, LEVELS.values())) + " |" for what, tell in rows.items()]
-    limits = {"static": STATIC_PIXELS / 1e6, "moving": MOVING_PIXELS / 1e6, "least": SEGMENT[0], "most": SEGMENT[1]}
+    limits = {
+        "static": STATIC_PIXELS / 1e6,
+        "moving": MOVING_PIXELS / 1e6,
+        "smoothness": SMOOTHNESS,
+        "smooth": SMOOTH_PIXELS / 1e6,
+        "least": SEGMENT[0],
+        "most": SEGMENT[1],
+    }
     text = QUALITY_HEAD + "\n".join(lines) + "\n" + QUALITY_FORMULA.format(**limits) + FORECAST_HEAD
     heads = ["capture", "quality", "static: cells, samples, steps", "dynamic: cells, segment, steps of each"]
     lines = ["| " + " | ".join([*heads, "memory, GB", "minutes"]) + " |", "|---" * 6 + "|"]

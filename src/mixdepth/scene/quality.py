@@ -13,6 +13,8 @@ DYNAMIC_SAMPLES = 0.5  # the same of the dynamic branch, whose box is a part of 
 START = 48  # cells along an axis at the start: shapes before details
 START_SAMPLES = 0.43  # of the samples at the end
 STATIC_PIXELS = 6e6  # of all images, from which on more of them need more steps
+# Total variation is a prior: it counts the less the more there is to learn, from so many pixels of all images on.
+SMOOTHNESS, SMOOTH_PIXELS = 0.05, 1e6
 MOVING_PIXELS = 30e6  # the same of what moves: pixels x frames of a segment
 SEGMENT = (30, 90)  # frames: shorter ones share too little, in longer ones the codes of time blur
 
@@ -68,6 +70,7 @@ def sized_static(given: Mapping[str, Any], quality: str, seen: Seen) -> dict[str
         **_along(given, cells, round(SAMPLES * cells)),
         "density_components": density,
         "colour_components": colour,
+        "total_variation": round(SMOOTHNESS * min(1.0, SMOOTH_PIXELS / seen.pixels), 5),
         **given,
     }
 
