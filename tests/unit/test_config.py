@@ -140,6 +140,15 @@ def test_a_preset_lies_over_the_defaults_and_below_the_scene(tmp_path: Path) -> 
     assert {key for key in options if options[key] != plain[key]} == {"preset", "static", "dynamic"}
 
 
+def test_plates_are_learnt_without_view_dependence_unless_it_is_set(tmp_path: Path) -> None:
+    def wanted(**options: object) -> tuple[bool, bool]:
+        found = scene(tmp_path, **options).options
+        return found["static"]["view_dependence"], found["dynamic"]["static"]["view_dependence"]
+
+    assert wanted() == wanted(dynamic={"static": {"steps": 3}}) == (True, False)
+    assert wanted(dynamic={"static": {"view_dependence": True}}) == wanted(preset="T") == (True, True)
+
+
 def test_an_empty_preset_changes_nothing(tmp_path: Path) -> None:
     assert with_preset(tmp_path, "# nothing yet\n") == {**scene(tmp_path).options, "preset": "own"}
 

@@ -79,12 +79,13 @@ def check(value: Any, schema: Mapping[str, Any], what: str) -> None:
 
 def filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
     """``value`` with the schema's defaults, recursively. A schema with ``partial: true`` (a custom keyword) holds
-    overrides of another section: what is not given there stays away."""
+    overrides of another section: what is not given there stays away. One with ``defaults`` (another) has other defaults
+    than the part of the schema that it refers to."""
     if "$ref" in schema:
         schema = {**_referred(schema["$ref"], root), **{key: schema[key] for key in schema if key != "$ref"}}
     if not isinstance(value, Mapping) or schema.get("partial"):
         return value
-    properties = schema.get("properties", {})
+    value, properties = {**schema.get("defaults", {}), **value}, schema.get("properties", {})
     others = schema.get("additionalProperties")
     result = {}
     for key, rule in properties.items():

@@ -9,6 +9,7 @@ from mixdepth.scene.quality import Moving, Seen, sized_dynamic, sized_static
 from mixdepth.scene.section import Section
 from mixdepth.scene.settings import Dynamic, DynamicOptions
 from mixdepth.scene.settings import Static as StaticOptions
+from mixdepth.words import percent
 
 __all__ = [
     "DynamicOptions",
@@ -49,7 +50,7 @@ def told_static(quality: str, seen: Seen, options: StaticOptions) -> str:
 def told_dynamic(quality: str, moving: Moving, section: Dynamic) -> str:
     """What a dynamic branch is sized by, and how, in words."""
     return (
-        f"quality {quality}: {moving.runs[0][1]:.1%} of {moving.pixels / 1e6:.1f} megapixels move at a time, over"
-        f" {moving.across:.0f} pixels: segments of {section.segment or moving.frames} frames, each of {section.steps}"
+        f"quality {quality}: {percent(moving.runs[0][1], 1)} of {moving.pixels / 1e6:.1f} megapixels move at a time,"
+        f" over {moving.across:.0f} pixels: segments of {section.segment or moving.frames} frames, each of {section.steps}"
         f" steps, {section.resolution} cells, {section.samples} samples a ray"
     )
