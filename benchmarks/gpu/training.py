@@ -39,7 +39,7 @@ Options = tuple[StaticOptions, DynamicOptions]
 STATIC = StaticOptions(
     steps=5000, resolution=640, start_resolution=256, density_components=8, colour_components=24, width=128,
     view_dependence=True, tone=True, samples=280, start_samples=112, batch_samples=131072, grid_rate=0.08,
-    network_rate=0.01, total_variation=0.05, depth_loss="urf", depth_weight=0.05, depth_sigma=0.01,
+    network_rate=0.01, total_variation=0.003, depth_loss="urf", depth_weight=0.05, depth_sigma=0.01,
     guided_samples=0, threads=2, seed=0, device="cuda", amp=True,
 )  # fmt: skip
 DYNAMIC = DynamicOptions(

@@ -142,7 +142,7 @@ def test_a_preset_lies_over_the_defaults_and_below_the_scene(tmp_path: Path) -> 
 
 def test_plates_are_learnt_without_view_dependence_unless_it_is_set(tmp_path: Path) -> None:
     def wanted(**options: object) -> tuple[bool, bool]:
-        found = scene(tmp_path, **options).options
+        found = scene(capture(tmp_path), **options).options
         return found["static"]["view_dependence"], found["dynamic"]["static"]["view_dependence"]
 
     assert wanted() == wanted(dynamic={"static": {"steps": 3}}) == (True, False)
