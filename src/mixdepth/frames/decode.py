@@ -3,8 +3,11 @@ what tells cameras' times: small grey pictures, and sound. Nothing else opens a 
 
 import contextlib
 import itertools
+import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+import struct
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import numpy as np
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from mixdepth.errors import CaptureError, DamagedFile, OutOfRoom
-from mixdepth.files.images import image_size, read_image
+from mixdepth.files.images import image_size, on_black, read_image, resize
 from mixdepth.files.io import check_checksum, reading
 from mixdepth.files.kinds import images_in
 
@@ -23,11 +26,12 @@ ACCURATE = (
 )
 # libavutil's AVCOL_SPC_UNSPECIFIED, which PyAV's enumeration does not name.
 UNSPECIFIED_MATRIX = 2
+DISPLAY_MATRIX = av.sidedata.sidedata.Type.DISPLAYMATRIX
 
 
 @contextlib.contextmanager
 def open_video(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    """The opened file and its first video stream (cover pictures do not count).
+    """The opened file and its video stream (cover pictures do not count): of several the one that players show.
 
     Raises:
         UserError: missing, not a video or damaged (when opened or while it is read), or without a video stream.
@@ -43,7 +47,9 @@ def open_video(path: Path) -> Iterator[tuple[av.container.InputContainer, av.Vid
                 raise CaptureError(
                     f"{path}: no video stream in it (sound only, or cut short). Replace it by the camera's video."
                 )
-            yield container, streams[0]
+            # As ffmpeg: the default one, then the largest.
+            default = av.stream.Disposition.default
+            yield container, max(streams, key=lambda s: (bool(s.disposition & default), s.width * s.height))
     except FileNotFoundError:
         raise CaptureError(
             f"{path}: video not found. Put it there or correct `cameras` in the configuration."
@@ -61,21 +67,50 @@ def open_video(path: Path) -> Iterator[tuple[av.container.InputContainer, av.Vid
 
 
 def frame_files(folder: Path) -> list[Path]:
-    """The images of a folder in the order of their numbers (2.png before 10.png).
+    """The images of a folder in the order of their numbers (2.png before 10.png); masks beside them do not count.
 
     Raises:
-        UserError: no image, one of a kind that is not read, or two files for one frame (1.png and 1.jpg).
+        UserError: no image, one of a kind that is not read, or two files for one frame (1.png and 1.jpg, or two of one
+            number, left_1.png and right_1.png).
     """
     files = images_in(folder)
     if not files:
         raise CaptureError(
             f"{folder}: a folder without images. Put the camera's frames there (.png, .jpg), or a video."
         )
-    files.sort(key=lambda p: ([int(s) if s.isdecimal() else s for s in re.split("([0-9]+)", p.stem)], p.name))
+    files.sort(key=lambda p: (_parts(p.stem), p.name))
     for first, second in itertools.pairwise(files):
         if first.stem == second.stem:
             raise CaptureError(f"{first} and {second}: two files for one frame. Remove one of them.")
+    kinds: dict[tuple, list[Path]] = {}
+    for file in files:
+        kinds.setdefault(tuple(part for part in _parts(file.stem) if isinstance(part, str)), []).append(file)
+    seen: dict[tuple, Path] = {}
+    for file in itertools.chain(*kinds.values()) if len(kinds) > 1 else ():
+        numbers = tuple(part for part in _parts(file.stem) if isinstance(part, int))
+        if numbers and numbers in seen:
+            raise CaptureError(
+                f"{seen[numbers]} and {file}: two files for one frame, by their number. Give each camera a folder of "
+                "its own, and masks another one."
+            )
+        seen[numbers] = file
     return files
+
+
+def frame_numbers(stems: Sequence[str]) -> list[int] | None:
+    """The numbers of frames by their names: the one number that differs; None where it is not one, or something else
+    differs too."""
+    parts = [_parts(stem) for stem in stems]
+    columns = list(zip(*parts, strict=False))
+    varying = [column for column in columns if len(set(column)) > 1]
+    if len(stems) < 2 or len(set(map(len, parts))) > 1 or len(varying) != 1 or isinstance(varying[0][0], str):
+        return None
+    return list(varying[0])
+
+
+def _parts(stem: str) -> list[str | int]:
+    """A name's texts and numbers in turn, a text first."""
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split("([0-9]+)", stem))]
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -88,7 +123,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     if path.is_dir():
         return image_size(frame_files(path)[0])
     with open_video(path) as (container, stream):
-        return _upright_size(next(_decoded(path, container, stream, [0])))
+        return upright_size(next(_decoded(path, container, stream, [0])))
 
 
 def read_frames(path: Path, frames: Sequence[int], size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
@@ -134,22 +169,45 @@ def _video_frames(path: Path, frames: Sequence[int], size: tuple[int, int] | Non
 def _decoded(
     path: Path, container: av.container.InputContainer, stream: av.VideoStream, frames: Sequence[int]
 ) -> Iterator[av.VideoFrame]:
-    """The frames of the video in the order in which they are shown, without end: too few are an error.
+    """:func:`_shown` without end: too few are an error."""
+    # As the rules declare: cameras run beside each other, which uses the cores better than threads for one video.
+    stream.codec_context.thread_count = 1
+    found, said = yield from _shown(path, container, stream)
+    raise _too_few(path, found, frames, said)
+
+
+def picture_times(path: Path, packets: int | None = None) -> list[int | None]:
+    """The times of the frames of a video, in ticks of its stream, in the order in which they are shown, by decoding it.
+
+    Args:
+        packets: how many of its packets to read, from the first; None reads all.
+    """
+    with open_video(path) as (container, stream):
+        return [frame.pts for frame in _shown(path, container, stream, packets)]
+
+
+def _shown(
+    path: Path, container: av.container.InputContainer, stream: av.VideoStream, packets: int | None = None
+) -> Generator[av.VideoFrame, None, tuple[int, str]]:
+    """The frames of the video in the order in which they are shown; returns their number, and why there are no more.
 
     What cannot be decoded before the first frame is passed over, as of a recording that starts amid a group of
     pictures. Damage later on ends the video: a decoder that goes on drops frames, which shifts all later ones, or makes
     them up (it calls those corrupt).
     """
-    # As the rules declare: cameras run beside each other, which uses the cores better than threads for one video.
-    stream.codec_context.thread_count = 1
-    count, said = 0, "the file ends"
-    for packet in container.demux(stream):
-        cut = packet.is_corrupt
+    count, said, size = 0, "the file ends", None
+    there = itertools.islice((packet for packet in container.demux(stream) if packet.size), packets)
+    # None asks a decoder for what it holds back.
+    for packet in itertools.chain(there, [None]):
+        # A packet that the file cuts short is not decoded; what came before it is whole.
+        cut = packet is None or packet.is_corrupt
         try:
-            # A packet that the file cuts short is not decoded; what came before it is whole.
             for frame in stream.codec_context.decode(None if cut else packet):
                 if frame.is_corrupt:
-                    raise _too_few(path, count, frames, "the next is damaged")
+                    return count, "the next is damaged"
+                size = size or upright_size(frame)
+                if upright_size(frame) != size:
+                    raise other_size(path, f"frame {count}", size, upright_size(frame))
                 yield frame
                 count += 1
         except av.InvalidDataError as error:
@@ -157,11 +215,40 @@ def _decoded(
             cut = count > 0
         if cut:
             break
-    raise _too_few(path, count, frames, said)
+    return count, said
 
 
-def _upright_size(frame: av.VideoFrame) -> tuple[int, int]:
-    return (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
+def other_size(path: Path, which: str, size: tuple[int, int], other: tuple[int, int]) -> CaptureError:
+    """The error for a video of which a frame is not of the size of those before."""
+    return CaptureError(
+        f"{path}: {which} is {other[0]}x{other[1]} pixels, those before are {size[0]}x{size[1]}. Cut it where the size "
+        "changes, or export it at one size if it shows the same at both."
+    )
+
+
+def upright(frame: av.VideoFrame) -> tuple[float, bool]:
+    """By how many degrees clockwise the stored picture is turned to be upright, 0 to 360, and whether the file wants it
+    mirrored beside that (left and right exchanged), which front cameras do, and no camera sees.
+
+    By its display matrix (ISO/IEC 14496-12, 8.5.2.3): of the points (p, q) of the picture, q down, it makes
+    (a p + c q, b p + d q).
+    """
+    matrix = frame.side_data.get(DISPLAY_MATRIX)
+    if matrix is None:
+        return 0.0, False
+    a, b, _, c, d = struct.unpack_from("=5i", bytes(matrix))
+    mirrored = a * d - b * c < 0
+    return math.degrees(math.atan2(b, -a if mirrored else a)) % 360, mirrored
+
+
+def quarter_turns(frame: av.VideoFrame) -> int:
+    """Counter-clockwise, as np.rot90 counts, that make the stored picture upright."""
+    return -round(upright(frame)[0] / 90) % 4
+
+
+def upright_size(frame: av.VideoFrame) -> tuple[int, int]:
+    """(width, height)"""
+    return (frame.height, frame.width) if quarter_turns(frame) % 2 else (frame.width, frame.height)
 
 
 class _Picture:
@@ -173,14 +260,19 @@ class _Picture:
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         """[H, W, 3] uint8 RGB."""
-        original = _upright_size(frame)
+        original, turns = upright_size(frame), quarter_turns(frame)
         size = self.size or original
         smaller = size != original and size[0] <= original[0] and size[1] <= original[1]
-        width, height = size[::-1] if frame.rotation % 180 else size
+        width, height = size[::-1] if turns % 2 else size
         matrix = None
         if frame.colorspace == UNSPECIFIED_MATRIX:
             # As players do: untagged high definition is BT.709; ffmpeg by itself takes everything untagged for BT.601.
             matrix = Colorspace.ITU709 if frame.width >= 1280 or frame.height > 576 else Colorspace.ITU601
+        if has_alpha(frame):
+            # On black, before it is scaled, as images are.
+            rgba = self.scaler.reformat(frame, format="rgba", src_colorspace=matrix, interpolation=ACCURATE, threads=1)
+            image = resize(on_black(rgba.to_ndarray()), (width, height))
+            return np.ascontiguousarray(np.rot90(image, turns))
         # By way of planes, which swscale writes about three times as fast as packed RGB.
         planes = self.scaler.reformat(
             frame,
@@ -194,7 +286,12 @@ class _Picture:
         packed = self.packer.reformat(planes, format="rgb24", interpolation=ACCURATE, threads=1).planes[0]
         rows = np.frombuffer(memoryview(packed), np.uint8).reshape(height, packed.line_size)
         image = rows[:, : 3 * width].reshape(height, width, 3)
-        return np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
+        return np.ascontiguousarray(np.rot90(image, turns))
+
+
+def has_alpha(frame: av.VideoFrame) -> bool:
+    """Whether it says of its pixels how transparent they are."""
+    return any(component.is_alpha for component in frame.format.components)
 
 
 def tick(stream: av.AudioStream | av.VideoStream) -> Fraction:
@@ -211,19 +308,35 @@ def first_decoded(packet: av.Packet) -> av.VideoFrame | None:
         return None
 
 
-def grey_pictures(path: Path, size: Callable[[int, int], tuple[int, int]]) -> Iterator[tuple[float, np.ndarray]]:
-    """Seconds, and an upright grey picture [h, w] uint8, of each frame of a video that has a time.
+def last_key_frame(
+    container: av.container.InputContainer, stream: av.VideoStream, first: av.VideoFrame
+) -> av.VideoFrame:
+    """The last frame of a video, of which the ``first`` was read, that needs no other; that one where none is found."""
+    length = stream.duration or (container.duration or 0) * Fraction(1, av.time_base) / tick(stream)
+    # MPEG streams have no list of them.
+    listed = container.format.name not in ("mpegts", "mpeg")
+    try:
+        container.seek(int((stream.start_time or 0) + (length if listed else 0)), stream=stream)
+        keys = deque((packet for packet in container.demux(stream) if packet.is_keyframe and packet.size), maxlen=1)
+        stream.codec_context.flush_buffers()
+        frames = [frame for key in [*keys, None] for frame in stream.codec_context.decode(key)]
+        return frames[0] if frames else first
+    except av.FFmpegError:
+        return first
+
+
+def grey_pictures(path: Path, size: Callable[[int, int], tuple[int, int]]) -> Iterator[np.ndarray]:
+    """An upright grey picture [h, w] uint8 of each frame of a video.
 
     Args:
         size: (width, height) to scale to, of those of the stored picture.
     """
     with open_video(path) as (container, stream):
         stream.thread_type = "AUTO"
-        for frame in container.decode(stream):
-            if frame.time is not None:
-                width, height = size(frame.width, frame.height)
-                grey = frame.reformat(width, height, "gray", interpolation="AREA").to_ndarray()
-                yield frame.time, np.rot90(grey, frame.rotation // 90)
+        for frame in _shown(path, container, stream):
+            width, height = size(frame.width, frame.height)
+            grey = frame.reformat(width, height, "gray", interpolation="AREA").to_ndarray()
+            yield np.rot90(grey, quarter_turns(frame))
 
 
 @contextlib.contextmanager

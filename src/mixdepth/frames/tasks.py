@@ -13,6 +13,7 @@ from mixdepth.frames.reference import write_references
 from mixdepth.frames.store import write_static_set, write_store
 from mixdepth.frames.sync.sync import write_sync
 from mixdepth.frames.timing import Timeline
+from mixdepth.scene.capture import unused_files
 from mixdepth.scene.scene import Scene
 
 
@@ -27,13 +28,14 @@ def timeline(scene: Scene) -> Timeline:
 
 
 def look(scene: Scene, selection: Mapping) -> dict:
-    """What the capture consists of, where these frames of it are selected (settings ``frames``).
+    """What the capture consists of, where these frames of it are selected (settings ``frames``): see
+    :func:`probe_capture`; and as ``unused`` what lies in it and is not used: see :func:`unused_files`.
 
     Raises:
         UserError: the capture cannot work.
     """
     photos = {stem: Path(path) for stem, path in scene.photos.items()}
-    return probe_capture(videos(scene), photos, selection, scene.cameras)
+    return probe_capture(videos(scene), photos, selection, scene.cameras) | {"unused": unused_files(scene)}
 
 
 def probe(scene: Scene, *, output: Path) -> None:

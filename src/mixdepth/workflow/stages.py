@@ -89,9 +89,9 @@ def used_videos(scene: Scene) -> list[Path]:
 
 
 def other_videos(scene: Scene, camera: str) -> list[Path]:
-    """The video files of the other cameras in use, for their frame rates only: the common rate is the lowest."""
-    others = [Path(scene.cameras[other]) for other in scene.used_cameras if other != camera]
-    return [path for path in others if not path.is_dir()]
+    """The videos and folders of the other cameras in use, for their frame rates and the numbers of their images only:
+    the common rate is the lowest."""
+    return [Path(scene.cameras[other]) for other in scene.used_cameras if other != camera]
 
 
 def photo_files(scene: Scene, stems: Sequence[str]) -> list[Path]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from mixdepth.files.images import read_image
 from mixdepth.frames.decode import frame_files, grey_pictures, open_sound, read_frames
+from mixdepth.frames.timing import read_track
 
 MAX_FRAMES = 2000  # at the common rate, from the start of each video
 MAX_SOUND = 300.0  # seconds, from the start of each video
@@ -46,7 +47,7 @@ def motion_signal(path: Path, rate: float | None) -> Signal:
     if path.is_dir():
         pictures = _folder_pictures(path)
     else:
-        pictures = _at_rate(_video_pictures(path), rate) if rate else (picture for _, picture in _video_pictures(path))
+        pictures = _at_rate(_video_pictures(path, rate), rate) if rate else grey_pictures(path, _small)
     stack = np.stack(list(itertools.islice(pictures, MAX_FRAMES)))  # [T + 1, h, w] uint8: 29 MB at most
     rows = _row_means(stack.shape[1])
     values = np.zeros((2, ROWS, max(len(stack) - 1, 1)), np.float32)
@@ -87,12 +88,9 @@ def _folder_pictures(folder: Path) -> Iterator[np.ndarray]:
         yield np.rint(frame @ np.array([0.299, 0.587, 0.114], np.float32)).astype(np.uint8)
 
 
-def _video_pictures(path: Path) -> Iterator[tuple[float, np.ndarray]]:
+def _video_pictures(path: Path, rate: float) -> Iterator[tuple[float, np.ndarray]]:
     """Seconds since the first frame, and a small grey upright picture [h, w] uint8, of each frame of a video."""
-    first = None
-    for time, picture in grey_pictures(path, _small):
-        first = time if first is None else first
-        yield time - first, picture
+    return zip(read_track(path).positions(rate) / rate, grey_pictures(path, _small), strict=False)
 
 
 def _small(width: int, height: int) -> tuple[int, int]:
