@@ -54,7 +54,7 @@ _KNOWN = {f".{suffix}": what for what, suffixes in _OTHERS.items() for suffix in
 
 # Words in the names of files that tell something of a picture, of pictures, and of suffixes that became part of a name.
 _MASK = re.compile("masks?|mattes?|alpha|seg|segmentation|semantics?|labels?|depths?|disparity|normals?|flow")
-_PICTURE = re.compile("rgb|image|img|frame|colou?r")
+_PICTURE = re.compile("rgb|image|img|frame|colou?r|dynamic")
 _SUFFIX = re.compile("png|jpe?g")
 _ONLY_MASKS = re.compile("masks?|mattes?|depths?|segmentation")
 

@@ -26,6 +26,9 @@ ACCURATE = (
 )
 # libavutil's AVCOL_SPC_UNSPECIFIED, which PyAV's enumeration does not name.
 UNSPECIFIED_MATRIX = 2
+# Seconds by which the clock of an MPEG stream goes forward where it was set anew, and packets before such a joint that
+# may be called broken.
+JUMP, NEAR = 10, 4
 DISPLAY_MATRIX = av.sidedata.sidedata.Type.DISPLAYMATRIX
 
 
@@ -196,11 +199,11 @@ def _shown(
     them up (it calls those corrupt).
     """
     count, said, size = 0, "the file ends", None
-    there = itertools.islice((packet for packet in container.demux(stream) if packet.size), packets)
+    there = itertools.islice(stored(container, stream), packets)
     # None asks a decoder for what it holds back.
-    for packet in itertools.chain(there, [None]):
+    for packet, broken in itertools.chain(there, [(None, True)]):
         # A packet that the file cuts short is not decoded; what came before it is whole.
-        cut = packet is None or packet.is_corrupt
+        cut = broken
         try:
             for frame in stream.codec_context.decode(None if cut else packet):
                 if frame.is_corrupt:
@@ -216,6 +219,32 @@ def _shown(
         if cut:
             break
     return count, said
+
+
+def stored(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[tuple[av.Packet, bool]]:
+    """The packets of a video that hold something, and whether the file lacks a part of each.
+
+    Of a transport stream that was joined, one shortly before the joint is said to be broken, and is whole.
+    """
+    joins, jump = container.format.name == "mpegts", clock_jump(container, stream)
+    window: deque[av.Packet | None] = deque()
+    for packet in itertools.chain((p for p in container.demux(stream) if p.size), [None] * NEAR):
+        window.append(packet)
+        if len(window) > NEAR:
+            times = [p.dts for p in window if p]
+            joint = joins and any(starts_anew(one, two, jump) for one, two in itertools.pairwise(times))
+            first = window.popleft()
+            yield first, first.is_corrupt and not joint
+
+
+def clock_jump(container: av.container.InputContainer, stream: av.VideoStream) -> float:
+    """Ticks by which a clock that goes forward was set anew; inf where it keeps time while nothing is shown."""
+    return float(JUMP / tick(stream)) if container.format.name in ("mpegts", "mpeg") else math.inf
+
+
+def starts_anew(before: int | None, after: int | None, jump: float) -> bool:
+    """Whether a video's clock was set anew between two packets, by their times of decoding, which ascend otherwise."""
+    return before is not None and after is not None and not 0 <= after - before <= jump
 
 
 def other_size(path: Path, which: str, size: tuple[int, int], other: tuple[int, int]) -> CaptureError:
@@ -323,6 +352,14 @@ def last_key_frame(
         return frames[0] if frames else first
     except av.FFmpegError:
         return first
+
+
+def drained(stream: av.VideoStream) -> list[av.VideoFrame]:
+    """The frames that a decoder still held back when the file ended."""
+    try:
+        return stream.codec_context.decode(None)
+    except av.FFmpegError:
+        return []
 
 
 def grey_pictures(path: Path, size: Callable[[int, int], tuple[int, int]]) -> Iterator[np.ndarray]:

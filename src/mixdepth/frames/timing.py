@@ -16,15 +16,24 @@ import av
 import numpy as np
 
 from mixdepth.errors import CaptureError, ConfigurationError, DamagedFile
-from mixdepth.frames.decode import first_decoded, frame_files, frame_numbers, open_video, picture_times, tick
+from mixdepth.frames.decode import (
+    clock_jump,
+    drained,
+    first_decoded,
+    frame_files,
+    frame_numbers,
+    open_video,
+    picture_times,
+    starts_anew,
+    stored,
+    tick,
+)
 from mixdepth.scene.capture import camera_name
 
 # Rates that differ by less count as one: half of what is between 29.97 and 30 frames per second.
 SAME_RATE = 5e-4
-# Packets at the start of a video by which its header's rate is checked, and seconds by which a clock that goes forward
-# has been set anew (MPEG streams only: others keep time while nothing is shown).
+# Packets at the start of a video by which its header's rate is checked.
 SAMPLE = 120
-JUMP = 10.0
 # Containers whose header has the times of all frames.
 INDEXED = "mov,mp4"
 # Frames per second that cameras and programs record at.
@@ -85,7 +94,7 @@ def read_track(path: Path) -> Track:
         return Track(len(frame_files(path)), None, None, 0)
     with open_video(path) as (container, stream):
         packets, first = _packets(container, stream)
-        rate, unit, jump = _header_rate(stream), float(tick(stream)), _jump(container)
+        rate, unit, jump = _header_rate(stream), float(tick(stream)), clock_jump(container, stream)
         # An mp4's index is complete from the start; those of other containers grow while one reads.
         promised = sum(entry.size > 0 for entry in stream.index_entries)
         fields = in_fields(stream, first)
@@ -101,7 +110,7 @@ def read_track(path: Path) -> Track:
     if any(pts is None for _, pts in stamps):
         return Track(len(stamps), rate, None, missing)
     # A recording that starts amid a group of pictures: what comes before its first whole picture cannot be decoded.
-    clock, joints = _clock(stamps, first.pts, jump / unit)
+    clock, joints = _clock(stamps, first.pts, jump)
     return Track(len(clock), _rate(rate, clock[:SAMPLE] * unit), clock * unit, missing, joints)
 
 
@@ -110,13 +119,12 @@ def _packets(
 ) -> tuple[list["_Packet"], av.VideoFrame | None]:
     """The packets of a video that hold something, and its first frame, if any; ``enough`` packets and that frame do."""
     packets, first = [], None
-    for packet in container.demux(stream):
+    for packet, broken in stored(container, stream):
         first = first or first_decoded(packet)
-        if packet.size:
-            packets.append(_Packet.of(packet, stream))
+        packets.append(_Packet.of(packet, stream, broken))
         if first and len(packets) >= enough:
             break
-    return packets, first
+    return packets, first or next(iter(drained(stream)), None)
 
 
 def in_fields(stream: av.VideoStream, first: av.VideoFrame | None) -> bool:
@@ -124,33 +132,29 @@ def in_fields(stream: av.VideoStream, first: av.VideoFrame | None) -> bool:
     return bool(first and first.interlaced_frame and stream.codec_context.codec.canonical_name == "h264")
 
 
-def _jump(container: av.container.InputContainer) -> float:
-    """Seconds by which a clock that goes forward was set anew, inf where it keeps time while nothing is shown."""
-    return JUMP if container.format.name in ("mpegts", "mpeg") else math.inf
-
-
 def _clock(stamps: Sequence[tuple[int | None, int]], first: int | None, jump: float) -> tuple[np.ndarray, tuple]:
     """Times of frames in the order in which they are shown, from 0 on, and the frames before which a clock starts anew.
 
-    Where streams were joined, it goes back (decoding times ascend otherwise) or far ahead; then the later part is taken
-    to begin a frame after the earlier one's last.
+    Where streams were joined, it goes back or far ahead; then the later part is taken to begin a frame after the
+    earlier one's last.
 
     Args:
         stamps: time of decoding (None where it is not known) and of showing of each frame, ticks, in the order in which
             they are decoded.
         first: time of the first frame that can be decoded; those before it do not count.
-        jump: ticks.
+        jump: see :func:`mixdepth.frames.decode.clock_jump`.
     """
+    steps = [two - one for (one, _), (two, _) in itertools.pairwise(stamps) if one is not None and two is not None]
+    step = int(np.median(steps)) if steps else 1
     parts: list[list[int]] = [[]]
     latest = None
     for dts, pts in stamps:
-        if dts is not None and latest is not None and not 0 <= dts - latest <= jump:
+        if starts_anew(latest, dts, jump):
             parts.append([])
-        parts[-1].append(pts)
+        # The last frame before a joint may have a time of what follows.
+        parts[-1].append(dts + step if dts is not None and pts - dts > jump else pts)
         latest = latest if dts is None else dts
     parts[0] = [pts for pts in parts[0] if first is None or pts >= first]
-    gaps = np.concatenate([np.diff(np.sort(part)) for part in parts])
-    step = int(np.median(gaps)) if len(gaps) else 1
     clock: list[int] = []
     for part in filter(None, map(sorted, parts)):
         move = clock[-1] + step - part[0] if clock else -part[0]
@@ -169,14 +173,14 @@ class _Packet:
     frayed: bool = False  # zeros at its end
 
     @classmethod
-    def of(cls, packet: av.Packet, stream: av.VideoStream) -> "_Packet":
+    def of(cls, packet: av.Packet, stream: av.VideoStream, broken: bool) -> "_Packet":
         codec, data = stream.codec_context.name, memoryview(packet)
         # VP8 puts frames that are never shown in packets of their own: the flag show_frame (RFC 6386, 9.1).
         hidden = codec == "vp8" and not data[0] & 0x10
         # No codec writes a packet of zeros but raw video (black): the file has a hole, as of a copy that broke off.
         frayed = codec != "rawvideo" and not any(data[-16:])
         hole = frayed and bytes(data).count(0) == len(data)
-        return cls(packet.pts, packet.dts, not (packet.is_discard or hidden), packet.is_corrupt or hole, hole, frayed)
+        return cls(packet.pts, packet.dts, not (packet.is_discard or hidden), broken or hole, hole, frayed)
 
 
 def _whole(packets: list[_Packet]) -> int:
@@ -198,7 +202,7 @@ def read_rate(path: Path) -> float | None:
     if Path(path).is_dir():
         return None
     with open_video(path) as (container, stream):
-        rate, unit, jump = _header_rate(stream), float(tick(stream)), _jump(container)
+        rate, unit, jump = _header_rate(stream), float(tick(stream)), clock_jump(container, stream)
         indexed = container.format.name.startswith(INDEXED)
         packets, first = _packets(container, stream, 1 if indexed else SAMPLE)
         fields = in_fields(stream, first)
@@ -210,7 +214,7 @@ def read_rate(path: Path) -> float | None:
         stamps = [(packet.dts, packet.pts) for packet in packets if packet.shown]
     if any(pts is None for _, pts in stamps):
         return rate
-    clock, _ = _clock(stamps, first and first.pts, jump / unit)
+    clock, _ = _clock(stamps, first and first.pts, jump)
     return _rate(rate, clock[:SAMPLE] * unit)
 
 
@@ -225,7 +229,7 @@ def _rate(header: float | None, times: np.ndarray) -> float | None:
     if len(gaps) < 2:
         return header
     gaps = gaps[gaps < 1.75 * np.median(gaps)]
-    own, unsure = 1 / gaps.mean(), max(SAME_RATE, 2 * gaps.std() / gaps.mean() / len(gaps))
+    own, unsure = 1 / gaps.mean(), max(SAME_RATE, 3 * gaps.std() / gaps.mean() / len(gaps))
     if header and abs(header / own - 1) <= max(unsure, 0.5 / len(times)):
         return header
     usual = [rate for rate in USUAL_RATES if abs(rate / own - 1) <= unsure]
@@ -308,13 +312,13 @@ class Timeline:
     def length(self, name: str, track: Track) -> int:
         """Frames of the timeline, from its first, that camera ``name`` with ``track`` can show.
 
-        Up to half the mean spacing after its last frame that is the nearest.
+        Up to half the usual spacing after its last frame that is the nearest.
         """
         if self.common is not None and name in self.places:
             return self.common
         where = self.positions(name, track)
         last = float(where[-1])
-        end = last + 0.5 * (last / (len(where) - 1) if len(where) > 1 else 1.0)
+        end = last + 0.5 * (float(np.median(np.diff(where))) if len(where) > 1 else 1.0)
         return max(math.ceil(end - self.shifts[name] - TIE), 0)
 
     def selectable(self, length: int) -> int:
