@@ -201,7 +201,7 @@ def test_a_link_that_leads_nowhere_is_named_with_its_target(tmp_path):
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 def test_accents_are_one_character_whatever_wrote_them(tmp_path, form):
     written = unicodedata.normalize(form, "küche")
-    touch(tmp_path / f"videos/{written}.mp4", tmp_path / "videos/b.mp4", tmp_path / f"photos/{written}1.jpg")
+    touch(*(tmp_path / f"videos/{name}.mp4" for name in (written, "a", "b")), tmp_path / f"photos/{written}1.jpg")
     for config in ("NFC", "NFD"):
         name = unicodedata.normalize(config, "küche")
         options = {"data": str(tmp_path), "test_cameras": [name], "video_camera": name, "exclude_photos": [f"{name}1"]}

@@ -63,7 +63,7 @@ def read_calibration(path: Path) -> list[tuple[str, Posed]]:
 def _tables(path: Path) -> list[tuple[str, dict]]:
     """Section and content of every table that describes a camera; Caliscope's "null" is no value."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8")
         # The time that tomllib takes for a key of many parts grows with the square of their number.
         if (longest := max(map(len, text.split("\n")))) > LONGEST_LINE:
             raise ValueError(f"a line of {longest} characters")

@@ -174,7 +174,7 @@ def read_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
     """Every line with where it is, comments left out."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise DamagedFile(f"{path}: not a text file ({error}).") from None
     for number, line in enumerate(text.split("\n"), start=1):

@@ -24,7 +24,9 @@ BANDS = 8  # of the sound
 _WIDTH = 160  # pixels, longer side of the small pictures that motion is looked for in
 _SHIFT = 16  # most rows that the same height may lie apart in two cameras
 _SCALES = (2**-0.5, 1.0, 2**0.5)  # of one camera's rows to another's
-_STILL = 0.02  # grey levels, the variance over time of the roots of the rows' changes: below it nothing moves
+_STILL = 0.01  # grey levels, the variance over time of the roots of the rows' changes: below it nothing moves
+_SUDDEN, _FLASH = 4.0, 30.0  # grey levels by which light changes at least, and of which more say nothing more
+_ENDS = 5  # frames at each end of a video in which no change of light counts
 _SOUND_RATE, _HOP, _WINDOW = 8000, 80, 256  # hertz, samples, samples: 100 spectra a second
 
 
@@ -39,9 +41,9 @@ class Signal:
     scales: tuple[float, ...] = (1.0,)  # and factors that its rows may be scaled by
 
 
-def motion_signal(path: Path, rate: float | None) -> Signal:
-    """What brightens and what darkens in each image row from one frame to the next, and where the whole picture does
-    suddenly, by a flash or a lamp: values [3, ROWS, T].
+def seen_signals(path: Path, rate: float | None) -> tuple[Signal, Signal]:
+    """What brightens and what darkens in each image row from one frame to the next, values [2, ROWS, T]; and by how
+    much the whole picture does suddenly, by a flash or a lamp, values [1, 1, T].
 
     Where no camera has a ``rate``, the frames of a video count as those of a folder do: one by one.
     """
@@ -51,31 +53,28 @@ def motion_signal(path: Path, rate: float | None) -> Signal:
         pictures = _at_rate(_video_pictures(path, rate), rate) if rate else grey_pictures(path, _small)
     stack = np.stack(list(itertools.islice(pictures, MAX_FRAMES)))  # [T + 1, h, w] uint8: 29 MB at most
     rows = _row_means(stack.shape[1])
-    values = np.zeros((3, ROWS, max(len(stack) - 1, 1)), np.float32)
+    values = np.zeros((2, ROWS, max(len(stack) - 1, 1)), np.float32)
     for t, (before, after) in enumerate(itertools.pairwise(stack)):
         change = _blurred(after.astype(np.float32) - before)  # noise is of single pixels, motion is not
         floor = 3 + 4 * np.median(np.abs(change))  # most of a picture is still: its usual change is noise
         for channel, sign in enumerate((1, -1)):
             values[channel, :, t] = rows @ np.maximum(sign * change - floor, 0).mean(axis=1)
-    values[:2] = np.sqrt(values[:2])  # the root, so that one large thing does not drown all others
-    values[2] = _flashes(stack)
-    values = _centred_rows(values)
-    if (
-        np.mean(np.sum(values**2, axis=0)) < _STILL
-    ):  # key frames stir even a still picture, and all cameras' at the same numbers
+    values = _centred_rows(np.sqrt(values))  # the root, so that one large thing does not drown all others
+    if np.mean(values**2) < _STILL:  # key frames stir even a still picture, and all cameras' at the same numbers
         values[:] = 0
-    return Signal(values, 1.0, 0.5, _SHIFT, _SCALES)
+    return Signal(values, 1.0, 0.5, _SHIFT, _SCALES), Signal(_flashes(stack), 1.0, 0.5)
 
 
 def _flashes(stack: np.ndarray) -> np.ndarray:
-    """Roots, with their signs, of the sudden changes of the mean of pictures [T + 1, h, w] from one to the next, [T].
+    """Sudden changes of the mean of pictures [T + 1, h, w] from one to the next, [1, 1, T]; of at most _FLASH levels.
 
-    A change of light is in all of a picture, where the floor of what moves rises with it. What moves changes the mean
-    little, and flicker and slow exposure do so all the time.
+    What moves changes the mean little, and flicker and slow exposure do so all the time. A camera's first and last
+    pictures may be dark because it starts and stops.
     """
-    change = np.diff(stack.mean(axis=(1, 2)))
-    sudden = np.maximum(np.abs(change) - 1 - 4 * np.median(np.abs(change)), 0) if len(change) else np.zeros(1)
-    return np.copysign(np.sqrt(sudden), change if len(change) else 1)
+    change = np.diff(stack.mean(axis=(1, 2))) if len(stack) > 1 else np.zeros(1)
+    sudden = np.clip(np.abs(change) - _SUDDEN - 4 * np.median(np.abs(change)), 0, _FLASH) * np.sign(change)
+    sudden[:_ENDS] = sudden[max(len(sudden) - _ENDS, 0) :] = 0
+    return _centred_rows(sudden[None, None].astype(np.float32))
 
 
 def _blurred(picture: np.ndarray) -> np.ndarray:
