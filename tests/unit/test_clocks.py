@@ -232,7 +232,9 @@ def test_of_two_streams_the_default_else_the_larger_one_is_used_with_a_note(tmp_
 @pytest.mark.parametrize(
     ("suffix", "options"),
     [(".mov", ("-c:v", "prores_ks", "-pix_fmt", "yuva444p10le")), (".mov", ("-c:v", "qtrle", "-pix_fmt", "argb")),
-     (".mkv", ("-c:v", "ffv1", "-pix_fmt", "bgra")), (".mov", ("-c:v", "png", "-pix_fmt", "rgba"))],
+     (".mkv", ("-c:v", "ffv1", "-pix_fmt", "bgra")), (".mov", ("-c:v", "png", "-pix_fmt", "rgba")),
+     (".webm", ("-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p", "-crf", "4", "-b:v", "0")),
+     (".webm", ("-c:v", "libvpx", "-pix_fmt", "yuva420p", "-auto-alt-ref", "0", "-crf", "4", "-b:v", "4M"))],
 )  # fmt: skip
 def test_what_is_transparent_in_a_video_is_black_as_in_an_image(tmp_path, suffix, options):
     rgba = np.zeros((48, 64, 4), np.uint8)

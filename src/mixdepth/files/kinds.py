@@ -56,6 +56,7 @@ _KNOWN = {f".{suffix}": what for what, suffixes in _OTHERS.items() for suffix in
 _MASK = re.compile("masks?|mattes?|alpha|seg|segmentation|semantics?|labels?|depths?|disparity|normals?|flow")
 _PICTURE = re.compile("rgb|image|img|frame|colou?r|dynamic")
 _SUFFIX = re.compile("png|jpe?g")
+_ODD = re.compile(f"{_MASK.pattern}|{_SUFFIX.pattern}")
 _ONLY_MASKS = re.compile("masks?|mattes?|depths?|segmentation")
 
 
@@ -65,7 +66,8 @@ def images_in(folder: Path, exclude: Sequence[str] = ()) -> list[Path]:
     Raises:
         UserError: one is of a kind that is not read (HEIC, camera raw, ...), unless it lies there converted as well.
     """
-    paths = [path for path in visible(folder) if path.stem not in set(exclude)]
+    out = set(exclude)
+    paths = [path for path in visible(folder) if not out or path.stem not in out]
     images = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]
     stems = {path.stem for path in images}
     for path in paths:
@@ -80,6 +82,9 @@ def masks_among(names: Iterable[str]) -> dict[str, str]:
 
     ``0000_mask``, ``mask_0000``, ``0000_mask_1`` and ``0000.png`` belong to ``0000``, ``depth_0000`` to ``rgb_0000``.
     """
+    names = list(names)
+    if not any(_ODD.search(name.lower()) for name in names):
+        return {}
     words = {name: re.findall(r"[^\W\d_]+|\d+", name.lower()) for name in names}
     odd = {name: [i for i, word in enumerate(found) if _odd(word, i)] for name, found in words.items()}
     pictures = {_meant(found): name for name, found in words.items() if not odd[name]}

@@ -81,23 +81,21 @@ def frame_files(folder: Path) -> list[Path]:
         raise CaptureError(
             f"{folder}: a folder without images. Put the camera's frames there (.png, .jpg), or a video."
         )
-    files.sort(key=lambda p: (_parts(p.stem), p.name))
-    for first, second in itertools.pairwise(files):
-        if first.stem == second.stem:
+    ordered = sorted((_parts(file.stem), file.name, file) for file in files)
+    for (stem, _, first), (other, _, second) in itertools.pairwise(ordered):
+        if stem == other and first.stem == second.stem:
             raise CaptureError(f"{first} and {second}: two files for one frame. Remove one of them.")
-    kinds: dict[tuple, list[Path]] = {}
-    for file in files:
-        kinds.setdefault(tuple(part for part in _parts(file.stem) if isinstance(part, str)), []).append(file)
+    kinds = {tuple(parts[::2]) for parts, _, _ in ordered}
     seen: dict[tuple, Path] = {}
-    for file in itertools.chain(*kinds.values()) if len(kinds) > 1 else ():
-        numbers = tuple(part for part in _parts(file.stem) if isinstance(part, int))
-        if numbers and numbers in seen:
+    for parts, _, file in ordered if len(kinds) > 1 else ():
+        if (numbers := tuple(parts[1::2])) in seen:
             raise CaptureError(
                 f"{seen[numbers]} and {file}: two files for one frame, by their number. Give each camera a folder of "
                 "its own, and masks another one."
             )
-        seen[numbers] = file
-    return files
+        if numbers:
+            seen[numbers] = file
+    return [file for _, _, file in ordered]
 
 
 def frame_numbers(stems: Sequence[str]) -> list[int] | None:
@@ -198,14 +196,14 @@ def _shown(
     pictures. Damage later on ends the video: a decoder that goes on drops frames, which shifts all later ones, or makes
     them up (it calls those corrupt).
     """
-    count, said, size = 0, "the file ends", None
+    count, said, size, decoder = 0, "the file ends", None, _decoder(stream)
     there = itertools.islice(stored(container, stream), packets)
     # None asks a decoder for what it holds back.
     for packet, broken in itertools.chain(there, [(None, True)]):
         # A packet that the file cuts short is not decoded; what came before it is whole.
         cut = broken
         try:
-            for frame in stream.codec_context.decode(None if cut else packet):
+            for frame in decoder.decode(None if cut else packet):
                 if frame.is_corrupt:
                     return count, "the next is damaged"
                 size = size or upright_size(frame)
@@ -219,6 +217,21 @@ def _shown(
         if cut:
             break
     return count, said
+
+
+def _decoder(stream: av.VideoStream) -> av.VideoCodecContext:
+    """What decodes a video: ffmpeg's own decoder, but libvpx where there is transparency beside VP8 and VP9 (WebM)."""
+    own = stream.codec_context
+    if not seen_through(stream):
+        return own
+    decoder = av.VideoCodecContext.create({"vp8": "libvpx", "vp9": "libvpx-vp9"}[own.codec.canonical_name], "r")
+    decoder.thread_count = own.thread_count
+    return decoder
+
+
+def seen_through(stream: av.VideoStream) -> bool:
+    """Whether the transparency of its pictures lies beside them (WebM)."""
+    return stream.metadata.get("alpha_mode") == "1" and stream.codec_context.codec.canonical_name in ("vp8", "vp9")
 
 
 def stored(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[tuple[av.Packet, bool]]:

@@ -14,6 +14,7 @@ from mixdepth.frames.decode import (
     last_key_frame,
     open_video,
     other_size,
+    seen_through,
     upright,
     upright_size,
 )
@@ -110,7 +111,7 @@ def _video_picture(path: Path) -> tuple[dict, dict, list[str]]:
         later = last_key_frame(container, stream, frame)
         codec, ratio = stream.codec_context.codec.canonical_name, stream.sample_aspect_ratio
         streams, taken = len(container.streams.video), stream.index
-        hidden = stream.metadata.get("alpha_mode") == "1" and not has_alpha(frame)
+        transparent = has_alpha(frame) or seen_through(stream)
     degrees, mirrored = upright(frame)
     rotation = round(degrees / 90) * 90
     if abs(degrees - rotation) > 1:
@@ -131,10 +132,8 @@ def _video_picture(path: Path) -> tuple[dict, dict, list[str]]:
         notes.append(f"its pixels are not square ({ratio.numerator}:{ratio.denominator}): fx and fy differ.")
     if mirrored:
         notes.append("the file wants its picture mirrored, which no camera sees: it is only turned upright.")
-    if has_alpha(frame):
+    if transparent:
         notes.append("it is transparent in places: these are black.")
-    if hidden:
-        notes.append("what it says of transparency is not read: the colours behind it are shown.")
     if streams > 1:
         notes.append(f"it has {streams} streams of pictures: the one of {width}x{height} (number {taken}) is used.")
     bits = frame.format.components[0].bits

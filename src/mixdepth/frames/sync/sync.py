@@ -1,5 +1,5 @@
-"""How far a capture's cameras are out of step: by sound, else by motion or sudden light. An estimate; nothing is changed
-by it."""
+"""How far a capture's cameras are out of step: by sound, else by motion or sudden light. An estimate; it changes
+nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
