@@ -28,23 +28,23 @@ def timeline(scene: Scene) -> Timeline:
 
 
 def look(scene: Scene, selection: Mapping) -> dict:
-    """What the capture consists of, where these frames of it are selected (settings ``frames``): see
-    :func:`probe_capture`; and as ``unused`` what lies in it and is not used: see :func:`unused_files`.
+    """What the capture consists of, where these frames of it are selected (settings ``frames``).
 
     Raises:
         UserError: the capture cannot work.
     """
     photos = {stem: Path(path) for stem, path in scene.photos.items()}
-    return probe_capture(videos(scene), photos, selection, scene.cameras) | {"unused": unused_files(scene)}
+    return probe_capture(videos(scene), photos, selection, scene.cameras)
 
 
 def probe(scene: Scene, *, output: Path) -> None:
-    """Write capture.json: what the capture consists of.
+    """Write capture.json: what the capture consists of, and as ``unused`` what lies in it and is not used, and why.
 
     Raises:
         UserError: the capture cannot work.
     """
-    write_json(output, look(scene, scene.config.frames.as_mapping()))
+    found = look(scene, scene.config.frames.as_mapping())
+    write_json(output, {**found, "unused": unused_files(scene)})
 
 
 def sync(scene: Scene, *, output: Path) -> None:

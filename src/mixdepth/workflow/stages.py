@@ -158,7 +158,23 @@ def held_out_report(r: Results, scene: Scene) -> list[Path]:
 # The stages, in the order in which they depend on each other.
 
 
-@stage(lambda r: files(output=r.capture), "frames", ["frames"], level=CAPTURE)
+@stage(
+    lambda r: files(output=r.capture),
+    "frames",
+    # All but the first only to tell what in the capture is not used, and why.
+    [
+        "frames",
+        "videos",
+        "photos",
+        "photo_files",
+        "exclude_photos",
+        "poses.source",
+        "poses.path",
+        "poses.intrinsics",
+        "truth",
+    ],
+    level=CAPTURE,
+)
 def probe(r: Results, scene: Scene) -> Files:
     """First of all jobs, so that a capture that cannot work is refused before anything long has started."""
     return files(source=[*used_videos(scene), *photo_files(scene, list(scene.photos))])
