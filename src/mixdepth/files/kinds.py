@@ -6,23 +6,17 @@ Standard library only: the Snakefile asks at every start, before any heavy packa
 import re
 import shlex
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from mixdepth.errors import CaptureError
 
-_CONTAINERS = {
-    "QuickTime": "mp4 m4v mp4v mov qt 3gp 3g2",
-    "Matroska": "mkv webm",
-    "AVI": "avi divx",
-    "MPEG transport stream": "ts mts m2ts m2t trp tod",
-    "MPEG program stream": "mpg mpeg mpe m2v vob mod",
-    "MXF": "mxf",
-    "ASF": "wmv asf",
-    "Flash": "flv f4v",
-    "raw": "y4m h264 264 avc h265 265 hevc",
-}
-VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffixes in _CONTAINERS.values() for suffix in suffixes.split())
+# QuickTime; Matroska; AVI; MPEG transport and program streams; MXF, ASF, Flash; raw.
+_CONTAINERS = (
+    "mp4 m4v mp4v mov qt 3gp 3g2 mkv webm avi divx ts mts m2ts m2t trp tod mpg mpeg mpe m2v vob mod mxf wmv asf flv "
+    "f4v y4m h264 264 avc h265 265 hevc"
+)
+VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _CONTAINERS.split())
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"})
 
 # Kinds of images that are not read -> commands that convert one, or all of a folder.
@@ -60,14 +54,13 @@ _ODD = re.compile(f"{_MASK.pattern}|{_SUFFIX.pattern}")
 _ONLY_MASKS = re.compile("masks?|mattes?|depths?|segmentation")
 
 
-def images_in(folder: Path, exclude: Sequence[str] = ()) -> list[Path]:
+def images_in(folder: Path, exclude: Collection[str] = ()) -> list[Path]:
     """The images of a folder by name, without the hidden ones, those whose stem is in ``exclude``, and masks.
 
     Raises:
         UserError: one is of a kind that is not read (HEIC, camera raw, ...), unless it lies there converted as well.
     """
-    out = set(exclude)
-    paths = [path for path in visible(folder) if not out or path.stem not in out]
+    paths = [path for path in visible(folder) if path.stem not in exclude]
     images = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]
     stems = {path.stem for path in images}
     for path in paths:

@@ -177,12 +177,9 @@ def _decoded(
     raise _too_few(path, found, frames, said)
 
 
-def picture_times(path: Path, packets: int | None = None) -> list[int | None]:
-    """The times of the frames of a video, in ticks of its stream, in the order in which they are shown, by decoding it.
-
-    Args:
-        packets: how many of its packets to read, from the first; None reads all.
-    """
+def picture_times(path: Path, packets: int) -> list[int | None]:
+    """The times of the frames in so many packets at the start of a video, in ticks of its stream, in the order in which
+    they are shown, by decoding them."""
     with open_video(path) as (container, stream):
         return [frame.pts for frame in _shown(path, container, stream, packets)]
 

@@ -97,12 +97,12 @@ def read_track(path: Path) -> Track:
         rate, unit, jump = _header_rate(stream), float(tick(stream)), clock_jump(container, stream)
         # An mp4's index is complete from the start; those of other containers grow while one reads.
         promised = sum(entry.size > 0 for entry in stream.index_entries)
-        fields = in_fields(stream, first)
+        fields, indexed = in_fields(stream, first), container.format.name.startswith(INDEXED)
     whole = _whole(packets)
     missing = max(promised, len(packets)) - whole
     if fields:
         stamps = [(pts, pts) for pts in picture_times(path, whole)]
-        missing = missing and max(1, round(missing * len(stamps) / whole))
+        missing = math.ceil(missing * len(stamps) / max(whole, 1))
     else:
         stamps = [(packet.dts, packet.pts) for packet in packets[:whole] if packet.shown]
     if not first or not stamps:
@@ -111,7 +111,9 @@ def read_track(path: Path) -> Track:
         return Track(len(stamps), rate, None, missing)
     # A recording that starts amid a group of pictures: what comes before its first whole picture cannot be decoded.
     clock, joints = _clock(stamps, first.pts, jump)
-    return Track(len(clock), _rate(rate, clock[:SAMPLE] * unit), clock * unit, missing, joints)
+    if fields or not indexed:
+        rate = _rate(rate, clock[:SAMPLE] * unit)
+    return Track(len(clock), rate, clock * unit, missing, joints)
 
 
 def _packets(

@@ -101,10 +101,10 @@ def find_photos(data: Path, folder: str, files: Sequence[str] | None, exclude: S
                 f'exclude_photos: nothing in {parent} is called "{entry}"; there are '
                 f"{listed([path.name for path in there][:50])}. Correct the name, or leave it out."
             )
-    kept = [path for path in there if not any(_called(path, entry) for entry in exclude)]
+    out = {path.stem for path in there if any(_called(path, entry) for entry in exclude)}
     if files is None:
-        stems = [path.stem for path in there if path not in kept]
-        kept = [path for part in _photo_folders(parent) for path in images_in(part, stems)]
+        there = [path for part in _photo_folders(parent) for path in images_in(part, out)]
+    kept = [path for path in there if path.stem not in out]
     for path in kept:
         refuse_unread_kind(path)
     return _unique([(composed(path.stem), path) for path in kept], "photo")
@@ -177,8 +177,9 @@ def _camera_path(path: Path) -> Path | None:
         return path if _is_video(path) else None
     there = visible(path)
     videos = [entry for entry in there if _is_video(entry)]
-    pictures = [entry for entry in there if _is_picture(entry) and not entry.is_dir()]
-    if pictures and not {entry.stem for entry in pictures} <= {entry.stem for entry in videos}:
+    # A picture called as a video is its preview.
+    previews = {entry.stem for entry in videos}
+    if any(_is_picture(entry) and entry.stem not in previews and not entry.is_dir() for entry in there):
         return path
     folders = [entry for entry in there if entry.is_dir() and any(map(_is_picture, visible(entry)))]
     masks = masks_among(entry.name for entry in folders)
@@ -247,9 +248,10 @@ def _photo_folders(folder: Path) -> list[Path]:
 
 
 def _why_no_camera(path: Path) -> str:
-    if path.is_dir():
-        return "not named in `cameras`" if _camera_path(path) else "a folder without a video and without frames"
-    return "not named in `cameras`" if _is_video(path) else _why_not(path)
+    inside = [path, *visible(path), *(entry for below in visible(path) for entry in visible(below))]
+    if any(_is_video(entry) or (entry != path and _is_picture(entry)) for entry in inside):
+        return "not named in `cameras`"
+    return "a folder without a video and without frames" if path.is_dir() else _why_not(path)
 
 
 def _why_no_photo(path: Path, scene: Scene) -> str:
