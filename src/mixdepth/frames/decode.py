@@ -45,10 +45,13 @@ def open_video(path: Path) -> Iterator[tuple[av.container.InputContainer, av.Vid
     try:
         # "file:" so that a name with a colon is not taken for a protocol.
         with av.open(f"file:{path}") as container:
-            streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+            cover = av.stream.Disposition.attached_pic
+            # A codec that nobody knows has no context.
+            streams = [s for s in container.streams.video if s.codec_context and not s.disposition & cover]
             if not streams:
                 raise CaptureError(
-                    f"{path}: no video stream in it (sound only, or cut short). Replace it by the camera's video."
+                    f"{path}: no video stream in it (sound only, cut short, or of an unknown codec). Replace it by the "
+                    "camera's video."
                 )
             # As ffmpeg: the default one, then the largest.
             default = av.stream.Disposition.default
