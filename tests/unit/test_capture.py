@@ -138,6 +138,7 @@ def test_containers_are_videos_whatever_the_case_of_their_suffix(tmp_path, suffi
     [
         ("GX010034.MP4", "GX020034.MP4", "GX010071.MP4"),
         ("GOPR0034.MP4", "GP010034.MP4", "GOPR0071.MP4"),
+        ("cam00_GX010034.MP4", "cam00_GX020034.MP4", "cam01_GX010034.MP4"),
         ("left_part1.mp4", "left_part2.mp4", "right_part1.mp4"),
         ("cam00 chapter 1.mov", "cam00 chapter 2.mov", "cam01.mov"),
     ],

@@ -92,6 +92,19 @@ def test_pauses_and_dropped_frames_do_not_change_the_rate(tmp_path):
     assert all(seen[tick] == i for i, tick in enumerate(ticks))
 
 
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_the_rate_of_a_clip_of_two_frames_is_that_of_its_times(tmp_path, count):
+    assert read_rate(browser_clip(tmp_path / "a.webm", np.arange(count) * 1000 / 30)) == 30
+
+
+def test_the_rate_of_an_mp4_in_fragments_is_that_of_its_times(tmp_path):
+    times = "settb=1/90000,setpts='(N/30+0.006*mod(N*7,3))/TB'"
+    options = (*H264, "-bf", "0", "-vf", times, "-fps_mode", "passthrough", "-enc_time_base", "1/90000")
+    video = clip(tmp_path / "a.mp4", 40, *options, "-movflags", "frag_keyframe+empty_moov+default_base_moof")
+    assert read_rate(video) == pytest.approx(30, rel=5e-3)
+    assert read_track(video).rate == read_rate(video)
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".ts", ".flv"])
 def test_a_header_that_says_another_rate_than_the_times_is_not_believed(tmp_path, suffix):
     clip(tmp_path / "30.mkv", 40, *H264, "-bf", "2")
@@ -116,10 +129,19 @@ def test_headers_that_are_right_are_believed(tmp_path, rate, suffix):
 # ------------------------------------------------------------------------------------------ joined streams
 
 
+MPEG2 = ("-c:v", "mpeg2video", "-bf", "2", "-q:v", "2")
+JOINED = [
+    (".mts", (*H264, "-bf", "2")),
+    (".mpg", MPEG2),
+    (".vob", MPEG2),
+    (".mkv", (*H264, "-bf", "2")),
+    (".webm", VP8),
+]
+
+
 @pytest.mark.parametrize(
-    ("suffix", "options"), [(".mts", (*H264, "-bf", "2")), (".mpg", ("-c:v", "mpeg2video", "-bf", "2", "-q:v", "2"))]
+    ("suffix", "options", "later"), [*((*kind, "0") for kind in JOINED), *((*kind, "3600") for kind in JOINED[:3])]
 )
-@pytest.mark.parametrize("later", ["0", "3600"])
 def test_streams_that_were_joined_go_on_where_their_clock_starts_anew(tmp_path, suffix, options, later):
     parts = [clip(tmp_path / f"0{suffix}", 14, *options)]
     parts.append(clip(tmp_path / f"1{suffix}", 12, *options, "-output_ts_offset", later, start=14))
@@ -273,6 +295,17 @@ def test_frames_around_a_hole_stay_at_their_numbers(tmp_path):
         assert "b: no frame 5: the nearest is taken." in probe_capture(videos, {}, ALL)["notes"]
 
 
+def test_a_hole_in_the_only_folder_beside_videos_counts_too(tmp_path):
+    videos = {
+        "a": clip(tmp_path / "a.mp4", 13),
+        "b": numbered(tmp_path / "b", [n for n in range(13) if n not in (5, 6)]),
+    }
+    assert taken(videos) == {"a": list(range(13)), "b": [0, 1, 2, 3, 4, 4, 7, *range(7, 13)]}
+    whole = {"a": videos["a"], "b": numbered(tmp_path / "c", range(40, 53))}
+    assert taken(whole, count=1) == {"a": [0], "b": [40]}
+    assert len(probe_capture(whole, {}, ALL)["notes"]) == 1  # the rate of a folder
+
+
 def test_folders_whose_first_numbers_differ_are_aligned_by_number(tmp_path):
     videos = {
         "a": numbered(tmp_path / "a", range(10, 22), "frame_{}.jpg"),
@@ -330,12 +363,12 @@ def test_a_shorter_folder_without_holes_is_refused_as_before(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "form", ["{}_mask.png", "mask_{}.png", "{}.png.png", "{}_mask_1.png", "dynamic_mask_{}.png", "{}-depth.png"]
+    "form", ["{}_mask.png", "mask_{}.png", "{}.png.png", "{}_mask_1.png", "dynamic_mask_{}.png", "{}-depth.exr"]
 )
 def test_masks_beside_frames_are_no_frames(tmp_path, form):
     folder = numbered(tmp_path / "a", range(6))
     for n in range(6):
-        Image.fromarray(grey(60)).save(folder / form.format(f"{n:04d}"))
+        Image.fromarray(grey(60)).save(folder / form.format(f"{n:04d}"), "PNG")
     assert [path.name for path in frame_files(folder)] == [f"{n:04d}.png" for n in range(6)]
     assert taken({"a": folder, "b": numbered(tmp_path / "b", range(6))}) == both(range(6))
 

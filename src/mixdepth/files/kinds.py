@@ -47,7 +47,10 @@ _OTHERS = {
 _KNOWN = {f".{suffix}": what for what, suffixes in _OTHERS.items() for suffix in suffixes.split()}
 
 # Words in the names of files that tell something of a picture, of pictures, and of suffixes that became part of a name.
-_MASK = re.compile("masks?|mattes?|alpha|seg|segmentation|semantics?|labels?|depths?|disparity|normals?|flow")
+_MASK = re.compile(
+    "masks?|fgmask|mattes?|matting|alpha|pha|trimap|foreground|fg|silhouettes?|seg|segmentation|semantics?|instances?"
+    "|labels?|depths?|disparity|normals?|flow|confidence"
+)
 _PICTURE = re.compile("rgb|image|img|frame|colou?r|dynamic")
 _SUFFIX = re.compile("png|jpe?g")
 _ODD = re.compile(f"{_MASK.pattern}|{_SUFFIX.pattern}")
@@ -62,11 +65,11 @@ def images_in(folder: Path, exclude: Collection[str] = ()) -> list[Path]:
     """
     paths = [path for path in visible(folder) if path.stem not in exclude]
     images = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]
-    stems = {path.stem for path in images}
+    masks = masks_among(path.stem for path in paths if path.suffix.lower() in IMAGE_SUFFIXES | CONVERSIONS.keys())
+    stems = {path.stem for path in images} | masks.keys()
     for path in paths:
         if path.stem not in stems:
             refuse_unread_kind(path)
-    masks = masks_among(path.stem for path in images)
     return [path for path in images if path.stem not in masks]
 
 

@@ -34,10 +34,20 @@ from mixdepth.scene.capture import camera_name
 SAME_RATE = 5e-4
 # Packets at the start of a video by which its header's rate is checked.
 SAMPLE = 120
-# Containers whose header has the times of all frames.
-INDEXED = "mov,mp4"
 # Frames per second that cameras and programs record at.
-USUAL_RATES = (*range(1, 31), 12.5, 48, 50, 60, 90, 100, 120, 200, 240, *(n * 1000 / 1001 for n in (24, 30, 60, 120)))
+USUAL_RATES = (
+    *range(1, 31),
+    12.5,
+    48,
+    50,
+    60,
+    90,
+    100,
+    120,
+    200,
+    240,
+    *(n * 1000 / 1001 for n in (15, 24, 30, 60, 120)),
+)
 # Share of a frame by which a frame may be off even spacing before the rate counts as variable: half of what would make
 # another frame the nearest. One frame dropped anywhere moves others by half a frame or more.
 UNEVEN = 0.25
@@ -97,14 +107,14 @@ def read_track(path: Path) -> Track:
         rate, unit, jump = _header_rate(stream), float(tick(stream)), clock_jump(container, stream)
         # An mp4's index is complete from the start; those of other containers grow while one reads.
         promised = sum(entry.size > 0 for entry in stream.index_entries)
-        fields, indexed = in_fields(stream, first), container.format.name.startswith(INDEXED)
+        fields, indexed = in_fields(stream, first), _indexed(container, stream)
     whole = _whole(packets)
     missing = max(promised, len(packets)) - whole
     if fields:
         stamps = [(pts, pts) for pts in picture_times(path, whole)]
         missing = math.ceil(missing * len(stamps) / max(whole, 1))
     else:
-        stamps = [(packet.dts, packet.pts) for packet in packets[:whole] if packet.shown]
+        stamps = _stamps(packets[:whole])
     if not first or not stamps:
         raise DamagedFile(f"{path}: no frame can be decoded. Copy or export it again, or leave this camera out.")
     if any(pts is None for _, pts in stamps):
@@ -112,7 +122,7 @@ def read_track(path: Path) -> Track:
     # A recording that starts amid a group of pictures: what comes before its first whole picture cannot be decoded.
     clock, joints = _clock(stamps, first.pts, jump)
     if fields or not indexed:
-        rate = _rate(rate, clock[:SAMPLE] * unit)
+        rate = _rate(rate, clock[:SAMPLE], unit)
     return Track(len(clock), rate, clock * unit, missing, joints)
 
 
@@ -146,29 +156,48 @@ def _clock(stamps: Sequence[tuple[int | None, int]], first: int | None, jump: fl
         first: time of the first frame that can be decoded; those before it do not count.
         jump: see :func:`mixdepth.frames.decode.clock_jump`.
     """
-    steps = [two - one for (one, _), (two, _) in itertools.pairwise(stamps) if one is not None and two is not None]
-    step = int(np.median(steps)) if steps else 1
-    parts: list[list[int]] = [[]]
+    parts: list[list[float]] = [[]]
     latest = None
     for dts, pts in stamps:
         if starts_anew(latest, dts, jump):
             parts.append([])
-        # The last frame before a joint may have a time of what follows.
-        parts[-1].append(dts + step if dts is not None and pts - dts > jump else pts)
+        # The last frame before a joint may have the time of what follows.
+        parts[-1].append(math.inf if dts is not None and pts - dts > jump else pts)
         latest = latest if dts is None else dts
     parts[0] = [pts for pts in parts[0] if first is None or pts >= first]
+    gaps = [two - one for part in parts for one, two in itertools.pairwise(sorted(part)) if one < two < math.inf]
+    step = int(np.median(gaps)) if gaps else 1
     clock: list[int] = []
     for part in filter(None, map(sorted, parts)):
-        move = clock[-1] + step - part[0] if clock else -part[0]
-        clock += [pts + move for pts in part]
+        move = (clock[-1] + step if clock else 0) - part[0]
+        for pts in part:
+            clock.append(clock[-1] + step if pts == math.inf and clock else int(pts + move))
     joints = np.cumsum([len(part) for part in parts if part])[:-1]
     return np.array(clock, np.int64), tuple(joints.tolist())
+
+
+def _stamps(packets: Sequence["_Packet"]) -> list[tuple[int | None, int | None]]:
+    """What :func:`_clock` wants of the packets that are shown.
+
+    Matroska has no times of decoding, and what ffmpeg makes of the others goes astray where it was joined. But a key
+    frame is shown after all that are decoded before it; so what was shown latest since one ascends as they do.
+    """
+    found: list[tuple[int | None, int | None]] = []
+    latest = None
+    for packet in packets:
+        if packet.shown:
+            if packet.made_up and packet.pts is not None:
+                latest = packet.pts if packet.key or latest is None else max(latest, packet.pts)
+            found.append((latest if packet.made_up else packet.dts, packet.pts))
+    return found
 
 
 @dataclass(frozen=True)
 class _Packet:
     pts: int | None = None
     dts: int | None = None
+    made_up: bool = False  # dts is not the file's
+    key: bool = False
     shown: bool = False
     broken: bool = False  # not all of it is there
     hole: bool = False  # zeros only
@@ -182,7 +211,8 @@ class _Packet:
         # No codec writes a packet of zeros but raw video (black): the file has a hole, as of a copy that broke off.
         frayed = codec != "rawvideo" and not any(data[-16:])
         hole = frayed and bytes(data).count(0) == len(data)
-        return cls(packet.pts, packet.dts, not (packet.is_discard or hidden), broken or hole, hole, frayed)
+        made_up, shown = stream.container.format.name.startswith("matroska"), not (packet.is_discard or hidden)
+        return cls(packet.pts, packet.dts, made_up, packet.is_keyframe, shown, broken or hole, hole, frayed)
 
 
 def _whole(packets: list[_Packet]) -> int:
@@ -205,7 +235,7 @@ def read_rate(path: Path) -> float | None:
         return None
     with open_video(path) as (container, stream):
         rate, unit, jump = _header_rate(stream), float(tick(stream)), clock_jump(container, stream)
-        indexed = container.format.name.startswith(INDEXED)
+        indexed = _indexed(container, stream)
         packets, first = _packets(container, stream, 1 if indexed else SAMPLE)
         fields = in_fields(stream, first)
     if fields:
@@ -213,26 +243,36 @@ def read_rate(path: Path) -> float | None:
     elif indexed:
         return rate
     else:
-        stamps = [(packet.dts, packet.pts) for packet in packets if packet.shown]
+        stamps = _stamps(packets)
     if any(pts is None for _, pts in stamps):
         return rate
     clock, _ = _clock(stamps, first and first.pts, jump)
-    return _rate(rate, clock[:SAMPLE] * unit)
+    return _rate(rate, clock[:SAMPLE], unit)
 
 
-def _rate(header: float | None, times: np.ndarray) -> float | None:
-    """Frames per second by the header where times [N] of frames, seconds, bear it out; else a usual rate or their own.
+def _indexed(container: av.container.InputContainer, stream: av.VideoStream) -> bool:
+    """Whether the header has the times of all frames, as that of an mp4 that is not in fragments."""
+    return container.format.name.startswith("mov,mp4") and stream.frames > 0
+
+
+def _rate(header: float | None, times: np.ndarray, unit: float) -> float | None:
+    """Frames per second by the header where the times bear it out; else a usual rate or their own.
 
     Gaps that are much longer than most are pauses or frames that were dropped. How surely the others tell the rate
     depends on how much they differ.
+
+    Args:
+        times: [N] of frames, ticks.
+        unit: seconds of a tick.
     """
     gaps = np.diff(times)
     gaps = gaps[gaps > 0]
-    if len(gaps) < 2:
+    if not len(gaps):
         return header
     gaps = gaps[gaps < 1.75 * np.median(gaps)]
-    own, unsure = 1 / gaps.mean(), max(SAME_RATE, 3 * gaps.std() / gaps.mean() / len(gaps))
-    if header and abs(header / own - 1) <= max(unsure, 0.5 / len(times)):
+    own, unsure = 1 / (gaps.mean() * unit), max(SAME_RATE, max(1, 3 * gaps.std()) / gaps.sum())
+    plain = header and min(abs(header / rate - 1) for rate in USUAL_RATES) <= SAME_RATE
+    if header and abs(header / own - 1) <= (max(unsure, 0.5 / len(times)) if plain else SAME_RATE):
         return header
     usual = [rate for rate in USUAL_RATES if abs(rate / own - 1) <= unsure]
     return float(min(usual, key=lambda rate: (rate % 1 > 0, abs(rate - own)), default=own))
@@ -280,7 +320,7 @@ class Timeline:
         folders = {name: [p.stem for p in frame_files(path)] for name, path in videos.items() if path.is_dir()}
         given = options.get("offsets") or {}
         told_begin = bool({camera_name(str(key)) for key in given} & folders.keys())
-        places, late, told = _numbered(folders, told_begin)
+        places, late, told = _numbered(folders, told_begin, len(folders) < len(videos))
         shifts = _shifts(videos, given, late, fps, known)
         ends = [math.floor(where[-1] - shifts[name] + TIE) + 1 for name, where in places.items()]
         common = max(min(ends), 0) if ends else None
@@ -338,16 +378,17 @@ class Timeline:
 
 
 def _numbered(
-    folders: Mapping[str, list[str]], told: bool
+    folders: Mapping[str, list[str]], told: bool, beside: bool
 ) -> tuple[dict[str, np.ndarray], dict[str, float], list[str]]:
     """Where folders of images have their frames, by the numbers of these, where their places do not say the same.
 
-    Numbers are compared where there are two folders or more with frames in even steps, holes aside, and at least one
-    number in common; a step is the largest of all folders.
+    Numbers count where frames come in even steps, holes aside, and the folders have at least one number in common; a
+    step is the largest of all folders.
 
     Args:
         folders: camera -> the stems of its frames, in order.
         told: whether ``frames.offsets`` says where they begin, so that their first numbers do not.
+        beside: whether there are videos too; else a number that all folders lack says nothing.
 
     Returns:
         places: camera -> [frames] float64, of all folders, in steps after the first; empty where the numbers say
@@ -356,14 +397,18 @@ def _numbered(
         notes: sentences.
     """
     numbers = {name: frame_numbers(stems) for name, stems in folders.items()}
-    if len({tuple(found or ()) for found in numbers.values()}) < 2:
+    if not folders or (not beside and len({tuple(found or ()) for found in numbers.values()}) < 2):
         return {}, {}, []
     counted = {name: np.array(found, np.float64) for name, found in numbers.items() if found}
     steps = {name: _step(found) for name, found in counted.items()}
     first = {name: 0.0 if told else found[0] for name, found in counted.items()}
     if len(counted) < len(folders) or not all(steps.values()):
-        odd = sorted(name for name in folders if not steps.get(name))
-        return {}, {}, [f"the files of {', '.join(odd)} are not numbered frame by frame: they count in their order."]
+        odd = sorted(name for name in folders if not steps.get(name) and len(folders[name]) > 1)
+        return (
+            {},
+            {},
+            odd and [f"the files of {', '.join(odd)} are not numbered frame by frame: they count in their order."],
+        )
     if max(first.values()) > min(found[-1] for found in counted.values()):
         return {}, {}, ["the numbers of the cameras' frames have none in common: they count in their order."]
     step = max(steps.values())

@@ -24,8 +24,8 @@ from mixdepth.scene.scene import Scene
 
 # Names of the parts of one recording: GoPro's (GX010034, GX020034; GOPR0034, GP010034), and those that say so.
 CHAPTERS = (
-    re.compile(r"G(?P<one>[HXLM])\d\d(?P<two>\d{4})", re.IGNORECASE),
-    re.compile(r"G(?P<one>O)PR(?P<two>\d{4})|GP\d\d(?P<rest>\d{4})", re.IGNORECASE),
+    re.compile(r"(?P<before>.*[\W_])?G(?P<one>[HXLM])\d\d(?P<two>\d{4})", re.IGNORECASE),
+    re.compile(r"(?P<before>.*[\W_])?G(OPR|P\d\d)(?P<two>\d{4})", re.IGNORECASE),
     re.compile(r"(?P<one>.+?)(?:[ ._-]+|(?<=\d))(?:part|pt|chapter|chap|segment|seg|chunk)[ ._-]*\d+", re.IGNORECASE),
 )
 # Pictures of one camera at smaller sizes, as LLFF and nerfstudio leave them beside the whole ones.
@@ -218,8 +218,8 @@ def _refuse_chapters(videos: Iterable[Path]) -> None:
     for path in videos:
         for kind, pattern in enumerate(CHAPTERS):
             if match := pattern.fullmatch(path.stem):
-                one, two, rest = (match.groupdict().get(name) for name in ("one", "two", "rest"))
-                parts.setdefault((kind, (one or "O").lower(), two or rest), []).append(path)
+                recording = (kind, *(text and text.lower() for text in match.groupdict().values()))
+                parts.setdefault(recording, []).append(path)
                 break
     for paths in parts.values():
         if len(paths) > 1:
