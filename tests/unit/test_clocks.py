@@ -380,3 +380,8 @@ def test_two_pictures_of_one_number_are_refused(tmp_path):
         path.rename(folder / path.name)
     with pytest.raises(UserError, match=r"left_0\.png and .*right_0\.png: two files for one frame, by their number"):
         frame_files(folder)
+    (tmp_path / "c").mkdir()
+    for name in ("1.png", "01.png"):
+        Image.fromarray(grey(1)).save(tmp_path / "c" / name)
+    with pytest.raises(UserError, match=r"01\.png and .*1\.png: two files for one frame\. Remove"):
+        frame_files(tmp_path / "c")

@@ -10,9 +10,11 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, cast
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from mixdepth.errors import CaptureError, DamagedFile, OutOfRoom
@@ -29,7 +31,6 @@ UNSPECIFIED_MATRIX = 2
 # Seconds by which the clock of an MPEG stream goes forward where it was set anew, and packets before such a joint that
 # may be called broken.
 JUMP, NEAR = 10, 4
-DISPLAY_MATRIX = av.sidedata.sidedata.Type.DISPLAYMATRIX
 
 
 @contextlib.contextmanager
@@ -85,8 +86,8 @@ def frame_files(folder: Path) -> list[Path]:
             f"{folder}: a folder without images. Put the camera's frames there (.png, .jpg), or a video."
         )
     ordered = sorted((_parts(file.stem), file.name, file) for file in files)
-    for (stem, _, first), (other, _, second) in itertools.pairwise(ordered):
-        if stem == other and first.stem == second.stem:
+    for (parts, _, first), (others, _, second) in itertools.pairwise(ordered):
+        if parts == others:
             raise CaptureError(f"{first} and {second}: two files for one frame. Remove one of them.")
     kinds = {tuple(parts[::2]) for parts, _, _ in ordered}
     seen: dict[tuple, Path] = {}
@@ -224,7 +225,8 @@ def _decoder(stream: av.VideoStream) -> av.VideoCodecContext:
     own = stream.codec_context
     if not seen_through(stream):
         return own
-    decoder = av.VideoCodecContext.create({"vp8": "libvpx", "vp9": "libvpx-vp9"}[own.codec.canonical_name], "r")
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}[own.codec.canonical_name]
+    decoder = cast(av.VideoCodecContext, av.VideoCodecContext.create(name, "r"))
     decoder.thread_count = own.thread_count
     return decoder
 
@@ -247,6 +249,7 @@ def stored(container: av.container.InputContainer, stream: av.VideoStream) -> It
             times = [p.dts for p in window if p]
             joint = joins and any(starts_anew(one, two, jump) for one, two in itertools.pairwise(times))
             first = window.popleft()
+            assert first is not None  # they come last
             yield first, first.is_corrupt and not joint
 
 
@@ -275,7 +278,7 @@ def upright(frame: av.VideoFrame) -> tuple[float, bool]:
     By its display matrix (ISO/IEC 14496-12, 8.5.2.3): of the points (p, q) of the picture, q down, it makes
     (a p + c q, b p + d q).
     """
-    matrix = frame.side_data.get(DISPLAY_MATRIX)
+    matrix = cast(Any, frame.side_data).get(SideData.DISPLAYMATRIX)
     if matrix is None:
         return 0.0, False
     a, b, _, c, d = struct.unpack_from("=5i", bytes(matrix))

@@ -117,10 +117,11 @@ def read_track(path: Path) -> Track:
         stamps = _stamps(packets[:whole])
     if not first or not stamps:
         raise DamagedFile(f"{path}: no frame can be decoded. Copy or export it again, or leave this camera out.")
-    if any(pts is None for _, pts in stamps):
+    known = [(dts, pts) for dts, pts in stamps if pts is not None]
+    if len(known) < len(stamps):
         return Track(len(stamps), rate, None, missing)
     # A recording that starts amid a group of pictures: what comes before its first whole picture cannot be decoded.
-    clock, joints = _clock(stamps, first.pts, jump)
+    clock, joints = _clock(known, first.pts, jump)
     if fields or not indexed:
         rate = _rate(rate, clock[:SAMPLE], unit)
     return Track(len(clock), rate, clock * unit, missing, joints)
@@ -169,9 +170,10 @@ def _clock(stamps: Sequence[tuple[int | None, int]], first: int | None, jump: fl
     step = int(np.median(gaps)) if gaps else 1
     clock: list[int] = []
     for part in filter(None, map(sorted, parts)):
-        move = (clock[-1] + step if clock else 0) - part[0]
-        for pts in part:
-            clock.append(clock[-1] + step if pts == math.inf and clock else int(pts + move))
+        start = following = clock[-1] + step if clock else 0
+        for time in part:
+            clock.append(int(start + time - part[0]) if time < math.inf else following)
+            following = clock[-1] + step
     joints = np.cumsum([len(part) for part in parts if part])[:-1]
     return np.array(clock, np.int64), tuple(joints.tolist())
 
@@ -244,9 +246,10 @@ def read_rate(path: Path) -> float | None:
         return rate
     else:
         stamps = _stamps(packets)
-    if any(pts is None for _, pts in stamps):
+    known = [(dts, pts) for dts, pts in stamps if pts is not None]
+    if not known or len(known) < len(stamps):
         return rate
-    clock, _ = _clock(stamps, first and first.pts, jump)
+    clock, _ = _clock(known, first.pts if first else None, jump)
     return _rate(rate, clock[:SAMPLE], unit)
 
 
@@ -426,13 +429,13 @@ def _numbered(
     return places, {name: number / step for name, number in first.items()}, notes
 
 
-def _step(numbers: np.ndarray) -> float | None:
-    """The most frequent difference of numbers in order; None where others are no multiples of it."""
+def _step(numbers: np.ndarray) -> float:
+    """The most frequent difference of numbers in order; 0 where others are no multiples of it."""
     if len(numbers) < 2:
         return 1.0
     found, often = np.unique(np.diff(numbers), return_counts=True)
     step = float(found[often.argmax()])
-    return step if step > 0 and not np.any(found % step) else None
+    return step if step > 0 and not np.any(found % step) else 0.0
 
 
 def _holes(numbers: np.ndarray, step: float) -> list[int]:
