@@ -243,7 +243,7 @@ def stored(container: av.container.InputContainer, stream: av.VideoStream) -> It
     """
     joins, jump = container.format.name == "mpegts", clock_jump(container, stream)
     window: deque[av.Packet | None] = deque()
-    for packet in itertools.chain((p for p in container.demux(stream) if p.size), [None] * NEAR):
+    for packet in itertools.chain((p for p in demuxed(container, stream) if p.size), [None] * NEAR):
         window.append(packet)
         if len(window) > NEAR:
             times = [p.dts for p in window if p]
@@ -251,6 +251,18 @@ def stored(container: av.container.InputContainer, stream: av.VideoStream) -> It
             first = window.popleft()
             assert first is not None  # they come last
             yield first, first.is_corrupt and not joint
+
+
+def demuxed(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
+    """The packets of a video, an empty one last.
+
+    Raises:
+        av.InvalidDataError: it cannot be read on.
+    """
+    try:
+        yield from container.demux(stream)
+    except IndexError:  # what PyAV has for packets of a stream that was not there at the beginning
+        raise av.InvalidDataError(0, "another stream begins amid it") from None
 
 
 def clock_jump(container: av.container.InputContainer, stream: av.VideoStream) -> float:
@@ -362,7 +374,7 @@ def last_key_frame(
     listed = container.format.name not in ("mpegts", "mpeg")
     try:
         container.seek(int((stream.start_time or 0) + (length if listed else 0)), stream=stream)
-        keys = deque((packet for packet in container.demux(stream) if packet.is_keyframe and packet.size), maxlen=1)
+        keys = deque((p for p in demuxed(container, stream) if p.is_keyframe and p.size), maxlen=1)
         stream.codec_context.flush_buffers()
         frames = [frame for key in [*keys, None] for frame in stream.codec_context.decode(key)]
         return frames[0] if frames else first

@@ -8,6 +8,7 @@ from pathlib import Path
 from mixdepth.errors import CaptureError, ConfigurationError, DamagedFile
 from mixdepth.files.images import image_size
 from mixdepth.frames.decode import (
+    demuxed,
     first_decoded,
     frame_files,
     has_alpha,
@@ -107,7 +108,7 @@ def _look(path: Path) -> _Camera:
 def _video_picture(path: Path) -> tuple[dict, dict, list[str]]:
     """Size and kind (codec, bits, rotation) of the pictures of a video, and notes, from its first frame."""
     with open_video(path) as (container, stream):
-        frame = next(filter(None, map(first_decoded, container.demux(stream))))
+        frame = next(filter(None, map(first_decoded, demuxed(container, stream))))
         later = last_key_frame(container, stream, frame)
         codec, ratio = stream.codec_context.codec.canonical_name, stream.sample_aspect_ratio
         streams, taken = len(container.streams.video), stream.index
