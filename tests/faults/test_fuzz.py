@@ -86,6 +86,7 @@ def test_the_fuzzer_notices_a_hang_a_crash_a_write_and_an_unclear_error(
         ('{"a": ' + "9" * 5000 + "}", "digits"),
         ("[]", "a list"),
         ("", "Expecting value"),
+        ("\ufeff{}", "BOM"),
     ],
 )
 def test_json_that_no_stage_writes_is_refused_by_name(tmp_path: Path, text: str, told: str) -> None:
@@ -93,11 +94,6 @@ def test_json_that_no_stage_writes_is_refused_by_name(tmp_path: Path, text: str,
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=rf"world\.json: cannot be read .*{told}"):
         read_json(path)
-
-
-def test_json_with_a_mark_of_its_byte_order_is_read(tmp_path: Path) -> None:
-    (tmp_path / "transforms.json").write_text('{"a": 1}', encoding="utf-8-sig")
-    assert read_json(tmp_path / "transforms.json") == {"a": 1}
 
 
 @pytest.mark.parametrize(

@@ -251,6 +251,15 @@ def test_of_two_streams_the_default_else_the_larger_one_is_used_with_a_note(tmp_
     assert any(note.startswith(f"a: it has 2 streams of pictures: the one of {width}x") for note in found["notes"])
 
 
+def test_a_cover_picture_is_no_stream_to_choose_from(tmp_path):
+    Image.fromarray(grey(9, (200, 200))).save(tmp_path / "cover.png")
+    video = tmp_path / "a.mp4"
+    inputs = ("-i", str(clip(tmp_path / "v.mp4", 6)), "-i", str(tmp_path / "cover.png"))
+    ffmpeg_cli(*inputs, "-map", "0", "-map", "1", "-c", "copy", "-disposition:v:1", "attached_pic", str(video))
+    found = probe_capture({"a": video, "b": video}, {}, ALL)
+    assert (found["cameras"]["a"]["width"], found["cameras"]["a"]["frames"], found["notes"]) == (64, 6, [])
+
+
 @pytest.mark.parametrize(
     ("suffix", "options"),
     [(".mov", ("-c:v", "prores_ks", "-pix_fmt", "yuva444p10le")), (".mov", ("-c:v", "qtrle", "-pix_fmt", "argb")),

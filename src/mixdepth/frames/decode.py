@@ -46,10 +46,7 @@ def open_video(path: Path) -> Iterator[tuple[av.container.InputContainer, av.Vid
     try:
         # "file:" so that a name with a colon is not taken for a protocol.
         with av.open(f"file:{path}") as container:
-            cover = av.stream.Disposition.attached_pic
-            # A codec that nobody knows has no context.
-            streams = [s for s in container.streams.video if s.codec_context and not s.disposition & cover]
-            if not streams:
+            if not (streams := picture_streams(container)):
                 raise CaptureError(
                     f"{path}: no video stream in it (sound only, cut short, or of an unknown codec). Replace it by the "
                     "camera's video."
@@ -71,6 +68,12 @@ def open_video(path: Path) -> Iterator[tuple[av.container.InputContainer, av.Vid
             f"{path}: cannot be read as a video ({getattr(error, 'strerror', None) or error}; {size} bytes). "
             f"Copy or export it again, or leave this camera out."
         ) from None
+
+
+def picture_streams(container: av.container.InputContainer) -> list[av.VideoStream]:
+    """The video streams of a file without cover pictures, and without those of a codec that nobody knows."""
+    cover = av.stream.Disposition.attached_pic
+    return [s for s in container.streams.video if s.codec_context and not s.disposition & cover]
 
 
 def frame_files(folder: Path) -> list[Path]:

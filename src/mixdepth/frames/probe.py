@@ -15,6 +15,7 @@ from mixdepth.frames.decode import (
     last_key_frame,
     open_video,
     other_size,
+    picture_streams,
     seen_through,
     upright,
     upright_size,
@@ -111,7 +112,7 @@ def _video_picture(path: Path) -> tuple[dict, dict, list[str]]:
         frame = next(filter(None, map(first_decoded, demuxed(container, stream))))
         later = last_key_frame(container, stream, frame)
         codec, ratio = stream.codec_context.codec.canonical_name, stream.sample_aspect_ratio
-        streams, taken = len(container.streams.video), stream.index
+        streams, taken = len(picture_streams(container)), stream.index
         transparent = has_alpha(frame) or seen_through(stream)
     degrees, mirrored = upright(frame)
     rotation = round(degrees / 90) * 90
@@ -125,18 +126,18 @@ def _video_picture(path: Path) -> tuple[dict, dict, list[str]]:
     if upright_size(later) != (width, height):
         raise other_size(path, "a frame at its end", (width, height), upright_size(later))
     notes = []
-    if frame.color_trc in HDR_TRANSFERS:
-        notes.append(f"high dynamic range ({HDR_TRANSFERS[frame.color_trc]}): its colours are taken as they are.")
-    if frame.interlaced_frame:
-        notes.append("it is interlaced: export it deinterlaced, or moving edges are combed.")
-    if ratio and ratio != 1:
-        notes.append(f"its pixels are not square ({ratio.numerator}:{ratio.denominator}): fx and fy differ.")
     if mirrored:
         notes.append("the file wants its picture mirrored, which no camera sees: it is only turned upright.")
     if transparent:
         notes.append("it is transparent in places: these are black.")
     if streams > 1:
         notes.append(f"it has {streams} streams of pictures: the one of {width}x{height} (number {taken}) is used.")
+    if frame.color_trc in HDR_TRANSFERS:
+        notes.append(f"high dynamic range ({HDR_TRANSFERS[frame.color_trc]}): its colours are taken as they are.")
+    if frame.interlaced_frame:
+        notes.append("it is interlaced: export it deinterlaced, or moving edges are combed.")
+    if ratio and ratio != 1:
+        notes.append(f"its pixels are not square ({ratio.numerator}:{ratio.denominator}): fx and fy differ.")
     bits = frame.format.components[0].bits
     return {"width": width, "height": height}, {"codec": codec, "bits": bits, "rotation": rotation}, notes
 
