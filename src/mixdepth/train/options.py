@@ -49,8 +49,9 @@ def told_static(quality: str, seen: Seen, options: StaticOptions) -> str:
 
 def told_dynamic(quality: str, moving: Moving, section: Dynamic) -> str:
     """What a dynamic branch is sized by, and how, in words."""
+    share, segment = percent(moving.runs[0][1], 1), section.segment or moving.frames
     return (
-        f"quality {quality}: {percent(moving.runs[0][1], 1)} of {moving.pixels / 1e6:.1f} megapixels move at a time,"
-        f" over {moving.across:.0f} pixels: segments of {section.segment or moving.frames} frames, each of {section.steps}"
-        f" steps, {section.resolution} cells, {section.samples} samples a ray"
+        f"quality {quality}: {share} of {moving.pixels / 1e6:.1f} megapixels move at a time, over {moving.across:.0f}"
+        f" pixels: segments of {segment} frames, each of {section.steps} steps, {section.resolution} cells,"
+        f" {section.samples} samples a ray"
     )
