@@ -177,6 +177,9 @@ def drivers(size: Size) -> dict[str, float]:
         # Thousands of steps of the default size.
         "static_steps": trained.static["steps"] / 1000 * trained.static["batch_samples"] / 8192,
         "own_steps": trained.own["steps"] / 1000 * trained.own["batch_samples"] / 8192,
+        # Of all cells of the planes at once, whatever the step saw.
+        "static_updates": trained.static["steps"] / 1000 * _cells(trained.static),
+        "own_updates": trained.own["steps"] / 1000 * _cells(trained.own),
         "steps": count * dynamic["steps"] / 1000 * dynamic["rays"] * dynamic["frames_per_step"] / 4096,
         "before": count * size.cameras * frame,  # what is rendered before the first step
         # Cells of the planes, relative to the default grids.
@@ -245,10 +248,10 @@ SECONDS: Table = {
     "export": {"job": 1},
     "static_set": {"job": 1, "photos": 0.3},
     "static_test_set": {"job": 1, "photos": 0.3},
-    "train_static": {"job": 4, "static_steps": 25},
+    "train_static": {"job": 4, "static_steps": 18, "static_updates": 4.2},
     "static_depth": {"job": 3, "frames": 14},
     "static_metrics": {"job": 3, "frames": 0.2, "scored_photo": 60},
-    "train_dynamic": {"job": 5, "own_steps": 22, "steps": 55, "before": 10},
+    "train_dynamic": {"job": 5, "own_steps": 16, "own_updates": 4.2, "steps": 55, "before": 10},
     # What stands still is rendered once.
     "render": {"job": 3, "frame": 12, "video": 0.7},
     "evaluate": {"job": 4, "held_out_video": 4},
