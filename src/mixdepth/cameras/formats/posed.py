@@ -13,9 +13,10 @@ from mixdepth.files.io import read_json
 
 ASPECT_TOLERANCE = 0.01  # relative difference of the file's and the images' aspect
 ROTATION_TOLERANCE = 1e-3  # largest entry of R^T R - I (published files are rounded to float32 or worse)
+LARGEST_MISFIT = 0.5  # pixels by which COLMAP's nearest lens may miss one that it does not have
 ROUNDED = 1e-6  # a rotation that is off by more was rounded to float32 or worse: the nearest true one is taken
 # From the simplest to the one that holds most.
-PERSPECTIVE = ("PINHOLE", "OPENCV", "FULL_OPENCV")
+PERSPECTIVE = ("PINHOLE", "OPENCV", "FULL_OPENCV", "BROWN4")
 FISHEYE = ("OPENCV_FISHEYE",)
 
 Size = tuple[int, int]  # (width, height), pixels
@@ -127,12 +128,23 @@ def make_lens(
         names = MODELS[model]
         if given <= set(names) and ("fx" in names or values["fx"] == values["fy"]):
             params = ({**values, "f": values["fx"]}.get(name, 0.0) for name in names)
-            return Lens(model, width, height, tuple(map(float, params)))
-    lost = sorted(given - set(MODELS[models[-1]]))
+            return _usable(where, Lens(model, width, height, tuple(map(float, params))))
+    lost = sorted(given - set().union(*(MODELS[model] for model in models))) or sorted(given)
     raise CaptureError(
-        f"{where}: its lens has {', '.join(lost)}, which {models[-1]} does not hold. Undistort the images and give "
-        f"pinhole cameras, or calibrate with fewer parameters."
+        f"{where}: its lens has {', '.join(lost)}, which {' or '.join(models)} does not hold. Undistort the images and "
+        f"give pinhole cameras, or calibrate with fewer parameters."
     )
+
+
+def _usable(where: str, lens: Lens) -> Lens:
+    """``lens``, if COLMAP, which triangulates, has one near enough."""
+    _, off = lens.rational()
+    if off > LARGEST_MISFIT:
+        raise CaptureError(
+            f"{where}: its lens has a k4 of r^8 that COLMAP's lenses miss by {off:.2g} pixels. Undistort the images and "
+            "give pinhole cameras, or calibrate with k1 to k3 only."
+        )
+    return lens
 
 
 def fit_lens(where: str, lens: Lens, size: Size) -> Lens:
