@@ -397,6 +397,18 @@ def test_transforms_worked_out_by_hand(tmp_path):
             {"fl_x": 500, "k1": -0.1, "k3": 0.2, "camera_model": "OPENCV"},
             Lens("FULL_OPENCV", 640, 480, (500, 500, 320, 240, -0.1, 0, 0, 0, 0.2, 0, 0, 0)),
         ),
+        (  # nerfstudio's k4 is that of r^8
+            {"fl_x": 500, "k1": -0.2, "k2": 0.1, "k3": -0.05, "k4": 0.01, "p1": 1e-3, "camera_model": "OPENCV"},
+            Lens("BROWN4", 640, 480, (500, 500, 320, 240, -0.2, 0.1, 1e-3, 0, -0.05, 0.01)),
+        ),
+        (
+            {"fl_x": 500, "k4": 0.01, "camera_model": "FULL_OPENCV"},
+            Lens("FULL_OPENCV", 640, 480, (500, 500, 320, 240, 0, 0, 0, 0, 0, 0.01, 0, 0)),
+        ),
+        (
+            {"fl_x": 500, "k4": 0.01, "k5": 0.02},
+            Lens("FULL_OPENCV", 640, 480, (500, 500, 320, 240, 0, 0, 0, 0, 0, 0.01, 0.02, 0)),
+        ),
         (
             {"fl_x": 500, "k1": -0.1, "k4": 0.2, "p1": 0.1, "camera_model": "OPENCV_FISHEYE"},
             Lens("OPENCV_FISHEYE", 640, 480, (500, 500, 320, 240, -0.1, 0, 0, 0.2)),
@@ -431,6 +443,7 @@ def test_intrinsics_of_transforms(tmp_path, keys, lens, place):
         ({"w": 10**400}, "w: int too large"),
         ({"camera_model": "EQUIRECTANGULAR"}, "camera_model is 'EQUIRECTANGULAR'; expected one of SIMPLE_PINHOLE"),
         ({"camera_model": ["OPENCV"]}, "camera_model is ['OPENCV']"),
+        ({"k1": 0.1, "k2": -0.5, "k3": 0.9, "k4": -5.0, "fl_x": 300}, "its lens has a k4 of r^8 that COLMAP's lenses"),
         ({"ftheta_p0": 1}, "ftheta_p0, a lens that is not supported"),
         ({"transform_matrix": [[1, 2], [3, 4]]}, "transform_matrix: has the shape [2, 2]; expected 4 x 4 numbers"),
         (

@@ -66,13 +66,13 @@ def test_a_term_of_r8_is_brown_s_and_colmap_gets_the_nearest_lens():
     u = x * radial + 2 * 0.003 * x * y - 0.002 * (r2 + 2 * x * x)
     v = y * radial - 2 * 0.002 * x * y + 0.003 * (r2 + 2 * y * y)
     np.testing.assert_allclose(lens.distort(np.array([[x, y]])), [[500 * u + 322, 505 * v + 239]], rtol=0, atol=1e-9)
-    near, off = lens.rational()
+    near, off = lens.colmaps
     corners = lens.undistort(np.array([[0.0, 0], [640, 480], [640, 0], [320, 240]]))
     assert near.model == "FULL_OPENCV"
     assert off < 0.01
     np.testing.assert_allclose(near.distort(corners), lens.distort(corners), rtol=0, atol=off + 1e-9)
     # One that no quotient of cubics comes near: it says so.
-    assert Lens("BROWN4", 640, 480, (300.0, 300.0, 320.0, 240.0, 0.1, -0.5, 0, 0, 0.9, -0.6)).rational()[1] > 0.5
+    assert Lens("BROWN4", 640, 480, (300.0, 300.0, 320.0, 240.0, 0.1, -0.5, 0, 0, 0.9, -0.6)).colmaps[1] > 0.5
 
 
 @by_model
@@ -82,7 +82,10 @@ def test_a_turned_lens_sees_the_turned_picture(lens, quarters):
     xy, size = disc(lens, 50), (lens.width, lens.height)
     uv, directions = lens.distort(xy), xy
     for _ in range(quarters % 4):
-        uv, directions = np.stack([size[1] - uv[:, 1], uv[:, 0]], axis=1), np.stack([-directions[:, 1], directions[:, 0]], axis=1)
+        uv, directions = (
+            np.stack([size[1] - uv[:, 1], uv[:, 0]], axis=1),
+            np.stack([-directions[:, 1], directions[:, 0]], axis=1),
+        )
         size = size[::-1]
     turned = lens.turned(quarters)
     assert (turned.width, turned.height, turned.model) == (*size, lens.model)

@@ -116,6 +116,9 @@ def test_written_from_the_images_that_have_a_pose(tmp_path):
     save_cameras(tmp_path / "photos.json", {"a": rig["cam01"]})
     bounds = {"cameras": {name: [2.0, 5.0] for name in rig}, "photos": {"a": [1.0, 4.0]}}
     write_json(tmp_path / "bounds.json", bounds)
+    world = {"reason": "", "scale": 1.0, "rotation": np.eye(3).tolist(), "translation": [0.0] * 3}
+    nothing = {"cameras": {}, "photos": {}}
+    write_json(tmp_path / "world.json", {**world, "origin": [1.0, 2.0, 3.0], "bounds": nothing})
     for name in ("cam01", "cam02", "cam03", "photos"):
         write_npz(depth_file(Results(tmp_path).colmap_depth, name), {"z": np.ones(7)})
     scene = Scene(
@@ -131,6 +134,15 @@ def test_written_from_the_images_that_have_a_pose(tmp_path):
         "forward: all 4 cameras look within 9 degrees of their mean direction; near 0.85 is 0.85 of the nearest, "
         "far 5.5 is 1.1 of the farthest that the 3 images which train see (28 sparse depths)"
     )
+    assert space.origin == [1, 2, 3]
+    # What the file of given cameras has is not told as that of the points.
+    given = {"cameras": {"cam01": [2.0, 5.0], "cam02": [1.0, 9.0]}, "photos": {}}
+    write_json(tmp_path / "world.json", {**world, "origin": [0.0] * 3, "bounds": given})
+    work(write_space, "space", scene, tmp_path)
+    assert Space.load(tmp_path / "space.json").reason.endswith("(as the poses' file says of 1, else 28 sparse depths)")
+    write_json(tmp_path / "world.json", {**world, "origin": [0.0] * 3, "bounds": bounds})
+    work(write_space, "space", scene, tmp_path)
+    assert Space.load(tmp_path / "space.json").reason.endswith("(as the poses' file says)")
 
 
 def test_a_forward_space_without_a_reference_is_refused(tmp_path):

@@ -39,7 +39,7 @@ def export_cameras(
     every = {
         image: (lenses[group][name], c2w[group][name]) for group in images for name, image in images[group].items()
     }
-    nearest = {image: lens.rational() for image, (lens, _) in every.items()}
+    nearest = {image: lens.colmaps for image, (lens, _) in every.items()}
     write_colmap(export.colmap[0].parent, {image: (nearest[image][0], every[image][1]) for image in every}, points)
     write_transforms(export.transforms, every)
     group = "cameras" if lenses["cameras"] else "photos"  # LLFF's rows have no names: one kind of image only

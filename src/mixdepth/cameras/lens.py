@@ -1,6 +1,7 @@
 """The lens of an original image: intrinsics with distortion, as COLMAP names them. Everything after undistortion is a
 :class:`~mixdepth.cameras.camera.Camera`."""
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -31,7 +32,10 @@ MODELS = {
 NEWTON_STEPS = 20  # at most; from a good start 3 to 5 reach the last bit
 TABLE = 1024  # angles at which `undistort` looks the radius up to start from
 MARGIN = 1.02  # how much farther than the farthest corner a lens is fitted, as a factor of the radius
-ROUNDS = 6  # of reweighting in `rational`; two would do
+ROUNDS = 6  # of reweighting in `nearest_quotient`; two would do
+DENOMINATORS = [list(terms) for count in (1, 2, 3) for terms in itertools.combinations((3, 4, 5), count)]
+DAMPING = 1e-5  # weight of the coefficients' own size
+LEAST_BELOW = 0.05  # a denominator that comes nearer to 0 has a pole near by
 
 
 @dataclass(frozen=True)
@@ -143,31 +147,20 @@ class Lens:
             lens = Lens(lens.model, lens.height, lens.width, tuple(turned.values()))
         return lens
 
-    def rational(self) -> tuple["Lens", float]:
-        """This BROWN4 lens as COLMAP's FULL_OPENCV (others: themselves), and by how many pixels they differ at most.
-
-        The quotient of two cubic polynomials in r^2 that is nearest to the polynomial of r^8 over the image, by least
-        squares of the numerator less polynomial times denominator, weighted anew until it is that of the quotient
-        (Sanathanan & Koerner 1963). It is no fit where its denominator has a pole there: then the difference is inf.
-        """
+    @cached_property
+    def colmaps(self) -> tuple["Lens", float]:
+        """This lens as one that COLMAP has, and by how many pixels they differ at most: BROWN4's polynomial as the
+        quotient of two cubic polynomials in r^2 that is nearest to it over the image (inf: none is near)."""
         if self.model != "BROWN4":
             return self, 0.0
         corners = np.array([[x, y] for x in (0, self.width) for y in (0, self.height)], dtype=np.float64)
         reach = np.linalg.norm(self.undistort(corners), axis=1)
         largest = MARGIN * float(np.nan_to_num(reach, nan=self.largest_radius).max())
         unit = np.linspace(0, 1, TABLE)[1:] ** 2  # the squared radius, of its largest
-        radius, wanted = largest * np.sqrt(unit), self._radial(largest**2 * unit)[0]
-        powers = unit[:, None] ** np.arange(1, 4)
-        below = np.ones_like(unit)
-        for _ in range(ROUNDS):
-            weight = (radius / below)[:, None]
-            system = np.concatenate([powers, -wanted[:, None] * powers], axis=1) * weight
-            found = np.linalg.lstsq(system, (wanted - 1) * weight[:, 0], rcond=None)[0]
-            below = 1 + powers @ found[3:]
-        off = float(np.abs(radius * ((1 + powers @ found[:3]) / below - wanted)).max() * max(self.focal))
+        off, found = nearest_quotient(unit, self._radial(largest**2 * unit)[0])
         k1, k2, k3, k4, k5, k6 = (found / np.tile(largest ** (2.0 * np.arange(1, 4)), 2)).tolist()
         params = (*self.params[:4], k1, k2, *self.params[6:8], k3, k4, k5, k6)
-        return replace(self, model="FULL_OPENCV", params=params), off if below.min() > 0 else math.inf
+        return replace(self, model="FULL_OPENCV", params=params), off * largest * max(self.focal)
 
     def _polynomials(self) -> tuple[Polynomial, Polynomial]:
         """Numerator and denominator, in the square of the radius (fisheye: of the angle), of distorted / plain."""
@@ -207,6 +200,34 @@ class Lens:
         xx = radial + 2 * slope * x * x + 2 * p1 * y + 6 * p2 * x
         yy = radial + 2 * slope * y * y + 2 * p2 * x + 6 * p1 * y
         return np.stack([np.stack([xx, mixed], axis=-1), np.stack([mixed, yy], axis=-1)], axis=-2)
+
+
+def nearest_quotient(unit: np.ndarray, wanted: np.ndarray) -> tuple[float, np.ndarray]:
+    """Coefficients [6] of (1 + a x + b x^2 + c x^3) / (1 + d x + e x^2 + f x^3) that is nearest to the values ``wanted``
+    [N] at ``unit`` [N] in 0..1, and the largest difference, times the root of x.
+
+    Least squares of the numerator less ``wanted`` times the denominator, weighted anew until it is that of the quotient
+    (Sanathanan & Koerner 1963). That often has a pole, so that denominators with fewer terms are tried too, and all with
+    a little weight on small coefficients; the nearest without a pole is taken.
+    """
+    powers = unit[:, None] ** np.arange(1, 4)
+    every = np.concatenate([powers, -wanted[:, None] * powers], axis=1)
+    best = math.inf, np.zeros(6)
+    for terms, damping in itertools.product(DENOMINATORS, (0.0, DAMPING)):
+        columns, below = [0, 1, 2, *terms], np.ones_like(unit)
+        for _ in range(ROUNDS):
+            weight = np.sqrt(unit) / below
+            system = np.concatenate([every[:, columns] * weight[:, None], damping * np.eye(len(columns))])
+            target = np.concatenate([(wanted - 1) * weight, np.zeros(len(columns))])
+            found = np.zeros(6)
+            found[columns] = np.linalg.lstsq(system, target, rcond=None)[0]
+            below = 1 + powers @ found[3:]
+            if below.min() < LEAST_BELOW:
+                break
+        else:
+            off = np.abs(np.sqrt(unit) * ((1 + powers @ found[:3]) / below - wanted)).max()
+            best = min(best, (float(off), found), key=lambda one: one[0])
+    return best
 
 
 def save_lenses(path: Path, lenses: Mapping[str, Mapping[str, Lens]]) -> None:

@@ -6,7 +6,7 @@ rig and without a fixed focal length). ``bounded``: a box. ``unbounded``: a box 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,7 @@ class Space:
             (``bounded``: everything; ``unbounded``: the part that is not contracted, which maps to [-1/2, 1/2]).
         reference_near, reference_far: of ``forward``: z-depths in the reference frame at which the share of the
             disparity is 0 and 1; 0 for boxes, which have no such frame.
+        origin: [3] what is added to coordinates that leave for other programs, and taken from those that come.
     """
 
     kind: str
@@ -48,6 +49,7 @@ class Space:
     high: list[float]
     reference_near: float = 0.0
     reference_far: float = 0.0
+    origin: list[float] = field(default_factory=lambda: [0.0] * 3)
 
     def save(self, path: Path) -> None:
         write_json(path, asdict(self))
@@ -60,7 +62,8 @@ class Space:
             UserError: missing, damaged or impossible.
         """
         saved = read_json(path, SPACE)
-        space = Space(**{key: saved[key] for key in SPACE})
+        # Absent in a space.json of before there were poses far from their origin.
+        space = Space(**{key: saved[key] for key in SPACE}, origin=saved.get("origin", [0.0] * 3))
         near, far = space.reference_near, space.reference_far
         box = all(low < high for low, high in zip(space.low, space.high, strict=True))
         reference = 0 < near < far or (near == far == 0 and space.kind != "forward")
@@ -79,7 +82,7 @@ def choose_space(
     kind: str = "auto",
     near: float | None = None,
     far: float | None = None,
-    points: int | None = None,
+    told: str = "",
 ) -> Space:
     """Choose the space from the cameras and the (near, far) of what those that train see.
 
@@ -88,12 +91,12 @@ def choose_space(
         bounds: (near, far) of each camera that trains, z-depth in world units.
         kind: ``auto`` or a kind to use whatever the cameras say.
         near, far: override the range of depth.
-        points: number of sparse depths that ``bounds`` come from, for the reason.
+        told: what ``bounds`` come from, for the reason.
 
     Raises:
         UserError: the range of depth is empty.
     """
-    ranges = _said(near, far, bounds, points)
+    ranges = _said(near, far, bounds, told)
     near = near or NEAR_PAD * min(b[0] for b in bounds)
     far = far or FAR_PAD * max(b[1] for b in bounds)
     if not 0 < near < far:
@@ -130,12 +133,12 @@ def choose_space(
     return Space(kind, reason, float(near), float(far), frame=frame, low=low.tolist(), high=high.tolist())
 
 
-def _said(near: float | None, far: float | None, bounds: Sequence[tuple[float, float]], points: int | None) -> str:
+def _said(near: float | None, far: float | None, bounds: Sequence[tuple[float, float]], told: str) -> str:
     """Where near and far come from, in words."""
     low, high = NEAR_PAD * min(b[0] for b in bounds), FAR_PAD * max(b[1] for b in bounds)
     said_near = f"near {near:g} as configured" if near else f"near {low:.4g} is {NEAR_PAD:g} of the nearest"
     said_far = f"far {far:g} as configured" if far else f"far {high:.4g} is {FAR_PAD:g} of the farthest"
-    of = f"that the {len(bounds)} images which train see" + (f" ({points} sparse depths)" if points is not None else "")
+    of = f"that the {len(bounds)} images which train see" + (f" ({told})" if told else "")
     return f"{said_near}, {said_far}" + ("" if near and far else f" {of}")
 
 

@@ -7,21 +7,21 @@ reference images, ``model`` the files of a COLMAP model, all in one folder.
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 # Before numpy and everything else: it sees to it that Pillow is imported before pycolmap.
 from mixdepth.cameras.colmap import ladder, mapping, triangulation  # isort: skip
 import numpy as np
 
-from mixdepth.cameras.camera import Camera, load_cameras, save_cameras
+from mixdepth.cameras.camera import Camera, load_cameras, moved, save_cameras
 from mixdepth.cameras.export import export_cameras
 from mixdepth.cameras.formats.llff import write_poses_bounds
 from mixdepth.cameras.given import Given, read_given, read_lenses
 from mixdepth.cameras.lens import Lens, load_lenses, save_lenses
 from mixdepth.cameras.model import Model
-from mixdepth.cameras.space import choose_space
-from mixdepth.cameras.sparse_depth import SparseDepth, depth_bounds, sparse_depth
+from mixdepth.cameras.space import FAR_PAD, NEAR_PAD, choose_space
+from mixdepth.cameras.sparse_depth import FEWEST, SparseDepth, depth_bounds, sparse_depth
 from mixdepth.cameras.world import world_transform
 from mixdepth.errors import CaptureError, ConfigurationError
 from mixdepth.files.images import image_size, read_image
@@ -32,6 +32,9 @@ from mixdepth.scene.scene import Scene
 from mixdepth.scene.sizes import photo_scale
 
 GROUPS = ("cameras", "photos")
+# A file's near and far are wrong where this share of the triangulated depths lies outside, or where they are this many
+# times the depths' own: placeholders and another unit are, those of another run of COLMAP are not.
+OUTSIDE, TIMES = 0.05, 4.0
 NOTHING = SparseDepth(np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros(0, int))
 Size = tuple[int, int]  # (width, height), pixels
 Bounds = dict[str, tuple[float, float]]  # name to (near, far), world units
@@ -132,21 +135,25 @@ def write_cameras(
         group: {name: (entry["width"], entry["height"]) for name, entry in capture[group].items()} for group in GROUPS
     }
     source = scene.config.poses.source
+    bounds: dict[str, Bounds] = {group: {} for group in GROUPS}
     if scene.poses_given:
         given = _given(scene, sizes)
+        bounds = given.bounds
         for note in given.notes:
             print(f"note: {note}", file=sys.stderr)
         found, poses = given.lenses, given.c2w
     else:
         found, poses = _from_model(scene, sizes, sfm_model[0].parent)
-    transform, reason = world_transform(poses, scene.config.world.as_mapping(), source)
+    transform, origin, reason = world_transform(poses, scene.config.world.as_mapping(), source)
     scales = {"cameras": scene.config.scale, "photos": _photo_scale(scene, sizes)}
     for group, output in zip(GROUPS, (cameras, photos), strict=True):
         posed = {n: (lens, transform.apply_pose(poses[group][n])) for n, lens in found[group].items()}
         save_cameras(output, {n: _scaled(*one, scales[group]) for n, one in posed.items()})
     save_lenses(lenses, found)
+    unit = transform.scale
     matrices = {"rotation": transform.rotation.tolist(), "translation": transform.translation.tolist()}
-    write_json(world, {"reason": reason, "scale": transform.scale, **matrices})
+    scaled = {group: {n: (near * unit, far * unit) for n, (near, far) in own.items()} for group, own in bounds.items()}
+    write_json(world, {"reason": reason, "scale": unit, **matrices, "origin": origin.tolist(), "bounds": scaled})
 
 
 def write_sparse(
@@ -266,7 +273,6 @@ def write_depth(
     *,
     cameras: Path,
     photos: Path,
-    lenses: Path,
     world: Path,
     model: Sequence[Path],
     plates: Sequence[Path],
@@ -296,31 +302,41 @@ def write_depth(
             _write_camera_depth(depth_file(folder, name), seen.get(camera_image(name), NOTHING))
         _write_photo_depth(depth_file(folder, "photos"), {n: seen[image] for n, (image, _) in posed["photos"].items()})
 
-    known = _given_bounds(scene, lenses, world)
-    ranges = {
-        group: _bounds(scene, found, {n: every[image] for n, (image, _) in posed[group].items()}, points, known[group])
-        for group, found in loaded.items()
-    }
+    given = read_json(world, WORLD)["bounds"]
+    ranges = {}
+    for group, found in loaded.items():
+        depths = {name: every[image] for name, (image, _) in posed[group].items()}
+        ranges[group] = _bounds(scene, found, depths, points, given[group])
     write_json(bounds, ranges)
     group = "cameras" if loaded["cameras"] else "photos"
     write_poses_bounds(poses_bounds, loaded[group], ranges[group])
     write_checksum(poses_bounds)
 
 
-def write_space(scene: Scene, *, cameras: Path, photos: Path, bounds: Path, depth: Path, output: Path) -> None:
+def write_space(
+    scene: Scene, *, cameras: Path, photos: Path, world: Path, bounds: Path, depth: Path, output: Path
+) -> None:
     """Choose the space from every camera and photo of ``scene`` that trains or is rendered and has a pose; write it.
 
     Args:
-        depth: the folder of the sparse depth behind ``bounds``, whose points the reason counts.
+        world, depth: where ``bounds`` come from, for the reason: those that the file of given cameras has, and the
+            folder of the sparse depth, whose points are counted.
     """
     ranges, loaded = read_json(bounds, BOUNDS), _load(cameras, photos)
     train = _posed(scene, loaded, scene.train_cameras, scene.train_photos)
     test = _posed(scene, loaded, scene.test_cameras, scene.test_photos)
     posed = [camera for part in (train, test) for own in part.values() for _, camera in own.values()]
     seen = [tuple(ranges[group][name]) for group, own in train.items() for name in own]
+    known = read_json(world, WORLD)
+    given = known["bounds"]
+    filed = sum(ranges[group][name] == given[group].get(name) for group, own in train.items() for name in own)
     points = sum(len(read_npz(depth_file(depth, name))["z"]) for name in [*scene.train_cameras, "photos"])
     config = scene.config
-    choose_space(posed, seen, config.space, config.near, config.far, points).save(output)
+    told = f"{points} sparse depths"
+    if filed:
+        told = "as the poses' file says" + (f" of {filed}, else {told}" if filed < len(seen) else "")
+    chosen = choose_space(posed, seen, config.space, config.near, config.far, told)
+    replace(chosen, origin=known["origin"]).save(output)
 
 
 def _still(points: Model, references: Sequence[Path]) -> np.ndarray:
@@ -343,6 +359,7 @@ def export(
     cameras: Path,
     photos: Path,
     lenses: Path,
+    world: Path,
     bounds: Path,
     model: Sequence[Path],
     poses_bounds: Path,
@@ -352,9 +369,13 @@ def export(
     """Write the cameras of the original images as poses_bounds.npy, transforms.json and a COLMAP model with the sparse
     points; print what each format cannot hold."""
     posed = _posed(scene, _load(cameras, photos), scene.used_cameras, scene.photos)
-    c2w = {group: {name: camera.c2w for name, (_, camera) in own.items()} for group, own in posed.items()}
+    origin = np.array(read_json(world, WORLD)["origin"])
+    c2w = {
+        group: {name: moved(camera.c2w, origin) for name, (_, camera) in own.items()} for group, own in posed.items()
+    }
     images = {group: {name: image for name, (image, _) in own.items()} for group, own in posed.items()}
     known, ranges, points = load_lenses(lenses), read_json(bounds, BOUNDS), mapping.read_model(model[0].parent)
+    points = replace(points, points=points.points + origin)
     for line in export_cameras(known, c2w, ranges, images, transforms.parent, points):
         print(f"export: {line}", file=sys.stderr)
 
@@ -396,17 +417,6 @@ def _given(scene: Scene, sizes: Mapping[str, Mapping[str, Size]]) -> Given:
     return read_given(scene.config.poses.source, scene.poses_path, sizes, scene.cameras, scene.photos)
 
 
-def _given_bounds(scene: Scene, lenses: Path, world: Path) -> dict[str, Bounds]:
-    """Near and far by group and name, world units, where the file of given cameras has them."""
-    if scene.config.poses.source != "llff":
-        return {group: {} for group in GROUPS}
-    known = load_lenses(lenses)
-    sizes = {group: {name: (lens.width, lens.height) for name, lens in known[group].items()} for group in GROUPS}
-    unit = read_json(world, WORLD)["scale"]
-    bounds = _given(scene, sizes).bounds
-    return {group: {name: (near * unit, far * unit) for name, (near, far) in bounds[group].items()} for group in GROUPS}
-
-
 def _bounds(
     scene: Scene,
     cameras: Mapping[str, Camera],
@@ -414,12 +424,22 @@ def _bounds(
     model: Model,
     given: Mapping[str, tuple[float, float]],
 ) -> Bounds:
-    """(near, far) of each camera: the configuration's, else the given, else the points'.
+    """(near, far) of each camera: the configuration's, else the given where no points are against them, else the
+    points'.
 
     A camera with no point in its image takes the widest range of the others.
     """
     near, far = scene.config.near, scene.config.far
-    found = depth_bounds(cameras, seen, model) | {name: given[name] for name in cameras if name in given}
+    found = depth_bounds(cameras, seen, model)
+    wrong = _contradicted(found, seen, given)
+    found |= {name: tuple(given[name]) for name in cameras if name in given and name not in wrong}
+    if wrong and (near is None or far is None):
+        told = [min(given[name][0] for name in wrong), max(given[name][1] for name in wrong)]
+        print(
+            f"warning: {scene.poses_path}: near and far of {', '.join(wrong)} ({told[0]:.4g} to {told[1]:.4g}) are "
+            "against the depths that were triangulated, which count. Correct them, or set `near` and `far`.",
+            file=sys.stderr,
+        )
     known = [value for value in found.values() if value is not None]
     if cameras and not known and (near is None or far is None):
         raise CaptureError(
@@ -438,6 +458,23 @@ def _bounds(
                 "0 < near < far. Set both `near` and `far` (world units)."
             )
     return result
+
+
+def _contradicted(
+    found: Mapping[str, tuple[float, float] | None],
+    seen: Mapping[str, SparseDepth],
+    given: Mapping[str, Sequence[float]],
+) -> list[str]:
+    """Cameras whose ``given`` near and far the points are against, by name: by the depths that a camera has ``seen``,
+    and where most of those that have seen enough are wrong, all for which there are points (``found``)."""
+    wrong, told = [], [name for name in sorted(given) if name in seen and len(seen[name].z) >= FEWEST]
+    for name in told:
+        (near, far), own = given[name], found[name]
+        assert own is not None  # it has points
+        outside = np.mean((seen[name].z < NEAR_PAD * near) | (seen[name].z > FAR_PAD * far))
+        if outside > OUTSIDE or near * TIMES < own[0] or far > own[1] * TIMES:
+            wrong.append(name)
+    return [name for name in sorted(given) if found[name]] if 2 * len(wrong) > len(told) else wrong
 
 
 def _write_camera_depth(path: Path, depth: SparseDepth) -> None:

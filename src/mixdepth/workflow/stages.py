@@ -252,21 +252,20 @@ def triangulate(r: Results, scene: Scene) -> Files:
 )
 def colmap_depth(r: Results, scene: Scene) -> Files:
     """The gate: where the cameras cannot be trusted nothing goes on."""
-    with_bounds = scene.config.poses.source == "llff"
     return files(
-        **posed(r),
+        cameras=r.cameras,
+        photos=r.photos,
         world=r.world,
         model=r.sparse_model,
         plates=r.plates_model,
         report=r.cameras_report,
-        source=given_poses(scene) if with_bounds else None,
     )
 
 
 @stage(lambda r: files(output=r.space), "cameras", ["space", "near", "far"], level=RIG)
 def space(r: Results, scene: Scene) -> Files:
-    """The depth only for the reason in words: how many points near and far come from."""
-    return files(cameras=r.cameras, photos=r.photos, bounds=r.bounds, depth=r.colmap_depth)
+    """World and depth only for the reason in words: what near and far come from."""
+    return files(cameras=r.cameras, photos=r.photos, world=r.world, bounds=r.bounds, depth=r.colmap_depth)
 
 
 @stage(
@@ -500,7 +499,7 @@ def report_html(r: Results, scene: Scene) -> Files:
 )
 def export(r: Results, scene: Scene) -> Files:
     """The cameras as other programs read them, for the original images."""
-    return files(**posed(r), bounds=r.bounds, model=r.sparse_model)
+    return files(**posed(r), world=r.world, bounds=r.bounds, model=r.sparse_model)
 
 
 def path_settings(scene: Scene, variant: str, path: str) -> dict[str, Any]:

@@ -329,7 +329,7 @@ def to_original_pixels(model: pycolmap.Reconstruction, features: Mapping[str, Fe
 
 def colmap_camera(lens: Lens) -> pycolmap.Camera:
     """``lens`` as a pycolmap camera, without a number; where COLMAP does not have it, the nearest that it has."""
-    lens, _ = lens.rational()
+    lens, _ = lens.colmaps
     return pycolmap.Camera(model=lens.model, width=lens.width, height=lens.height, params=list(lens.params))
 
 

@@ -13,7 +13,7 @@ from mixdepth.files.io import read_json
 
 ASPECT_TOLERANCE = 0.01  # relative difference of the file's and the images' aspect
 ROTATION_TOLERANCE = 1e-3  # largest entry of R^T R - I (published files are rounded to float32 or worse)
-LARGEST_MISFIT = 0.5  # pixels by which COLMAP's nearest lens may miss one that it does not have
+LARGEST_MISFIT = 1.0  # pixels by which COLMAP's nearest lens may miss one that it does not have
 ROUNDED = 1e-6  # a rotation that is off by more was rounded to float32 or worse: the nearest true one is taken
 # From the simplest to the one that holds most.
 PERSPECTIVE = ("PINHOLE", "OPENCV", "FULL_OPENCV", "BROWN4")
@@ -138,7 +138,7 @@ def make_lens(
 
 def _usable(where: str, lens: Lens) -> Lens:
     """``lens``, if COLMAP, which triangulates, has one near enough."""
-    _, off = lens.rational()
+    _, off = lens.colmaps
     if off > LARGEST_MISFIT:
         raise CaptureError(
             f"{where}: its lens has a k4 of r^8 that COLMAP's lenses miss by {off:.2g} pixels. Undistort the images and "
