@@ -162,7 +162,7 @@ def test_points_project_onto_their_own_pixels_with_their_colours_and_depths(plac
 
 
 def test_far_from_the_origin_points_and_cameras_have_the_coordinates_of_the_poses(place, tmp_path):
-    """The difference of two points is exact to a micrometre, which a float does not hold at four thousand kilometres."""
+    """At four thousand kilometres a float holds half a metre."""
     (scene, folder), offset = place, np.array([448262.0, 120.0, 4512345.0])
     replace(Space.load(folder / "space.json"), origin=offset.tolist()).save(tmp_path / "space.json")
     read = {**files(folder, "renders/cam00"), "space": tmp_path / "space.json"}

@@ -443,7 +443,10 @@ def test_intrinsics_of_transforms(tmp_path, keys, lens, place):
         ({"w": 10**400}, "w: int too large"),
         ({"camera_model": "EQUIRECTANGULAR"}, "camera_model is 'EQUIRECTANGULAR'; expected one of SIMPLE_PINHOLE"),
         ({"camera_model": ["OPENCV"]}, "camera_model is ['OPENCV']"),
-        ({"k1": 0.1, "k2": -0.5, "k3": 0.9, "k4": -5.0, "fl_x": 300}, "its lens has a k4 of r^8 that COLMAP's lenses"),
+        (
+            {"k1": 0.1, "k2": -0.5, "k3": 0.9, "k4": -0.6, "fl_x": 420, "fl_y": 420},
+            "its lens has a k4 of r^8 that COLMAP's lenses",
+        ),
         ({"ftheta_p0": 1}, "ftheta_p0, a lens that is not supported"),
         ({"transform_matrix": [[1, 2], [3, 4]]}, "transform_matrix: has the shape [2, 2]; expected 4 x 4 numbers"),
         (

@@ -15,8 +15,8 @@ from mixdepth.errors import DamagedFile
 from mixdepth.files.io import read_json, write_json
 from mixdepth.files.shapes import LENSES
 
-# Order of the parameters, as in COLMAP's src/colmap/sensor/models.h; but for BROWN4, which COLMAP does not have: Brown's
-# polynomial up to r^8, whose coefficient nerfstudio, Metashape and RealityCapture call k4 (k4 is OpenCV's here).
+# Order of the parameters, as in COLMAP's src/colmap/sensor/models.h; but for BROWN4, which COLMAP does not have:
+# Brown's polynomial up to r^8, whose term nerfstudio, Metashape and RealityCapture call k4 (here k4 is OpenCV's).
 MODELS = {
     "SIMPLE_PINHOLE": ("f", "cx", "cy"),
     "PINHOLE": ("fx", "fy", "cx", "cy"),
@@ -77,9 +77,10 @@ class Lens:
         """Pixels [N, 2] of the original image for normalised pinhole coordinates ``xy`` [N, 2] = (x/z, y/z).
 
         Brown-Conrady as in OpenCV and COLMAP's (FULL_)OPENCV model, of which SIMPLE_RADIAL and RADIAL are special
-        cases (BROWN4: with a term of r^8 and none below the line); *_FISHEYE is the equidistant projection with a polynomial in the angle (Kannala & Brandt 2006), of which
-        points behind the camera, more than 90 degrees from its axis, have no pinhole coordinates. Beyond
-        :attr:`largest_radius` the polynomial folds back and its pixels mean nothing.
+        cases (BROWN4: with a term of r^8 and none below the line); *_FISHEYE is the equidistant projection with a
+        polynomial in the angle (Kannala & Brandt 2006), of which points behind the camera, more than 90 degrees from
+        its axis, have no pinhole coordinates. Beyond :attr:`largest_radius` the polynomial folds back and its pixels
+        mean nothing.
         """
         return self._distort(np.asarray(xy, dtype=np.float64)) * self.focal + self.principal_point
 
@@ -203,12 +204,12 @@ class Lens:
 
 
 def nearest_quotient(unit: np.ndarray, wanted: np.ndarray) -> tuple[float, np.ndarray]:
-    """Coefficients [6] of (1 + a x + b x^2 + c x^3) / (1 + d x + e x^2 + f x^3) that is nearest to the values ``wanted``
-    [N] at ``unit`` [N] in 0..1, and the largest difference, times the root of x.
+    """The largest difference, times the root of x, of the quotient (1 + a x + b x^2 + c x^3) / (1 + d x + e x^2 + f x^3)
+    that is nearest to the values ``wanted`` [N] at x = ``unit`` [N] in 0..1, and its coefficients [6].
 
-    Least squares of the numerator less ``wanted`` times the denominator, weighted anew until it is that of the quotient
-    (Sanathanan & Koerner 1963). That often has a pole, so that denominators with fewer terms are tried too, and all with
-    a little weight on small coefficients; the nearest without a pole is taken.
+    Least squares of the numerator less ``wanted`` times the denominator, weighted anew until it is that of the
+    quotient (Sanathanan & Koerner 1963). That often has a pole, so that denominators with fewer terms are tried too,
+    and all with a little weight on small coefficients; the nearest without a pole is taken.
     """
     powers = unit[:, None] ** np.arange(1, 4)
     every = np.concatenate([powers, -wanted[:, None] * powers], axis=1)

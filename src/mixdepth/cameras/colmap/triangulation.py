@@ -201,6 +201,9 @@ def _triangulate(model: pycolmap.Reconstruction, database: Path, work: Path, see
     settings.fix_existing_frames = settings.mapper.fix_existing_frames = True
     settings.min_num_matches = MIN_INLIERS_GIVEN
     settings.triangulation.ignore_two_view_tracks = False
+    # Lenses are known: COLMAP would leave out the images of those whose terms are above 1 or whose focal length is odd.
+    settings.max_extra_param = settings.max_focal_length_ratio = 1e9
+    settings.min_focal_length_ratio = 0.0
     return pycolmap.triangulate_points(model, database, work, work, True, settings, refine_intrinsics=False)
 
 

@@ -141,8 +141,8 @@ def _usable(where: str, lens: Lens) -> Lens:
     _, off = lens.colmaps
     if off > LARGEST_MISFIT:
         raise CaptureError(
-            f"{where}: its lens has a k4 of r^8 that COLMAP's lenses miss by {off:.2g} pixels. Undistort the images and "
-            "give pinhole cameras, or calibrate with k1 to k3 only."
+            f"{where}: its lens has a k4 of r^8 that COLMAP's lenses miss by {off:.2g} pixels. Undistort the images "
+            "and give pinhole cameras, or calibrate with k1 to k3 only."
         )
     return lens
 
