@@ -185,7 +185,7 @@ def test_exports_have_the_coordinates_that_given_poses_came_in(scene: Scene, tmp
     scene = replace(scene, photos={}, train_photos=[], options=options)
     work(tasks.write_cameras, "cameras", scene, tmp_path, {**capture(), "photos": {}})
     assert max(np.abs(camera.centre).max() for camera in load_cameras(tmp_path / "cameras.json").values()) < 1
-    write_json(tmp_path / "bounds.json", {"cameras": dict.fromkeys(CAMERAS, [3.0, 5.0]), "photos": {}})
+    write_json(tmp_path / "bounds.json", {"cameras": {name: [3.0, 5.0] for name in CAMERAS}, "photos": {}})
     work(tasks.export, "export", scene, tmp_path)
     back = dict(read_colmap(tmp_path / "export/colmap"))
     points, _ = read_points(tmp_path / "export/colmap/points3D.bin")

@@ -203,7 +203,7 @@ def _triangulate(model: pycolmap.Reconstruction, database: Path, work: Path, see
     settings.triangulation.ignore_two_view_tracks = False
     # Lenses are known: COLMAP would leave out the images of those whose terms are above 1 or whose focal length is odd.
     settings.max_extra_param = settings.max_focal_length_ratio = 1e9
-    settings.min_focal_length_ratio = 0.0
+    settings.min_focal_length_ratio = 1e-9
     return pycolmap.triangulate_points(model, database, work, work, True, settings, refine_intrinsics=False)
 
 
