@@ -19,6 +19,7 @@ from mixdepth.cameras.formats.panoptic import read_panoptic
 from mixdepth.cameras.formats.posed import Posed, Size, fit_lens
 from mixdepth.cameras.formats.transforms import read_transforms
 from mixdepth.cameras.lens import Lens
+from mixdepth.cameras.orientation import upright_as_pictures
 from mixdepth.errors import CaptureError, ConfigurationError
 from mixdepth.scene.capture import camera_name
 from mixdepth.words import first_of
@@ -60,6 +61,7 @@ def read_given(
     sizes: Mapping[str, Mapping[str, Size]],
     cameras: Iterable[str],
     photos: Mapping[str, str],
+    turned: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Given:
     """The given cameras of a capture.
 
@@ -70,6 +72,7 @@ def read_given(
         cameras: every video camera of the scene, those that are left alone too (LLFF has rows for them).
         photos: stem to file, of every photo that is used. Beside video cameras, a photo takes the pose of the camera
             that has its stem for a name, unless the file has one for the photo itself.
+        turned: group to name to degrees clockwise by which a tag (EXIF, of a video) turned the stored picture.
 
     Raises:
         UserError: a file that is missing or wrong, a camera or photo without a pose, or an image of another aspect.
@@ -78,6 +81,13 @@ def read_given(
     found, unused = _find(source, path, sizes, sorted(cameras), photos)
     used = {group: {name: found[group][name] for name in sorted(sizes[group])} for group in GROUPS}
     notes = [f"{path}: no video or photo for {', '.join(unused)}"] if unused else []
+    upright = upright_as_pictures(source, used, sizes, turned or {})
+    if along := [name for group in GROUPS for name in used[group] if upright[group][name] is not used[group][name]]:
+        notes.append(
+            f"{path}: made for the stored pixels of {', '.join(along)}, which a tag in the file turns: lenses and poses "
+            "are turned along"
+        )
+    used = upright
     lenses: dict[str, dict[str, Lens]] = {group: {} for group in GROUPS}
     for group, kind in GROUPS.items():
         for name, posed in used[group].items():

@@ -204,8 +204,8 @@ class Lens:
 
 
 def nearest_quotient(unit: np.ndarray, wanted: np.ndarray) -> tuple[float, np.ndarray]:
-    """The largest difference, times the root of x, of the quotient (1 + a x + b x^2 + c x^3) / (1 + d x + e x^2 + f x^3)
-    that is nearest to the values ``wanted`` [N] at x = ``unit`` [N] in 0..1, and its coefficients [6].
+    """The largest difference, times the root of x, of the (1 + a x + b x^2 + c x^3) / (1 + d x + e x^2 + f x^3) that is
+    nearest to the values ``wanted`` [N] at x = ``unit`` [N] in 0..1, and its coefficients [6].
 
     Least squares of the numerator less ``wanted`` times the denominator, weighted anew until it is that of the
     quotient (Sanathanan & Koerner 1963). That often has a pole, so that denominators with fewer terms are tried too,

@@ -137,7 +137,8 @@ def write_cameras(
     source = scene.config.poses.source
     bounds: dict[str, Bounds] = {group: {} for group in GROUPS}
     if scene.poses_given:
-        given = _given(scene, sizes)
+        turned = {group: {name: entry.get("rotation", 0) for name, entry in capture[group].items()} for group in GROUPS}
+        given = _given(scene, sizes, turned)
         bounds = given.bounds
         for note in given.notes:
             print(f"note: {note}", file=sys.stderr)
@@ -412,9 +413,9 @@ def _from_model(scene: Scene, sizes: Mapping[str, Mapping[str, Size]], path: Pat
     return lenses, poses
 
 
-def _given(scene: Scene, sizes: Mapping[str, Mapping[str, Size]]) -> Given:
+def _given(scene: Scene, sizes: Mapping[str, Mapping[str, Size]], turned: Mapping[str, Mapping[str, int]]) -> Given:
     assert scene.poses_path is not None  # asked for where cameras are given only
-    return read_given(scene.config.poses.source, scene.poses_path, sizes, scene.cameras, scene.photos)
+    return read_given(scene.config.poses.source, scene.poses_path, sizes, scene.cameras, scene.photos, turned)
 
 
 def _bounds(

@@ -39,6 +39,7 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+ROTATIONS = {3: 180, 6: 90, 8: 270}  # EXIF orientation -> degrees clockwise, of those that do not mirror
 # What Pillow raises of damaged files (AssertionError of a palette that is not there); and MemoryError of a wrong size.
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, AssertionError, struct.error, Image.DecompressionBombError)
 # Brands of ISO/IEC 23008-12 (HEIF) files, at the bytes 8 to 12.
@@ -78,6 +79,12 @@ def image_size(path: Path, whole: bool = False) -> tuple[int, int]:
             image.draft("RGB", (width // 8, height // 8))
             image.load()
     return (height, width) if orientation >= 5 else (width, height)
+
+
+def turned_by(path: Path) -> int:
+    """Degrees clockwise by which :func:`read_image` turns the stored picture; 0 where its tag says to mirror it."""
+    with _opened(path) as image:
+        return ROTATIONS.get(_orientation(image, path), 0)
 
 
 def camera_tags(path: Path) -> list[object]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixdepth.errors import CaptureError, ConfigurationError, DamagedFile
-from mixdepth.files.images import image_size
+from mixdepth.files.images import image_size, turned_by
 from mixdepth.frames.decode import first_decoded, frame_files, open_video
 from mixdepth.frames.timing import Timeline, Track, read_track
 
@@ -26,8 +26,8 @@ def probe_capture(
         known: cameras of the capture, also those not in use, whose offsets change nothing.
 
     Returns:
-        ``{"cameras": {name: see probe_camera}, "photos": {stem: {path, width, height}}, "fps", "notes"}``, sorted by
-        name; sizes of the upright image in original pixels; ``fps`` the common rate, None where no camera has one;
+        ``{"cameras": {name: see probe_camera}, "photos": {stem: {path, width, height, rotation}}, "fps", "notes"}``,
+        sorted by name; sizes of the upright image in original pixels; ``fps`` the common rate, None where no camera has one;
         ``notes`` sentences about what was found and what it means.
 
     Raises:
@@ -43,7 +43,10 @@ def probe_capture(
         _check_lengths(paths, {name: camera.track for name, camera in found.items()}, timeline)
     return {
         "cameras": {name: camera.facts for name, camera in found.items()},
-        "photos": {stem: {"path": str(photos[stem]), "width": w, "height": h} for stem, (w, h) in sizes.items()},
+        "photos": {
+            stem: {"path": str(photos[stem]), "width": w, "height": h, "rotation": turned_by(Path(photos[stem]))}
+            for stem, (w, h) in sizes.items()
+        },
         "fps": timeline.fps,
         "notes": [
             *timeline.notes,
@@ -128,7 +131,7 @@ def _folder_picture(folder: Path) -> tuple[dict, dict, list[str]]:
                 "Export the frames of one camera at one size."
             )
     codec = "jpeg" if files[0].suffix.lower() in (".jpg", ".jpeg") else "png"
-    return {"width": usual[0], "height": usual[1]}, {"codec": codec, "bits": 8, "rotation": 0}, []
+    return {"width": usual[0], "height": usual[1]}, {"codec": codec, "bits": 8, "rotation": turned_by(files[0])}, []
 
 
 def _photo_size(path: Path) -> tuple[int, int]:

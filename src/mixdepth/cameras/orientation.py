@@ -1,0 +1,82 @@
+"""Pictures that a tag turns, beside cameras that were made for the stored pixels, as COLMAP and nerfstudio do.
+
+Pixels are shown upright, as EXIF and the videos' rotation tags say; a file of cameras may be for either. Which it is
+for, its sizes tell, where the picture is not square and is turned by a quarter; else the images' own up directions,
+which agree best in the right reading; else what the program that writes such files does.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mixdepth.cameras.formats.posed import ASPECT_TOLERANCE, Posed, Size
+
+STORED = ("llff", "model", "transforms")  # sources whose programs look at the stored pixels, whatever a tag says
+TELLING = 5.0  # degrees by which the spread of the up directions must differ to tell
+
+Cameras = Mapping[str, Mapping[str, Posed]]  # by group and name
+
+
+def upright_as_pictures(
+    source: str,
+    cameras: Cameras,
+    sizes: Mapping[str, Mapping[str, Size]],
+    turned: Mapping[str, Mapping[str, int]],
+) -> dict[str, dict[str, Posed]]:
+    """``cameras`` with those that are for stored pixels turned along with their pictures.
+
+    Args:
+        source: ``poses.source``.
+        cameras: by group and name.
+        sizes: group to name to (width, height) of the upright images.
+        turned: group to name to degrees clockwise by which the stored picture was turned; 0 where it is left out.
+    """
+    quarters = {
+        (group, name): turned.get(group, {}).get(name, 0) // 90 for group, own in cameras.items() for name in own
+    }
+    told = {
+        key: told_by_size(cameras[key[0]][key[1]], sizes[key[0]][key[1]], quarter)
+        for key, quarter in quarters.items()
+        if quarter
+    }
+    result = {group: dict(own) for group, own in cameras.items()}
+    if told:
+        others = _others(source, cameras, quarters, told)
+        for group, name in told:
+            stored = told[group, name]
+            if others if stored is None else stored:
+                result[group][name] = turn(cameras[group][name], quarters[group, name])
+    return result
+
+
+def told_by_size(posed: Posed, size: Size, quarters: int) -> bool | None:
+    """Whether a camera is for the stored picture, by its size and that of the upright picture; None: it does not tell."""
+    own, upright = posed.lens.width / posed.lens.height, size[0] / size[1]
+    alike = [abs(own / aspect - 1) <= ASPECT_TOLERANCE for aspect in (upright, 1 / upright)]
+    if quarters % 2 == 0 or alike[0] == alike[1]:
+        return None
+    return alike[1]
+
+
+def _others(source: str, cameras: Cameras, quarters: Mapping, told: Mapping) -> bool:
+    """Whether those cameras whose size does not tell are for the stored pictures: a file is for all of one kind."""
+    known = [stored for stored in told.values() if stored is not None]
+    if known:
+        return any(known)
+    spread = []
+    for stored in (False, True):
+        poses = [turn(cameras[group][name], q if stored else 0).pose for (group, name), q in quarters.items()]
+        length = np.linalg.norm(np.mean([pose[:3, 1] for pose in poses], axis=0))
+        spread.append(np.degrees(np.sqrt(2 * max(1 - length, 0.0))))  # of unit vectors about their mean, while small
+    return bool(spread[1] < spread[0]) if abs(spread[1] - spread[0]) > TELLING else source in STORED
+
+
+def turn(posed: Posed, quarters: int) -> Posed:
+    """The camera of the picture turned clockwise by ``quarters`` times 90 degrees; exact.
+
+    By a quarter turn what pointed up points right, and what pointed right points down.
+    """
+    c2w = posed.pose.copy()
+    for _ in range(quarters % 4):
+        c2w[:3, :2] = np.stack([-c2w[:3, 1], c2w[:3, 0]], axis=1)
+    return Posed(posed.lens.turned(quarters), c2w, posed.bounds)
