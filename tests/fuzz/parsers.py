@@ -303,7 +303,7 @@ def write_video(folder: Path, rng: random.Random) -> None:
 
 def read_poses(source: str, name: str) -> Callable[[Path], None]:
     def read(folder: Path) -> None:
-        given = read_given(source, folder / name, SIZES, NAMES, {})
+        given = read_given(source, folder / name, SIZES, {name: f"{name}.mp4" for name in NAMES}, {})
         for camera_name in NAMES:
             c2w = given.c2w["cameras"][camera_name]
             assert np.isfinite(c2w).all()

@@ -54,7 +54,8 @@ def test_round_trips_are_exact(tmp_path, source):
     c2w, _ = export(tmp_path, photos=photos)
     sizes = {"cameras": dict.fromkeys(LENSES, (640, 480)), "photos": dict.fromkeys(photos, (640, 480))}
     path = {"transforms": tmp_path / "transforms.json", "model": tmp_path / "colmap"}[source]
-    found = read_given(source, path, sizes, LENSES, {"a garden": "photos/a garden.JPG"})
+    cameras = {name: f"{name}.mp4" for name in LENSES}
+    found = read_given(source, path, sizes, cameras, {"a garden": "photos/a garden.JPG"})
     assert found.lenses == {"cameras": LENSES, "photos": photos}
     assert found.unused == []
     for group in c2w:
@@ -234,7 +235,7 @@ def test_the_worst_camera_is_named(tmp_path):
 
 @pytest.mark.data
 def test_basketball_is_off_in_llff(shared_data):
-    names = [f"cam{number:02d}" for number in range(31)]
+    names = {f"cam{number:02d}": "a.mp4" for number in range(31)}
     sizes = {"cameras": dict.fromkeys(names, (640, 360)), "photos": {}}
     lenses = read_given("panoptic", shared_data / "panoptic_basketball", sizes, names, {}).lenses["cameras"]
     # 14 pixels along an axis, 16 in all.

@@ -30,9 +30,9 @@ def stored(lens: Lens, c2w: np.ndarray, degrees: int) -> Posed:
 
 def given(tmp_path: Path, cameras: dict[str, Posed], turned: dict[str, int], upright: Lens) -> Given:
     write_colmap(tmp_path, {f"{name}.jpg": (posed.lens, posed.pose) for name, posed in cameras.items()})
-    sizes = {"cameras": {}, "photos": {name: (upright.width, upright.height) for name in cameras}}
+    sizes = {"cameras": {}, "photos": dict.fromkeys(cameras, (upright.width, upright.height))}
     photos = {name: f"{name}.jpg" for name in cameras}
-    return read_given("model", tmp_path, sizes, [], photos, {"photos": turned})
+    return read_given("model", tmp_path, sizes, {}, photos, {"photos": turned})
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])

@@ -50,7 +50,7 @@ def upright_as_pictures(
 
 
 def told_by_size(posed: Posed, size: Size, quarters: int) -> bool | None:
-    """Whether a camera is for the stored picture, by its size and that of the upright picture; None: it does not tell."""
+    """Whether a camera is for the stored picture, by its size and the upright picture's; None: they do not tell."""
     own, upright = posed.lens.width / posed.lens.height, size[0] / size[1]
     alike = [abs(own / aspect - 1) <= ASPECT_TOLERANCE for aspect in (upright, 1 / upright)]
     if quarters % 2 == 0 or alike[0] == alike[1]:

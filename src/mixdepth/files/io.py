@@ -153,7 +153,7 @@ def read_json(path: Path, shape: object = None) -> dict:
     """
     with reading(path, "JSON", "Correct it; or delete it and run the same command again, if that wrote it."):
         check_checksum(Path(path))
-        value = json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=_no_key_twice)
+        value = json.loads(Path(path).read_text(encoding="utf-8-sig"), object_pairs_hook=_no_key_twice)
         if not isinstance(value, dict):
             raise ValueError(f"it holds a {type(value).__name__}, expected an object")
         if shape is not None and (wrong := mismatch(value, shape)):

@@ -27,8 +27,8 @@ def probe_capture(
 
     Returns:
         ``{"cameras": {name: see probe_camera}, "photos": {stem: {path, width, height, rotation}}, "fps", "notes"}``,
-        sorted by name; sizes of the upright image in original pixels; ``fps`` the common rate, None where no camera has one;
-        ``notes`` sentences about what was found and what it means.
+        sorted by name; sizes of the upright image in original pixels; ``fps`` the common rate, None where no camera has
+        one; ``notes`` sentences about what was found and what it means.
 
     Raises:
         UserError: something is missing, unreadable, of unequal size within one folder, cut short or too short; or

@@ -63,7 +63,7 @@ def read_calibration(path: Path) -> list[tuple[str, Posed]]:
 def _tables(path: Path) -> list[tuple[str, dict]]:
     """Section and content of every table that describes a camera; Caliscope's "null" is no value."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         # The time that tomllib takes for a key of many parts grows with the square of their number.
         if (longest := max(map(len, text.split("\n")))) > LONGEST_LINE:
             raise ValueError(f"a line of {longest} characters")
@@ -92,7 +92,7 @@ def _lens(where: str, table: Mapping) -> Lens:
         raise CaptureError(f"{where}: matrix is {matrix.tolist()}; expected fx, 0, cx; 0, fy, cy; 0, 0, 1.")
     # Half a pixel: from centres at whole numbers to centres at halves.
     values = {"fx": matrix[0, 0], "fy": matrix[1, 1], "cx": matrix[0, 2] + 0.5, "cy": matrix[1, 2] + 0.5}
-    fisheye = table.get("fisheye") is True
+    fisheye = table.get("fisheye") in (True, 1, "true", "True")
     order = FISHEYE_ORDER if fisheye else ORDER
     given = table["distortions"]
     count = len(given) if isinstance(given, list) else 0
