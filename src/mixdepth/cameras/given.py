@@ -1,9 +1,9 @@
 """Given cameras: one door to every format that poses may come in, and the names by which they are found.
 
 A video camera ``cam01`` is what the file calls (the first of these that fits) "cameras/cam01.png", as we do; "cam01",
-an image in any folder or a table; "cam01/0001.png", by the folder; "1.jpg", by the number; "cam_1" or "int_cam01_img",
-by "cam" and the number. A photo is found by its folder and file name, its file name, or its stem. A folder that all
-names of the file have in the same place says nothing, unless it is called after a camera of the scene.
+an image in any folder or a table; "cam01/0001.png", by the folder; "1.jpg", by the number; "cam_1", "cam_train1" or
+"int_cam01_img", by "cam" and the number. A photo is found by its folder and file name, its file name, or its stem. A
+folder that all names of the file have in the same place says nothing, unless it is called after a camera of the scene.
 """
 
 import re
@@ -17,8 +17,12 @@ import numpy as np
 from mixdepth.cameras.formats.calibration import read_calibration
 from mixdepth.cameras.formats.colmap_files import read_colmap
 from mixdepth.cameras.formats.llff import read_poses_bounds
+from mixdepth.cameras.formats.metashape import read_metashape
 from mixdepth.cameras.formats.panoptic import read_panoptic
-from mixdepth.cameras.formats.posed import Posed, Size, fit_lens
+from mixdepth.cameras.formats.pinf import read_pinf
+from mixdepth.cameras.formats.posed import Posed, Size, Unsized, fit_lens
+from mixdepth.cameras.formats.realitycapture import read_realitycapture
+from mixdepth.cameras.formats.storage import read_easymocap, read_stereo
 from mixdepth.cameras.formats.transforms import read_transforms
 from mixdepth.cameras.lens import Lens
 from mixdepth.cameras.orientation import upright_as_pictures
@@ -31,9 +35,19 @@ READERS: dict[str, Callable[[Path], list[tuple[str, Posed]]]] = {
     "transforms": read_transforms,
     "panoptic": lambda path: sorted(read_panoptic(path).items()),
     "toml": read_calibration,
+    "metashape": read_metashape,
+    "realitycapture": read_realitycapture,
+    "opencv": read_stereo,
+    "easymocap": read_easymocap,
+    "pinf": read_pinf,
 }
 GROUPS = {"cameras": "camera", "photos": "photo"}
-OF_IMAGES = ("model", "transforms")  # sources whose names are those of images, so that a photo can have its own
+OF_IMAGES = (
+    "model",
+    "transforms",
+    "metashape",
+    "realitycapture",
+)  # sources whose names are those of images, so that a photo can have its own
 SAME = 1e-9  # largest difference of two poses that are one; of the extent of the translation, or of a rotation's entry
 LOOSE = 5  # the weakest way for a name to mean a camera: its number only
 Entries = Sequence[tuple[str, Posed]]
@@ -69,7 +83,7 @@ def read_given(
     """The given cameras of a capture.
 
     Args:
-        source: ``poses.source``: llff, model, transforms, panoptic or toml.
+        source: ``poses.source``, but colmap.
         path: the file or folder.
         sizes: group to name to (width, height) of the original images, of the cameras and photos that are used.
         cameras: name to file or folder of every video camera of the scene, those that are left alone too (LLFF has rows
@@ -92,7 +106,8 @@ def read_given(
             f"{first_of([files[name] for name in order], 40)}"
         )
     upright = upright_as_pictures(source, used, sizes, turned or {})
-    if along := [name for group in GROUPS for name in used[group] if upright[group][name] is not used[group][name]]:
+    poses = {group: {name: posed.c2w for name, posed in used[group].items()} for group in GROUPS}
+    if along := [n for group in GROUPS for n in used[group] if upright[group][n].c2w is not poses[group][n]]:
         notes.append(
             f"{path}: made for the stored pixels of {', '.join(along)}, which a tag turns: lenses and poses are turned "
             "along"
@@ -104,10 +119,11 @@ def read_given(
             where, (width, height) = f"{path}: {kind} {name}", sizes[group][name]
             if not np.isfinite(posed.pose).all():
                 raise CaptureError(f"{where}: its pose is not finite. Make the file again.")
-            lenses[group][name] = fit_lens(where, posed.lens, (width, height))
-            if cropped := _cropped(posed.lens, width, height):
+            own = posed.known_lens
+            lenses[group][name] = fit_lens(where, own, (width, height))
+            if cropped := _cropped(own, width, height):
                 notes.append(
-                    f"{where}: made for images of {posed.lens.width}x{posed.lens.height} pixels, scaled per axis to "
+                    f"{where}: made for images of {own.width}x{own.height} pixels, scaled per axis to "
                     f"{width}x{height}; if the image was cropped instead, this is off by up to {cropped:.0f} pixels"
                 )
     return Given(
@@ -162,12 +178,27 @@ def _matched(
         rows = read_poses_bounds(path, cameras or photos, row_files(cameras or photos))
         return {"cameras": rows if cameras else {}, "photos": {} if cameras else rows}, []
     entries = [(name, posed) for name, posed in READERS[source](path) if posed.c2w is not None]
+    if source == "opencv":
+        pair = _pair(path, entries, sorted(cameras or photos))
+        return {"cameras": pair if cameras else {}, "photos": {} if cameras else pair}, entries
     found = {"cameras": _match_cameras(path, entries, cameras), "photos": {}}
     if source in OF_IMAGES:
         found["photos"] = _match_photos(path, entries, photos, cameras)
     elif not cameras:
         found["photos"] = _match_cameras(path, entries, photos)
     return found, entries
+
+
+def _pair(path: Path, entries: Entries, names: Sequence[str]) -> dict[str, Posed]:
+    """The two cameras of a stereo calibration: left and right, where the names say it, else in their order."""
+    if len(names) != 2:
+        raise CaptureError(
+            f"{path}: a stereo calibration has two cameras, but there are {len(names)}: {', '.join(names)}. Name the "
+            "two that it is of (`cameras`)."
+        )
+    sides = [[name for name in names if side in name.lower()] for side in ("left", "right")]
+    first, second = (sides[0][0], sides[1][0]) if [len(side) for side in sides] == [1, 1] else names
+    return {first: entries[0][1], second: entries[1][1]}
 
 
 def read_lenses(path: Path, sizes: Mapping[str, Size]) -> dict[str, Lens]:
@@ -193,7 +224,9 @@ def read_lenses(path: Path, sizes: Mapping[str, Size]) -> dict[str, Lens]:
             f"{path}: has no lens of {', '.join(sorted(sizes))}; it has{_listed(name for name, _ in entries)}. "
             "Name the cameras as the file does, or correct `poses.intrinsics`."
         )
-    return {name: fit_lens(f"{path}: camera {name}", posed.lens, sizes[name]) for name, posed in sorted(found.items())}
+    return {
+        name: fit_lens(f"{path}: camera {name}", posed.known_lens, sizes[name]) for name, posed in sorted(found.items())
+    }
 
 
 def _match_cameras(path: Path, entries: Entries, cameras: Iterable[str]) -> dict[str, Posed]:
@@ -259,7 +292,10 @@ def _parts(name: str, known: Iterable[str]) -> Parts:
     """Folders and stem of a file's name, which may have no suffix: the whole where it is one of the ``known`` names, so
     that "left.front" is no "left". Both short enough for :func:`camera_name`."""
     *folders, file = [part for part in re.split(r"[/\\]", _plain(name)) if part not in ("", ".", "..")] or [""]
-    stem = file if file in map(_plain, known) else re.sub(r"\.[A-Za-z][A-Za-z0-9]{1,4}$", "", file)
+    names = set(map(_plain, known))
+    stem = file if file in names else re.sub(r"\.[A-Za-z][A-Za-z0-9]{1,4}$", "", file)
+    if stem.startswith("cam_") and stem[4:] in names:  # cam_train00.npz is the camera of train00.mp4
+        stem = stem[4:]
     return [folder[:255] for folder in folders], stem[:255]
 
 
@@ -274,7 +310,8 @@ def _is_cameras(folder: str, cameras: Iterable[str]) -> bool:
 
 def _number(name: str) -> int | None:
     """The number of a camera in ``name``: all of it, or what follows "cam" or "camera"."""
-    match = re.fullmatch("([0-9]+)", name) or re.search(r"(?<![a-z])cam(?:era)?[ _-]?([0-9]+)", name.lower())
+    called = r"(?<![a-z])cam(?:era)?[ _-]?(?:train)?([0-9]+)"
+    match = re.fullmatch("([0-9]+)", name) or re.search(called, name.lower())
     return int(match[1]) if match else None
 
 
@@ -294,7 +331,7 @@ def _only(path: Path, what: str, fitting: Entries) -> Posed:
     return first
 
 
-def _content(posed: Posed) -> tuple[Lens, bytes]:
+def _content(posed: Posed) -> tuple[Lens | Unsized, bytes]:
     return posed.lens, posed.pose.tobytes()
 
 

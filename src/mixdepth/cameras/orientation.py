@@ -9,9 +9,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mixdepth.cameras.formats.posed import ASPECT_TOLERANCE, Posed, Size
+from mixdepth.cameras.formats.posed import ASPECT_TOLERANCE, Posed, Size, Unsized
 
-STORED = ("llff", "model", "transforms")  # sources whose programs look at the stored pixels, whatever a tag says
+STORED = (
+    "llff",
+    "model",
+    "transforms",
+    "metashape",
+)  # sources whose programs look at the stored pixels, whatever a tag says
 TELLING = 5.0  # degrees by which the spread of the up directions must differ to tell
 
 Cameras = Mapping[str, Mapping[str, Posed]]  # by group and name
@@ -23,7 +28,7 @@ def upright_as_pictures(
     sizes: Mapping[str, Mapping[str, Size]],
     turned: Mapping[str, Mapping[str, int]],
 ) -> dict[str, dict[str, Posed]]:
-    """``cameras`` with those that are for stored pixels turned along with their pictures.
+    """``cameras`` with those that are for stored pixels turned along with their pictures, all with a known lens.
 
     Args:
         source: ``poses.source``.
@@ -39,18 +44,21 @@ def upright_as_pictures(
         for key, quarter in quarters.items()
         if quarter
     }
-    result = {group: dict(own) for group, own in cameras.items()}
-    if told:
-        others = _others(source, cameras, quarters, told)
-        for group, name in told:
-            stored = told[group, name]
-            if others if stored is None else stored:
-                result[group][name] = turn(cameras[group][name], quarters[group, name])
+    others = bool(told) and _others(source, cameras, quarters, told)
+    result: dict[str, dict[str, Posed]] = {group: {} for group in cameras}
+    for (group, name), quarter in quarters.items():
+        posed, size, stored = cameras[group][name], sizes[group][name], told.get((group, name), False)
+        if others if stored is None else stored:
+            result[group][name] = turn(posed.sized(size[::-1] if quarter % 2 else size), quarter)
+        else:
+            result[group][name] = posed.sized(size)
     return result
 
 
 def told_by_size(posed: Posed, size: Size, quarters: int) -> bool | None:
     """Whether a camera is for the stored picture, by its size and the upright picture's; None: they do not tell."""
+    if isinstance(posed.lens, Unsized):
+        return None
     own, upright = posed.lens.width / posed.lens.height, size[0] / size[1]
     alike = [abs(own / aspect - 1) <= ASPECT_TOLERANCE for aspect in (upright, 1 / upright)]
     if quarters % 2 == 0 or alike[0] == alike[1]:
@@ -65,7 +73,7 @@ def _others(source: str, cameras: Cameras, quarters: Mapping, told: Mapping) -> 
         return any(known)
     spread = []
     for stored in (False, True):
-        poses = [turn(cameras[group][name], q if stored else 0).pose for (group, name), q in quarters.items()]
+        poses = [_turned(cameras[group][name].pose, q if stored else 0) for (group, name), q in quarters.items()]
         length = np.linalg.norm(np.mean([pose[:3, 1] for pose in poses], axis=0))
         spread.append(np.degrees(np.sqrt(2 * max(1 - length, 0.0))))  # of unit vectors about their mean, while small
     return bool(spread[1] < spread[0]) if abs(spread[1] - spread[0]) > TELLING else source in STORED
@@ -76,7 +84,11 @@ def turn(posed: Posed, quarters: int) -> Posed:
 
     By a quarter turn what pointed up points right, and what pointed right points down.
     """
-    c2w = posed.pose.copy()
+    return Posed(posed.known_lens.turned(quarters), _turned(posed.pose, quarters), posed.bounds)
+
+
+def _turned(pose: np.ndarray, quarters: int) -> np.ndarray:
+    c2w = pose.copy()
     for _ in range(quarters % 4):
         c2w[:3, :2] = np.stack([-c2w[:3, 1], c2w[:3, 0]], axis=1)
-    return Posed(posed.lens.turned(quarters), c2w, posed.bounds)
+    return c2w

@@ -104,6 +104,13 @@ def given_poses(scene: Scene) -> list[Path]:
     assert path is not None, "asked of given cameras only"
     if source == "panoptic":
         return [path / file for file in ("train_meta.json", "test_meta.json")]
+    if source == "easymocap":
+        return [path / file for file in ("intri.yml", "extri.yml")]
+    if path.is_dir() and source in ("opencv", "pinf"):
+        stems, kinds = (("intrinsics", "extrinsics"), (".yml", ".yaml", ".xml")), (None, (".npz",))
+        wanted, suffixes = stems if source == "opencv" else kinds
+        files = [file for file in visible(path) if file.suffix in suffixes]
+        return [file for file in files if wanted is None or file.stem in wanted]
     if source == "model":
         # Binary or text, with or without rigs and frames; reading it says what is missing.
         return [file for file in visible(path) if file.suffix.lower() in (".bin", ".txt")]

@@ -13,6 +13,7 @@ from mixdepth.files.io import read_json
 
 ASPECT_TOLERANCE = 0.01  # relative difference of the file's and the images' aspect
 ROTATION_TOLERANCE = 1e-3  # largest entry of R^T R - I (published files are rounded to float32 or worse)
+OFF_CENTRE = 0.25  # share of the image that its principal point may be away from its middle
 LARGEST_MISFIT = 1.0  # pixels by which COLMAP's nearest lens may miss one that it does not have
 ROUNDED = 1e-6  # a rotation that is off by more was rounded to float32 or worse: the nearest true one is taken
 # From the simplest to the one that holds most.
@@ -23,15 +24,57 @@ Size = tuple[int, int]  # (width, height), pixels
 
 
 @dataclass(frozen=True)
+class Unsized:
+    """A lens whose file does not tell the size of the images that it is for, which is that of those there are.
+
+    ``values`` are those of :func:`make_lens`, in pixels; where they are ``relative``, lengths are shares of the longer
+    side, and the principal point counts from the middle.
+    """
+
+    where: str
+    values: tuple[tuple[str, float], ...]
+    models: tuple[str, ...]
+    relative: bool = False
+
+    def at(self, size: Size) -> Lens:
+        """The lens for images of ``size``.
+
+        Raises:
+            UserError: as of :func:`make_lens`; or a principal point that no image of that size has.
+        """
+        values = dict(self.values)
+        if self.relative:
+            scaled = {key: values[key] * max(size) for key in ("fx", "fy", "cx", "cy")}
+            values |= scaled | {"cx": size[0] / 2 + scaled["cx"], "cy": size[1] / 2 + scaled["cy"]}
+        off = max(abs(values["cx"] / size[0] - 0.5), abs(values["cy"] / size[1] - 0.5))
+        if not off < OFF_CENTRE:
+            raise CaptureError(
+                f"{self.where}: its principal point is {values['cx']:.1f}, {values['cy']:.1f}, far from the middle of "
+                f"the image, which is {size[0]}x{size[1]}. Expected the images that were calibrated, at their own size."
+            )
+        return make_lens(self.where, size, values, self.models)
+
+
+@dataclass(frozen=True)
 class Posed:
     """Lens at the size that the file is for, pose, and (near, far) where the file has them.
 
     ``c2w`` is [4, 4] float64, OpenCV camera to world; None where the file has a lens only.
     """
 
-    lens: Lens
+    lens: Lens | Unsized
     c2w: np.ndarray | None = field(repr=False)
     bounds: tuple[float, float] | None = None
+
+    def sized(self, size: Size) -> "Posed":
+        """With a lens for images of ``size`` (width, height), if it has none yet."""
+        return Posed(self.lens.at(size), self.c2w, self.bounds) if isinstance(self.lens, Unsized) else self
+
+    @property
+    def known_lens(self) -> Lens:
+        """``lens``, once its size is known."""
+        assert isinstance(self.lens, Lens)
+        return self.lens
 
     @property
     def pose(self) -> np.ndarray:
