@@ -90,7 +90,7 @@ def read_object(path: Path, what: str) -> dict:
         UserError: missing, not a file, not JSON, nested too deeply, or not an object.
     """
     try:
-        return read_json(path)
+        return read_json(path, encoding="utf-8-sig")
     except UserError as error:
         raise type(error)(f"{error} Expected {what}.") from None
 

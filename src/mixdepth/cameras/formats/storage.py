@@ -24,7 +24,7 @@ from mixdepth.errors import CaptureError, DamagedFile
 
 STEREO = "a stereo calibration of OpenCV: M1, D1, M2, D2, R, T (in one file, or intrinsics.yml and extrinsics.yml)"
 EASYMOCAP = "EasyMocap's intri.yml (names, K_..., dist_...) and extri.yml (R_..., T_...)"
-LONGEST = 10_000_000  # characters
+LONGEST = 1_000_000  # characters
 # What the two cameras' matrices are called, before 1 and 2, left and right, ...
 MATRIX = ("m", "k", "cameramatrix", "cammatrix", "intrinsic", "intrinsics", "intrinsicmatrix", "mtx")
 DISTORTION = ("d", "dist", "distcoeffs", "distortion", "distortioncoefficients", "distcoeff", "distortioncoeffs")
