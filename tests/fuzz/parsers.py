@@ -333,7 +333,8 @@ def write_easymocap(folder: Path, rng: random.Random) -> None:
 
 def write_pinf(folder: Path, rng: random.Random) -> None:
     for name in NAMES:
-        (folder / f"{name}.npz").write_bytes(spoilt_npz(sound("pinf"), rng))
+        np.savez(folder / f"{name}.npz", **sound("pinf"))
+    (folder / f"{rng.choice(NAMES)}.npz").write_bytes(spoilt_npz(sound("pinf"), rng))
 
 
 def write_video(folder: Path, rng: random.Random) -> None:

@@ -567,7 +567,8 @@ def test_without_any_point_near_and_far_are_asked_for(place, tmp_path):
     work(tasks.write_cameras, "cameras", one, tmp_path, capture(one))
     work(tasks.write_sparse, "triangulate", one, tmp_path)
     assert read_json(tmp_path / "cameras_report.json")["verdict"] == "unproven"  # given poses may be that
-    one.options["poses"]["source"] = "transforms"  # which says nothing of near and far
+    world = read_json(tmp_path / "world.json")  # as of a file that says nothing of near and far
+    write_json(tmp_path / "world.json", {**world, "bounds": {"cameras": {}, "photos": {}}})
     with pytest.raises(UserError, match="Set `near` and `far`"):
         work(tasks.write_depth, "colmap_depth", one, tmp_path)
     one.options |= {"near": 1.0, "far": 4.0}

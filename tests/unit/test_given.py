@@ -656,7 +656,7 @@ def test_rodrigues_is_scipys(tmp_path):
         ("500.0, 0.0", "500.0, 0.5", "[cam_0]: matrix is"),
         ("1.5707963267948966", "inf", "[cam_0]: rotation: not finite"),
         ("[ 0.0, 1.5707963267948966, 0.0]", "[[1, 0, 0], [0, 1, 0], [0, 0, -1]]", "its rotation is mirrored"),
-        ("-0.002]", "-0.002, 0, 0, 0, 0, 1.0]", "its lens has s1, which PINHOLE or OPENCV or FULL_OPENCV or BROWN4 does not hold"),
+        ("-0.002]", "-0.002, 0, 0, 0, 0, 1.0]", "its lens has s1, which"),
         ("= [ -0.1, 0.02", "= [ [-0.1], 0.02", "[cam_0]: distortions"),
         ("size = [", "size = ", "not a TOML file"),
         (

@@ -79,6 +79,7 @@ def read_given(
     cameras: Mapping[str, str],
     photos: Mapping[str, str],
     turned: Mapping[str, Mapping[str, int]] | None = None,
+    ratios: Mapping[str, float] | None = None,
 ) -> Given:
     """The given cameras of a capture.
 
@@ -91,6 +92,7 @@ def read_given(
         photos: stem to file, of every photo that is used. Beside video cameras, a photo takes the pose of the camera
             that has its stem for a name, unless the file has one for the photo itself.
         turned: group to name to degrees clockwise by which a tag (EXIF, of a video) turned the stored picture.
+        ratios: video camera to width over height of its pixels, where they are not square.
 
     Raises:
         UserError: a file that is missing or wrong, a camera or photo without a pose, or an image of another aspect.
@@ -120,8 +122,9 @@ def read_given(
             if not np.isfinite(posed.pose).all():
                 raise CaptureError(f"{where}: its pose is not finite. Make the file again.")
             own = posed.known_lens
-            lenses[group][name] = fit_lens(where, own, (width, height))
-            if cropped := _cropped(own, width, height):
+            ratio = (ratios or {}).get(name, 1.0) if group == "cameras" else 1.0
+            lenses[group][name] = fit_lens(where, own, (width, height), ratio)
+            if cropped := min(_cropped(own, width, height), _cropped(own, round(width * ratio), height)):
                 notes.append(
                     f"{where}: made for images of {own.width}x{own.height} pixels, scaled per axis to "
                     f"{width}x{height}; if the image was cropped instead, this is off by up to {cropped:.0f} pixels"

@@ -148,6 +148,15 @@ class Lens:
             lens = Lens(lens.model, lens.height, lens.width, tuple(turned.values()))
         return lens
 
+    def with_two_focal_lengths(self) -> "Lens":
+        """The same lens by a model with fx and fy."""
+        if "f" not in MODELS[self.model]:
+            return self
+        values = dict(zip(MODELS[self.model], self.params, strict=True))
+        values |= {"fx": values["f"], "fy": values["f"]}
+        model = "OPENCV_FISHEYE" if self.is_fisheye else "PINHOLE" if self.is_pinhole else "OPENCV"
+        return replace(self, model=model, params=tuple(values.get(name, 0.0) for name in MODELS[model]))
+
     @cached_property
     def colmaps(self) -> tuple["Lens", float]:
         """This lens as one that COLMAP has, and by how many pixels they differ at most: BROWN4's polynomial as the

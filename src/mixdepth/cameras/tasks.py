@@ -17,7 +17,7 @@ import numpy as np
 from mixdepth.cameras.camera import Camera, load_cameras, moved, save_cameras
 from mixdepth.cameras.export import export_cameras
 from mixdepth.cameras.formats.llff import write_poses_bounds
-from mixdepth.cameras.given import Given, read_given, read_lenses
+from mixdepth.cameras.given import read_given, read_lenses
 from mixdepth.cameras.lens import Lens, load_lenses, save_lenses
 from mixdepth.cameras.model import Model
 from mixdepth.cameras.space import FAR_PAD, NEAR_PAD, choose_space
@@ -138,7 +138,9 @@ def write_cameras(
     bounds: dict[str, Bounds] = {group: {} for group in GROUPS}
     if scene.poses_given:
         turned = {group: {name: entry.get("rotation", 0) for name, entry in capture[group].items()} for group in GROUPS}
-        given = _given(scene, sizes, turned)
+        ratios = {n: entry["pixel_ratio"] for n, entry in capture["cameras"].items() if "pixel_ratio" in entry}
+        assert scene.poses_path is not None  # asked for where cameras are given only
+        given = read_given(source, scene.poses_path, sizes, scene.cameras, scene.photos, turned, ratios)
         bounds = given.bounds
         for note in given.notes:
             print(f"note: {note}", file=sys.stderr)
@@ -411,11 +413,6 @@ def _from_model(scene: Scene, sizes: Mapping[str, Mapping[str, Size]], path: Pat
                 )
             lenses[group][name], poses[group][name] = lens, model.c2w[image]
     return lenses, poses
-
-
-def _given(scene: Scene, sizes: Mapping[str, Mapping[str, Size]], turned: Mapping[str, Mapping[str, int]]) -> Given:
-    assert scene.poses_path is not None  # asked for where cameras are given only
-    return read_given(scene.config.poses.source, scene.poses_path, sizes, scene.cameras, scene.photos, turned)
 
 
 def _bounds(

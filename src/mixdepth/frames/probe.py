@@ -63,7 +63,8 @@ def probe_camera(path: Path) -> dict:
     Returns:
         ``path``; ``width`` and ``height`` of the upright picture; ``frames`` of the whole video or folder; ``fps`` as
         the header says and ``seconds`` (both None for a folder); ``variable``, whether the rate is; ``codec``;
-        ``bits`` per channel; ``rotation``, degrees clockwise that make the stored picture upright. JSON-ready.
+        ``bits`` per channel; ``rotation``, degrees clockwise that make the stored picture upright; where pixels are
+        not square, ``pixel_ratio``, width over height of the upright ones. JSON-ready.
 
     Raises:
         UserError: missing, unreadable, without frames, of unequal size (folder) or not upright by quarter turns.
@@ -94,6 +95,13 @@ def _look(path: Path) -> _Camera:
     return _Camera(facts, track, notes)
 
 
+def pixel_ratio(path: Path) -> float:
+    """Width over height of the pixels of the upright picture, by the header of a video; 1 of a folder of images."""
+    if path.is_dir():
+        return 1.0
+    return _video_picture(path)[1].get("pixel_ratio", 1.0)
+
+
 def _video_picture(path: Path) -> tuple[dict, dict, list[str]]:
     """Size and kind (codec, bits, rotation) of the pictures of a video, and notes, from its first frame."""
     with open_video(path) as (container, stream):
@@ -113,10 +121,12 @@ def _video_picture(path: Path) -> tuple[dict, dict, list[str]]:
         notes.append(f"high dynamic range ({HDR_TRANSFERS[frame.color_trc]}): its colours are taken as they are.")
     if frame.interlaced_frame:
         notes.append("it is interlaced: export it deinterlaced, or moving edges are combed.")
+    bits = frame.format.components[0].bits
+    kind: dict = {"codec": codec, "bits": bits, "rotation": rotation}
     if ratio and ratio != 1:
         notes.append(f"its pixels are not square ({ratio.numerator}:{ratio.denominator}): fx and fy differ.")
-    bits = frame.format.components[0].bits
-    return {"width": width, "height": height}, {"codec": codec, "bits": bits, "rotation": rotation}, notes
+        kind["pixel_ratio"] = float(1 / ratio if rotation % 180 else ratio)
+    return {"width": width, "height": height}, kind, notes
 
 
 def _folder_picture(folder: Path) -> tuple[dict, dict, list[str]]:

@@ -11,10 +11,11 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from mixdepth.errors import ConfigurationError
-from mixdepth.files.images import write_image
+from mixdepth.files.images import dots, write_image
 from mixdepth.files.io import atomic_folder, write_checksum
 from mixdepth.frames.decode import read_frames
 from mixdepth.frames.motion import find_motion, spread
+from mixdepth.frames.probe import pixel_ratio
 from mixdepth.results import Reference
 
 SAMPLES = 21  # frames that the plate and the motion are taken from
@@ -24,7 +25,7 @@ MARGIN = 3  # pixels that the moving area is grown by
 
 def write_references(path: Path, frames: Sequence[int], wanted: int | Sequence[int], output: Path) -> None:
     """Write ``plate.png``, ``moving.png``, ``unsure.png`` and ``frame_<NNNN>.png`` of one camera, of the original,
-    upright size.
+    upright size. The pictures say (PNG's pHYs) where pixels are not square.
 
     The video is decoded once, and memory does not grow with the number or the size of the frames by more than a few
     frames.
@@ -43,18 +44,19 @@ def write_references(path: Path, frames: Sequence[int], wanted: int | Sequence[i
     chosen = {number: frames[number] for number in _chosen(path, len(frames), wanted)}
     samples = {frames[number] for number in spread(np.arange(len(frames)), SAMPLES).tolist()}
     indices = sorted(samples | set(chosen.values()))
+    shape = dots(pixel_ratio(Path(path)))
     with atomic_folder(output) as folder:
         with (folder / "samples").open("wb") as file:
             for index, image in zip(indices, read_frames(path, indices), strict=True):
                 if index in samples:
                     file.write(np.ascontiguousarray(image).data)
                 for number in (n for n, i in chosen.items() if i == index):
-                    write_image(Reference(folder).frame(number), image, "PNG", compress_level=1)
+                    write_image(Reference(folder).frame(number), image, "PNG", compress_level=1, **shape)
         seen = np.memmap(folder / "samples", np.uint8, "r", shape=(len(samples), *image.shape))
         found = find_motion(seen, REFERENCE_PARTS)
         del seen
         (folder / "samples").unlink()
-        write_image(Reference(folder).plate, found.plate, "PNG", compress_level=1)
+        write_image(Reference(folder).plate, found.plate, "PNG", compress_level=1, **shape)
         write_image(Reference(folder).moving, _mask(found.parts != 0, MARGIN), "PNG")
         write_image(Reference(folder).unsure, _mask(found.support < 0.5, MARGIN), "PNG")
         for image_file in sorted(folder.iterdir()):

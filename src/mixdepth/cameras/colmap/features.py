@@ -19,10 +19,11 @@ import numpy as np
 import pycolmap
 
 from mixdepth.errors import DamagedFile
-from mixdepth.files.images import read_image
+from mixdepth.files.images import pixel_ratio, read_image
 from mixdepth.progress import Progress
 
 LOWER_PEAK, MORE_FEATURES = 1 / 3, 2  # factors of `thorough`
+SQUARE = 1e-3  # how far from 1 the ratio of square pixels may be, by rounding
 LARGEST_SIDE = 3200  # pixels; larger images are shrunk for detection (COLMAP's own default for SIFT)
 
 
@@ -86,7 +87,7 @@ def thorough(options: Mapping) -> dict:
 def _detect(options: Mapping, job: tuple[Path, Path | None]) -> Features:
     path, mask = job
     image = Image.fromarray(read_image(path)).convert("L")
-    size = _detection_size(*image.size, options["upscale_to"])
+    size = _detection_size(*image.size, options["upscale_to"], pixel_ratio(path))
     pixels = image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
     settings = pycolmap.FeatureExtractionOptions()
     settings.num_threads = 1
@@ -113,7 +114,11 @@ def _without_moving(features: Features, mask: Path) -> Features:
     return Features(features.size, features.detection_size, features.keypoints[still], features.descriptors[still])
 
 
-def _detection_size(width: int, height: int, upscale_to: int) -> tuple[int, int]:
+def _detection_size(width: int, height: int, upscale_to: int, ratio: float = 1.0) -> tuple[int, int]:
+    """The size for detection; pixels that are ``ratio`` times as wide as high become square: COLMAP's cameras have one
+    focal length."""
+    if abs(ratio - 1) > SQUARE:
+        width, height = (round(width * ratio), height) if ratio > 1 else (width, round(height / ratio))
     if max(width, height) > LARGEST_SIDE:
         shrink = LARGEST_SIDE / max(width, height)
         return round(width * shrink), round(height * shrink)

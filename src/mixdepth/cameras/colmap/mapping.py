@@ -29,6 +29,7 @@ from mixdepth.results import MODEL_FILES
 RATIO = 0.7  # Lowe's, of matches that poses are found from; COLMAP's 0.8 lets half as many false ones more through
 MIN_INLIERS = 15  # verified matches that a pair of images needs (COLMAP's default)
 ROBUST = 1.0  # detection pixels
+TWO_SCALES = 1.005  # ratio of the factors of both axes above which they are no rounding
 GUIDED_ERROR = 4.0  # detection pixels from the epipolar line for guided matching (COLMAP's default)
 
 Pairs = dict[tuple[str, str], np.ndarray]  # sorted names of two images -> [M, 2] uint32 indices of matched key points
@@ -110,7 +111,10 @@ def initial_cameras(
     cameras = {}
     for name in sorted(images):
         lens = known.get(name)
-        key = lens or _sharing(name, images[name], features[name].size, options["share_intrinsics"])
+        key = lens or (
+            *_sharing(name, images[name], features[name].size, options["share_intrinsics"]),
+            features[name].detection_size,  # cameras with pixels of another shape are others
+        )
         if key not in shared:
             camera = _known_camera(lens, features[name], images[name]) if lens else None
             shared[key] = camera or _guessed_camera(images[name], features[name], options["camera_model"])
@@ -134,6 +138,10 @@ def _guessed_camera(path: Path, features: Features, model: str) -> pycolmap.Came
         prior, focal = camera.has_prior_focal_length, camera.mean_focal_length()
         camera = pycolmap.Camera.create_from_model_name(1, model, focal, *features.size)
         camera.has_prior_focal_length = prior
+    across, down = np.divide(features.detection_size, features.size)
+    if max(across / down, down / across) > TWO_SCALES:  # pixels that are not square were made so
+        focal = camera.mean_focal_length() * max(across, down)
+        return pycolmap.Camera.create_from_model_name(1, model, focal, *features.detection_size)
     camera.rescale(*features.detection_size)
     return camera
 
@@ -147,7 +155,20 @@ def _known_camera(lens: Lens, features: Features, path: Path) -> pycolmap.Camera
         )
     camera = colmap_camera(lens)
     camera.has_prior_focal_length = True
-    camera.rescale(*features.detection_size)
+    return _rescaled(camera, features.detection_size)
+
+
+def _rescaled(camera: pycolmap.Camera, size: tuple[int, int]) -> pycolmap.Camera:
+    """``camera`` for its image scaled to ``size``; with two focal lengths where it had one and the axes are scaled
+    differently."""
+    across, down = size[0] / camera.width, size[1] / camera.height
+    # By rounding they differ a little, which COLMAP takes the mean of.
+    if max(across / down, down / across) > TWO_SCALES and len(camera.focal_length_idxs()) == 1:
+        lens = Lens(camera.model_name, camera.width, camera.height, tuple(map(float, camera.params)))
+        prior, number = camera.has_prior_focal_length, camera.camera_id
+        camera = colmap_camera(lens.with_two_focal_lengths())
+        camera.has_prior_focal_length, camera.camera_id = prior, number
+    camera.rescale(*size)
     return camera
 
 
@@ -319,7 +340,10 @@ def to_original_pixels(model: pycolmap.Reconstruction, features: Mapping[str, Fe
     """Scale cameras and key points of ``model`` from the detection size to the original size, in place."""
     sizes = {image.camera_id: features[image.name].size for image in model.images.values()}
     for camera_id, size in sizes.items():
-        model.camera(camera_id).rescale(*size)
+        rescaled = _rescaled(model.camera(camera_id), size)
+        model.camera(camera_id).model = rescaled.model
+        model.camera(camera_id).params = rescaled.params
+        model.camera(camera_id).width, model.camera(camera_id).height = size
     for image in model.images.values():
         factor = np.divide(features[image.name].size, features[image.name].detection_size)
         for point in image.points2D:

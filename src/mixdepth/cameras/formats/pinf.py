@@ -42,7 +42,7 @@ def _camera(path: Path, arrays: dict[str, np.ndarray]) -> Posed:
     advice = "Expected the columns right, up, backwards of cam_transform as unit vectors at right angles."
     rotation = rotation_matrix(str(path), matrix[:3, :3], advice)
     read = {
-        key: float(numbers(f"{path}: {key}", arrays[key].reshape(-1), (1,))[0])
+        key: float(numbers(f"{path}: {key}", arrays[key], (), (1,), (1, 1)).ravel()[0])
         for key in (*KEYS[1:], "near", "far")
         if key in arrays
     }

@@ -104,6 +104,8 @@ def numbers(where: str, value: object, *shapes: tuple[int, ...]) -> np.ndarray:
     expected = "expected " + " or ".join(
         f"{' x '.join(map(str, shape))} numbers" if shape else "one number" for shape in shapes
     )
+    if isinstance(value, np.ndarray) and value.shape not in shapes:  # before it is copied: a file may say any shape
+        raise CaptureError(f"{where}: has the shape {list(value.shape)}; {expected}.")
     try:
         array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -190,8 +192,11 @@ def _usable(where: str, lens: Lens) -> Lens:
     return lens
 
 
-def fit_lens(where: str, lens: Lens, size: Size) -> Lens:
+def fit_lens(where: str, lens: Lens, size: Size, ratio: float = 1.0) -> Lens:
     """``lens`` for the same picture at another ``size`` (width, height).
+
+    Args:
+        ratio: width over height of the image's pixels; the lens may also be for the picture with square ones.
 
     Raises:
         UserError: another aspect, so it cannot be the same picture.
@@ -199,7 +204,7 @@ def fit_lens(where: str, lens: Lens, size: Size) -> Lens:
     if (lens.width, lens.height) == tuple(size):
         return lens
     sx, sy = size[0] / lens.width, size[1] / lens.height
-    if abs(sx / sy - 1) > ASPECT_TOLERANCE:
+    if min(abs(sx / sy - 1), abs(sx / sy * ratio - 1)) > ASPECT_TOLERANCE:
         raise CaptureError(
             f"{where}: made for images of {lens.width}x{lens.height} pixels, but the image is {size[0]}x{size[1]}, "
             "which is another aspect. Expected the same picture at any size; use uncropped images, or the file made "
