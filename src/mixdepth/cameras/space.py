@@ -82,7 +82,7 @@ def choose_space(
     kind: str = "auto",
     near: float | None = None,
     far: float | None = None,
-    told: str = "",
+    source: str = "",
 ) -> Space:
     """Choose the space from the cameras and the (near, far) of what those that train see.
 
@@ -91,12 +91,12 @@ def choose_space(
         bounds: (near, far) of each camera that trains, z-depth in world units.
         kind: ``auto`` or a kind to use whatever the cameras say.
         near, far: override the range of depth.
-        told: what ``bounds`` come from, for the reason.
+        source: what ``bounds`` come from, for the reason.
 
     Raises:
         UserError: the range of depth is empty.
     """
-    ranges = _said(near, far, bounds, told)
+    ranges = _said(near, far, bounds, source)
     near = near or NEAR_PAD * min(b[0] for b in bounds)
     far = far or FAR_PAD * max(b[1] for b in bounds)
     if not 0 < near < far:
@@ -133,12 +133,12 @@ def choose_space(
     return Space(kind, reason, float(near), float(far), frame=frame, low=low.tolist(), high=high.tolist())
 
 
-def _said(near: float | None, far: float | None, bounds: Sequence[tuple[float, float]], told: str) -> str:
+def _said(near: float | None, far: float | None, bounds: Sequence[tuple[float, float]], source: str) -> str:
     """Where near and far come from, in words."""
     low, high = NEAR_PAD * min(b[0] for b in bounds), FAR_PAD * max(b[1] for b in bounds)
     said_near = f"near {near:g} as configured" if near else f"near {low:.4g} is {NEAR_PAD:g} of the nearest"
     said_far = f"far {far:g} as configured" if far else f"far {high:.4g} is {FAR_PAD:g} of the farthest"
-    of = f"that the {len(bounds)} images which train see" + (f" ({told})" if told else "")
+    of = f"that the {len(bounds)} images which train see" + (f" ({source})" if source else "")
     return f"{said_near}, {said_far}" + ("" if near and far else f" {of}")
 
 
