@@ -101,20 +101,13 @@ def read_given(
     found, unused = _find(source, path, sizes, cameras, photos)
     used = {group: {name: found[group][name] for name in sorted(sizes[group])} for group in GROUPS}
     notes = [f"{path}: no video or photo for {', '.join(unused)}"] if unused else []
-    files = row_files(cameras or photos)
-    if source == "llff" and (order := sorted(files, key=files.__getitem__)) != sorted(files):
-        notes.append(
-            f"{path}: its rows are taken in the order of the file names as text, as LLFF sorts them: "
-            f"{first_of([files[name] for name in order], 40)}"
-        )
-    upright = upright_as_pictures(source, used, sizes, turned or {})
-    poses = {group: {name: posed.c2w for name, posed in used[group].items()} for group in GROUPS}
-    if along := [n for group in GROUPS for n in used[group] if upright[group][n].c2w is not poses[group][n]]:
+    notes += _order_told(path, row_files(cameras or photos)) if source == "llff" else []
+    used, along = upright_as_pictures(source, used, sizes, turned or {})
+    if along:
         notes.append(
             f"{path}: made for the stored pixels of {', '.join(along)}, which a tag turns: lenses and poses are turned "
             "along"
         )
-    used = upright
     lenses: dict[str, dict[str, Lens]] = {group: {} for group in GROUPS}
     for group, kind in GROUPS.items():
         for name, posed in used[group].items():
@@ -171,6 +164,15 @@ def row_files(images: Mapping[str, str]) -> dict[str, str]:
     """The file name by which LLFF sorts each image's row; the image's own name where the configuration gave it that."""
     files = {name: Path(file).name for name, file in images.items()}
     return {name: file if camera_name(Path(file).stem) == camera_name(name) else name for name, file in files.items()}
+
+
+def _order_told(path: Path, files: Mapping[str, str]) -> list[str]:
+    """A note where LLFF's order of the ``files`` is not that of the names of their images."""
+    order = sorted(files, key=lambda name: files[name])
+    if order == sorted(files):
+        return []
+    rows = first_of([files[name] for name in order], 40)
+    return [f"{path}: its rows are taken in the order of the file names as text, as LLFF sorts them: {rows}"]
 
 
 def _matched(

@@ -27,8 +27,9 @@ def upright_as_pictures(
     cameras: Cameras,
     sizes: Mapping[str, Mapping[str, Size]],
     turned: Mapping[str, Mapping[str, int]],
-) -> dict[str, dict[str, Posed]]:
-    """``cameras`` with those that are for stored pixels turned along with their pictures, all with a known lens.
+) -> tuple[dict[str, dict[str, Posed]], list[str]]:
+    """``cameras``, with those that are for stored pixels turned along with their pictures, all with a known lens; and
+    the names of those that were turned.
 
     Args:
         source: ``poses.source``.
@@ -46,13 +47,15 @@ def upright_as_pictures(
     }
     others = bool(told) and _others(source, cameras, quarters, told)
     result: dict[str, dict[str, Posed]] = {group: {} for group in cameras}
+    along = []
     for (group, name), quarter in quarters.items():
         posed, size, stored = cameras[group][name], sizes[group][name], told.get((group, name), False)
         if others if stored is None else stored:
             result[group][name] = turn(posed.sized(size[::-1] if quarter % 2 else size), quarter)
+            along.append(name)
         else:
             result[group][name] = posed.sized(size)
-    return result
+    return result, along
 
 
 def told_by_size(posed: Posed, size: Size, quarters: int) -> bool | None:
