@@ -369,6 +369,7 @@ def test_the_sides_of_a_stereo_calibration_are_told_by_name(tmp_path):
         ("318.5", "100.0", "its principal point is 100.5, 241.8, far from the middle of the image, which is 640x480"),
         ("data: [ 500.0, 0.0", "data: [ 500.0, 0.7", "expected fx, 0, cx"),
         ("%YAML:1.0\n---\n", "[", "not a YAML file of OpenCV"),
+        ("%YAML:1.0\n---\n", "a: &a [1, 1]\nb: [*a, *a]\n", "it has aliases, which OpenCV does not write"),
     ],
 )
 def test_a_wrong_stereo_calibration_is_named(tmp_path, old, new, expected):

@@ -472,7 +472,7 @@ def _contradicted(
         outside = np.mean((seen[name].z < NEAR_PAD * near) | (seen[name].z > FAR_PAD * far))
         if outside > OUTSIDE or near * TIMES < own[0] or far > own[1] * TIMES:
             wrong.append(name)
-    return [name for name in sorted(given) if found[name]] if 2 * len(wrong) > len(told) else wrong
+    return [name for name in sorted(given) if found.get(name)] if 2 * len(wrong) > len(told) else wrong
 
 
 def _write_camera_depth(path: Path, depth: SparseDepth) -> None:

@@ -106,11 +106,11 @@ def given_poses(scene: Scene) -> list[Path]:
         return [path / file for file in ("train_meta.json", "test_meta.json")]
     if source == "easymocap":
         return [path / file for file in ("intri.yml", "extri.yml")]
-    if path.is_dir() and source in ("opencv", "pinf"):
-        stems, kinds = (("intrinsics", "extrinsics"), (".yml", ".yaml", ".xml")), (None, (".npz",))
-        wanted, suffixes = stems if source == "opencv" else kinds
-        files = [file for file in visible(path) if file.suffix in suffixes]
-        return [file for file in files if wanted is None or file.stem in wanted]
+    if source == "pinf":
+        return [file for file in visible(path) if file.suffix == ".npz"]
+    if source == "opencv" and path.is_dir():
+        kinds = (".yml", ".yaml", ".xml")
+        return [file for file in visible(path) if file.stem in ("intrinsics", "extrinsics") and file.suffix in kinds]
     if source == "model":
         # Binary or text, with or without rigs and frames; reading it says what is missing.
         return [file for file in visible(path) if file.suffix.lower() in (".bin", ".txt")]

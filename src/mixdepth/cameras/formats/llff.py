@@ -60,9 +60,9 @@ def _load(path: Path, names: Sequence[str]) -> np.ndarray:
     if len(rows) != len(names):
         raise CaptureError(
             f"{path}: has {len(rows)} rows, but there are {len(names)} cameras: {', '.join(names)}. Expected one row "
-            "per camera in this order: use the file that belongs to these images, or name all cameras that it describes "
-            "(`cameras`, `photo_files`), also one whose video is gone, and those to use in `train_cameras` and "
-            "`test_cameras`."
+            "per camera in this order: use the file that belongs to these images, or name all cameras that it "
+            "describes (`cameras`, `photo_files`), also one whose video is gone, and those to use in `train_cameras` "
+            "and `test_cameras`."
         )
     return rows.astype(np.float64)
 

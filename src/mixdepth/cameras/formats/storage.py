@@ -117,12 +117,14 @@ def read_storage(path: Path, expected: str) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8-sig")
         if len(text) > LONGEST:
             raise ValueError(f"it has {len(text)} characters")
+        if re.search(r"[\s:,\[{-][&*]\w", text):
+            raise ValueError("it has aliases, which OpenCV does not write")
         # OpenCV's first line is no directive of YAML, and its tag is not a standard one.
         text = re.sub(r"\A%YAML[^\n]*\n", "", text).replace("!!opencv-matrix", "")
         document = yaml.safe_load(text)
     except FileNotFoundError:
         raise CaptureError(f"{path}: file not found; expected {expected}. Correct `poses.path`.") from None
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError, MemoryError, yaml.YAMLError) as error:
         raise DamagedFile(f"{path}: not a YAML file of OpenCV ({error!s:.300}); expected {expected}.") from None
     if not isinstance(document, dict):
         raise DamagedFile(f"{path}: holds no keys; expected {expected}.")
