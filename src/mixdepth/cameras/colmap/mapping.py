@@ -283,7 +283,11 @@ def map_images(
         settings = pipeline_options(seed)
         settings.min_model_size = 2
         settings.triangulation.ignore_two_view_tracks = False  # two views constrain each other's poses as well
-        settings.constant_cameras = {numbers[id(cameras[name])] for name in fixed if name in features}
+        known = [cameras[name] for name in fixed if name in features]
+        settings.constant_cameras = {numbers[id(camera)] for camera in known}
+        # Else COLMAP leaves out the images of known lenses with larger terms.
+        terms = [abs(camera.params[index]) for camera in known for index in camera.extra_params_idxs()]
+        settings.max_extra_param = max([settings.max_extra_param, *(1.01 * term for term in terms)])
         progress = Progress("colmap mapping", len(features))
         models = pycolmap.incremental_mapping(
             path,
