@@ -75,6 +75,24 @@ def test_whichever_pixels_a_model_is_for_its_cameras_fit_the_upright_pictures(
         assert right == (told or name not in turned)
 
 
+def test_frames_that_ffmpeg_took_from_a_video_were_upright(tmp_path: Path):
+    """Nothing tells of a half turn of all videos; ffmpeg and OpenCV turn them."""
+    truth = dict(zip(("cam00", "cam01", "cam02"), ring(3), strict=True))
+    write_colmap(tmp_path, {f"{name}.png": (LENS, c2w) for name, c2w in truth.items()})
+    sizes = {"cameras": dict.fromkeys(truth, (240, 180)), "photos": {}}
+    files = {name: f"{name}.mp4" for name in truth}
+    found = read_given("model", tmp_path, sizes, files, {}, {"cameras": dict.fromkeys(truth, 180)})
+    for name, c2w in truth.items():
+        np.testing.assert_allclose(found.c2w["cameras"][name], c2w, rtol=0, atol=1e-12)
+    # One that hangs upside down tells.
+    hanging = turn(Posed(LENS, truth["cam01"]), 2)
+    stored = {f"{name}.png": (LENS, c2w) for name, c2w in truth.items()} | {"cam01.png": (hanging.lens, hanging.pose)}
+    write_colmap(tmp_path, stored)
+    found = read_given("model", tmp_path, sizes, files, {}, {"cameras": {"cam01": 180}})
+    np.testing.assert_allclose(found.c2w["cameras"]["cam01"], truth["cam01"], rtol=0, atol=1e-12)
+    assert found.lenses["cameras"]["cam01"] == LENS
+
+
 def test_another_aspect_is_still_refused(tmp_path: Path):
     cameras = {name: Posed(SQUARE, c2w) for name, c2w in zip("ab", ring(2), strict=True)}
     with pytest.raises(UserError, match="another aspect"):

@@ -2,7 +2,8 @@
 
 Pixels are shown upright, as EXIF and the videos' rotation tags say; a file of cameras may be for either. Which it is
 for, its sizes tell, where the picture is not square and is turned by a quarter; else the images' own up directions,
-which agree best in the right reading; else what the program that writes such files does.
+which agree best in the right reading; else what is usual: COLMAP and the like see a photo's stored pixels, but of a
+video the frames that ffmpeg took from it, which are upright.
 """
 
 from collections.abc import Mapping
@@ -11,12 +12,7 @@ import numpy as np
 
 from mixdepth.cameras.formats.posed import ASPECT_TOLERANCE, Posed, Size, Unsized
 
-STORED = (
-    "llff",
-    "model",
-    "transforms",
-    "metashape",
-)  # sources whose programs look at the stored pixels, whatever a tag says
+STORED = ("llff", "model", "transforms", "metashape")  # sources whose programs look at the stored pixels of photos
 TELLING = 5.0  # degrees by which the spread of the up directions must differ to tell
 
 Cameras = Mapping[str, Mapping[str, Posed]]  # by group and name
@@ -45,12 +41,13 @@ def upright_as_pictures(
         for key, quarter in quarters.items()
         if quarter
     }
-    others = bool(told) and _others(source, cameras, quarters, told)
+    others = _others(cameras, quarters, told) if told else None
     result: dict[str, dict[str, Posed]] = {group: {} for group in cameras}
     along = []
     for (group, name), quarter in quarters.items():
         posed, size, stored = cameras[group][name], sizes[group][name], told.get((group, name), False)
-        if others if stored is None else stored:
+        usual = source in STORED and group == "photos"
+        if next((known for known in (stored, others) if known is not None), usual):
             result[group][name] = turn(posed.sized(size[::-1] if quarter % 2 else size), quarter)
             along.append(name)
         else:
@@ -69,8 +66,9 @@ def told_by_size(posed: Posed, size: Size, quarters: int) -> bool | None:
     return alike[1]
 
 
-def _others(source: str, cameras: Cameras, quarters: Mapping, told: Mapping) -> bool:
-    """Whether those cameras whose size does not tell are for the stored pictures: a file is for all of one kind."""
+def _others(cameras: Cameras, quarters: Mapping, told: Mapping) -> bool | None:
+    """Whether those cameras whose size does not tell are for the stored pictures: a file is for all of one kind. None:
+    nothing tells."""
     known = [stored for stored in told.values() if stored is not None]
     if known:
         return any(known)
@@ -79,7 +77,7 @@ def _others(source: str, cameras: Cameras, quarters: Mapping, told: Mapping) -> 
         poses = [_turned(cameras[group][name].pose, q if stored else 0) for (group, name), q in quarters.items()]
         length = np.linalg.norm(np.mean([pose[:3, 1] for pose in poses], axis=0))
         spread.append(np.degrees(np.sqrt(2 * max(1 - length, 0.0))))  # of unit vectors about their mean, while small
-    return bool(spread[1] < spread[0]) if abs(spread[1] - spread[0]) > TELLING else source in STORED
+    return bool(spread[1] < spread[0]) if abs(spread[1] - spread[0]) > TELLING else None
 
 
 def turn(posed: Posed, quarters: int) -> Posed:
