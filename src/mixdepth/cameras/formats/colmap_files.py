@@ -86,8 +86,7 @@ def _posed(path: Path, lenses: Mapping[int, Lens], name: str, camera: int, steps
 
 
 def _rigged(folder: Path, suffix: str) -> dict[tuple[int, int], Steps]:
-    """The steps to the pose of every image, by its number and its camera's, that rigs and frames tell; those with one
-    camera each say it themselves."""
+    """The steps to the pose of every image, by its number and its camera's, as far as rigs and frames tell them."""
     paths = folder / f"rigs{suffix}", folder / f"frames{suffix}"
     if not all(path.is_file() for path in paths):
         return {}
