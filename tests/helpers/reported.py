@@ -55,6 +55,7 @@ def write_scene(tmp_path: Path) -> Scene:
     np.savez(tmp_path / "truth.npz", depth=np.stack([depth] * 3), moving=moving, c2w_opencv=poses)
     entry = {"path": "x", "width": W, "height": H, "frames": T, "fps": 30.0}
     capture = {"cameras": dict.fromkeys(CAMERAS, entry), "photos": {}, "fps": 30.0, "notes": ["cam02 is <b>odd</b>."]}
+    capture["unused"] = {"x/videos/<i>.lrv": "a camera's small copy of a video"}
     write_json(folder / "capture.json", capture)
     return Scene(
         name="tiny",

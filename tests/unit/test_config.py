@@ -285,7 +285,7 @@ def test_photos_are_held_out_as_the_schema_says(tmp_path: Path) -> None:
 
 
 def test_an_excluded_photo_is_nowhere(tmp_path: Path) -> None:
-    found = scene(capture(tmp_path, photos=4), exclude_photos=["photo02", "absent"])
+    found = scene(capture(tmp_path, photos=4), exclude_photos=["photo02"])
     assert "photo02" not in [*found.photos, *found.train_photos, *found.test_photos]
     assert found.train_photos == ["photo00", "photo01", "photo03"]
 
@@ -372,3 +372,10 @@ def test_every_configuration_of_the_project_is_valid(path: Path) -> None:
     # Given with --configfile they are merged over config.yaml: another key than scenes would change the demo.
     assert list(config) == ["scenes"]
     load_config(config)
+
+
+def test_a_camera_called_as_the_results_of_photos_is_refused(tmp_path: Path) -> None:
+    capture(tmp_path, cameras=2)
+    (tmp_path / "videos" / "photos.mp4").touch()
+    with pytest.raises(UserError, match=r"photos\.mp4: a camera cannot be called photos.*`cameras: \{cam00: "):
+        scene(tmp_path)

@@ -222,3 +222,26 @@ def test_pixels_are_those_that_pillow_reads_and_files_those_that_it_writes(tmp_p
     for kind, pixels in (("PNG", noise), ("PNG", noise[..., 0]), ("PNG", depth), ("JPEG", noise), ("WEBP", noise)):
         Image.fromarray(pixels).save(tmp_path / "p", kind, **options[kind])
         assert encoded(pixels, kind, **options[kind]) == (tmp_path / "p").read_bytes()
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [("jfif", "JPEG"), ("JPE", "JPEG"), ("mpo", "MPO")])
+def test_other_names_of_jpegs_are_read(tmp_path, suffix, kind):
+    path = tmp_path / f"a.{suffix}"
+    pictures = [Image.new("RGB", (40, 30), colour) for colour in ((200, 40, 60), (0, 0, 0))]
+    more = {"save_all": True, "append_images": pictures[1:]} if kind == "MPO" else {}
+    pictures[0].save(path, kind, quality=95, **more)
+    assert image_size(path, whole=True) == (40, 30)
+    assert np.abs(read_image(path).astype(int) - (200, 40, 60)).max() <= 3
+
+
+def test_photos_of_200_megapixels_are_read_and_more_than_300_are_refused(tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("1", (16320, 12240)).save(path)
+    assert image_size(path, whole=True) == (16320, 12240)
+    content = bytearray(path.read_bytes())
+    header = content[12:16] + (30000).to_bytes(4, "big") * 2 + content[24:29]
+    content[12:33] = header + zlib.crc32(header).to_bytes(4, "big")
+    path.write_bytes(content)
+    for read in (image_size, read_image):
+        with pytest.raises(UserError, match=r"a\.png: 30000x30000 pixels, expected at most 300 million"):
+            read(path)

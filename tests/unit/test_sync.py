@@ -127,6 +127,42 @@ def test_no_estimate_where_nothing_can_be_known(kind, tmp_path):
     assert "No estimate" in result["notes"][0] or "guess" in result["notes"][0]
 
 
+@pytest.mark.parametrize("light", ["flash", "three flashes", "lamp on", "lamp on and off", "flash amid motion"])
+@pytest.mark.parametrize("share", [1.0, 0.7])
+def test_a_flash_or_a_lamp_that_all_cameras_record_tells(light, share, tmp_path):
+    rng = np.random.default_rng(3)
+    truth = {"cam00": 0.0, "cam01": 5.0, "cam02": -3.0, "cam03": 2.0}
+    lit = {"three flashes": [31, 44, 70], "lamp on": range(40, 999), "lamp on and off": range(40, 52)}.get(light, [40])
+    paths = {}
+    for number, (name, offset) in enumerate(truth.items()):
+        # What moves is another thing in every view.
+        clip = drift(90, 0, seed=number) if "motion" in light else np.full((90, 64, 96, 3), 60 + 9 * number, np.uint8)
+        pictures = clip + rng.normal(0, 2, clip.shape)
+        for frame in lit:
+            if 0 <= frame + offset < 90:
+                pictures[int(frame + offset), :, : int(share * 96)] += 65
+        paths[name] = tmp_path / f"{name}.mp4"
+        write_video(np.clip(pictures, 0, 255).astype(np.uint8), paths[name], RATE)
+    result = estimate_offsets(paths, None, {})
+    assert len(errors(result, truth, TRUSTED)) == 3
+    assert max(errors(result, truth, TRUSTED)) < 0.5
+
+
+@pytest.mark.parametrize("kind", ["flicker", "exposure", "one camera"])
+def test_light_that_each_camera_has_for_itself_is_no_evidence(kind, tmp_path):
+    rng = np.random.default_rng(4)
+    paths = {}
+    for number, name in enumerate(("cam00", "cam01", "cam02")):
+        gain = {"flicker": rng.uniform(0.8, 1.2, 90), "exposure": np.linspace(0.7, 1.3, 90)}.get(kind, np.ones(90))
+        if kind == "one camera" and number == 1:
+            gain = np.where(np.arange(90) == 33, 1.6, 1.0)
+        pictures = np.full((90, 64, 96, 3), 90) * gain[:, None, None, None] + rng.normal(0, 2, (90, 64, 96, 3))
+        paths[name] = tmp_path / f"{name}.mp4"
+        write_video(np.clip(pictures, 0, 255).astype(np.uint8), paths[name], RATE)
+    result = estimate_offsets(paths, None, {})
+    assert max(camera["confidence"] for camera in result["cameras"].values()) < TRUSTED
+
+
 def sounding(path: Path, sound: np.ndarray, pictures: np.ndarray | None = None, codec: str = "aac") -> Path:
     """A clip with sound (mono, 16 kHz) and pictures that tell nothing, or the given ones."""
     seconds = len(sound) / 16000
@@ -207,7 +243,7 @@ def test_only_the_beginning_of_a_long_video_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr("mixdepth.frames.sync.sync.MAX_FRAMES", 60)
     for name, offset in (("a", 0), ("b", 3)):
         write_video(drift(90, offset), tmp_path / f"{name}.mp4", RATE)
-    assert signals.motion_signal(tmp_path / "a.mp4", 25.0).values.shape[2] == 59
+    assert signals.seen_signals(tmp_path / "a.mp4", 25.0)[0].values.shape[2] == 59
     result = estimate_offsets({"a": tmp_path / "a.mp4", "b": tmp_path / "b.mp4"}, None, {})
     assert any("first 60 frames of a, b" in note for note in result["notes"])
 

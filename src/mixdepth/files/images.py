@@ -42,7 +42,10 @@ UPRIGHT = {
 ROTATIONS = {3: 180, 6: 90, 8: 270}  # EXIF orientation -> degrees clockwise, of those that do not mirror
 DENSITY = 7200.0  # dots per inch; it means nothing, but is rounded to whole numbers per metre
 # What Pillow raises of damaged files (AssertionError of a palette that is not there); and MemoryError of a wrong size.
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, AssertionError, struct.error, Image.DecompressionBombError)
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, AssertionError, struct.error)
+# Phones take 200 million pixels; Pillow's own limit of 179 million, against files that lie, is set here instead.
+MOST_PIXELS = 300_000_000
+Image.MAX_IMAGE_PIXELS = None
 # Brands of ISO/IEC 23008-12 (HEIF) files, at the bytes 8 to 12.
 HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"}
 
@@ -166,6 +169,11 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         check_checksum(Path(path))
     try:
         with Image.open(path) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise CaptureError(
+                    f"{path}: {image.width}x{image.height} pixels, expected at most {MOST_PIXELS // 10**6} million. "
+                    "Export it smaller."
+                )
             yield image
     except FileNotFoundError:
         raise CaptureError(f"{path}: image not found. Put it there or correct the configuration.") from None
@@ -199,8 +207,13 @@ def _rgb(image: Image.Image, path: Path) -> np.ndarray:
         raise CaptureError(f"{path}: 32 bits per pixel; expected 8 or 16 bits per channel. Export it as such a PNG.")
     if not image.has_transparency_data:
         return _pixels(image, path, "RGB")
-    rgba = Image.fromarray(_pixels(image, path, "RGBA"))
-    return np.asarray(Image.alpha_composite(Image.new("RGBA", image.size, "black"), rgba).convert("RGB"))
+    return on_black(_pixels(image, path, "RGBA"))
+
+
+def on_black(rgba: np.ndarray) -> np.ndarray:
+    """[H, W, 4] uint8 RGB with alpha as [H, W, 3] uint8 RGB, what is transparent black."""
+    picture = Image.fromarray(rgba)
+    return np.asarray(Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture).convert("RGB"))
 
 
 def _pixels(image: Image.Image, path: Path, mode: str | None = None) -> np.ndarray:

@@ -7,7 +7,19 @@ from pathlib import Path
 
 from mixdepth.errors import CaptureError, ConfigurationError, DamagedFile
 from mixdepth.files.images import image_size, turned_by
-from mixdepth.frames.decode import first_decoded, frame_files, open_video
+from mixdepth.frames.decode import (
+    demuxed,
+    first_decoded,
+    frame_files,
+    has_alpha,
+    last_key_frame,
+    open_video,
+    other_size,
+    picture_streams,
+    seen_through,
+    upright,
+    upright_size,
+)
 from mixdepth.frames.timing import Timeline, Track, read_track
 
 # Transfer characteristics of high dynamic range (ITU-T H.273: SMPTE ST 2084 and ARIB STD-B67).
@@ -87,6 +99,9 @@ def _look(path: Path) -> _Camera:
     facts |= {"variable": track.variable, "seconds": seconds, **kind}
     if track.variable:
         notes.append("its frame rate varies: of its frames the one nearest in time is taken.")
+    if track.joints:
+        begins = ", ".join(map(str, track.joints[:10]))
+        notes.append(f"its clock starts anew at frame {begins}: what follows is taken to go on without a pause.")
     if track.missing:
         whole = track.frames + track.missing
         notes.append(f"the file is cut short or damaged: of its {whole} frames the first {track.frames} can be used.")
@@ -105,18 +120,29 @@ def pixel_ratio(path: Path) -> float:
 def _video_picture(path: Path) -> tuple[dict, dict, list[str]]:
     """Size and kind (codec, bits, rotation) of the pictures of a video, and notes, from its first frame."""
     with open_video(path) as (container, stream):
-        frame = next(filter(None, map(first_decoded, container.demux(stream))))
+        frame = next(filter(None, map(first_decoded, demuxed(container, stream))))
+        later = last_key_frame(container, stream, frame)
         codec, ratio = stream.codec_context.codec.canonical_name, stream.sample_aspect_ratio
-    # PyAV counts counter-clockwise from -180 to 180, and cuts 89.99 down to 89.
-    tag = -frame.rotation % 360
-    rotation = round(tag / 90) * 90
-    if abs(tag - rotation) > 1:
+        streams, taken = len(picture_streams(container)), stream.index
+        transparent = has_alpha(frame) or seen_through(stream)
+    degrees, mirrored = upright(frame)
+    rotation = round(degrees / 90) * 90
+    if abs(degrees - rotation) > 1:
         raise CaptureError(
-            f"{path}: its rotation tag says {tag} degrees; expected 0, 90, 180 or 270. Export it again, upright."
+            f"{path}: its rotation tag says {degrees:.4g} degrees; expected 0, 90, 180 or 270. Export it again, "
+            "upright."
         )
     rotation %= 360
-    width, height = (frame.height, frame.width) if rotation % 180 else (frame.width, frame.height)
+    width, height = upright_size(frame)
+    if upright_size(later) != (width, height):
+        raise other_size(path, "a frame at its end", (width, height), upright_size(later))
     notes = []
+    if mirrored:
+        notes.append("the file wants its picture mirrored, which no camera sees: it is only turned upright.")
+    if transparent:
+        notes.append("it is transparent in places: these are black.")
+    if streams > 1:
+        notes.append(f"it has {streams} streams of pictures: the one of {width}x{height} (number {taken}) is used.")
     if frame.color_trc in HDR_TRANSFERS:
         notes.append(f"high dynamic range ({HDR_TRANSFERS[frame.color_trc]}): its colours are taken as they are.")
     if frame.interlaced_frame:
@@ -140,7 +166,7 @@ def _folder_picture(folder: Path) -> tuple[dict, dict, list[str]]:
                 f"{file}: {size[0]}x{size[1]} pixels, expected {usual[0]}x{usual[1]} as most frames of {folder} have. "
                 "Export the frames of one camera at one size."
             )
-    codec = "jpeg" if files[0].suffix.lower() in (".jpg", ".jpeg") else "png"
+    codec = "png" if files[0].suffix.lower() == ".png" else "jpeg"
     return {"width": usual[0], "height": usual[1]}, {"codec": codec, "bits": 8, "rotation": turned_by(files[0])}, []
 
 

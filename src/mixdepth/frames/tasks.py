@@ -13,6 +13,7 @@ from mixdepth.frames.reference import write_references
 from mixdepth.frames.store import write_static_set, write_store
 from mixdepth.frames.sync.sync import write_sync
 from mixdepth.frames.timing import Timeline
+from mixdepth.scene.capture import unused_files
 from mixdepth.scene.scene import Scene
 
 
@@ -37,12 +38,13 @@ def look(scene: Scene, selection: Mapping) -> dict:
 
 
 def probe(scene: Scene, *, output: Path) -> None:
-    """Write capture.json: what the capture consists of.
+    """Write capture.json: what the capture consists of, and as ``unused`` what lies in it and is not used, and why.
 
     Raises:
         UserError: the capture cannot work.
     """
-    write_json(output, look(scene, scene.config.frames.as_mapping()))
+    found = look(scene, scene.config.frames.as_mapping())
+    write_json(output, {**found, "unused": unused_files(scene)})
 
 
 def sync(scene: Scene, *, output: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mixdepth.errors import CaptureError, ConfigurationError, listed, nearest
+from mixdepth.files.kinds import composed
 from mixdepth.results import ABLATION, Results
 from mixdepth.scene.ablation import Ablation, plan
 from mixdepth.scene.capture import find_photos, find_videos
@@ -160,12 +161,18 @@ def _resolve(name: str, options: dict[str, Any]) -> Scene:
             f"{key}.data: the folder {data} was not found (looked from {Path.cwd()}). Give the folder of the capture,"
             f" or list {key}.cameras where another program makes the files later."
         )
+    options = _composed(options)
     cameras = find_videos(data, options["videos"], options["cameras"])
     photos = find_photos(data, options["photos"], options["photo_files"], options["exclude_photos"])
     if not cameras and not photos:
         raise CaptureError(
             f"{key}: no video cameras in {data / options['videos']} and no photos in {data / options['photos']};"
             f" expected videos or folders of frames named cam00, cam01, ..., or photos"
+        )
+    if "photos" in cameras:
+        raise CaptureError(
+            f"{cameras['photos']}: a camera cannot be called photos, which results are called that are made of photos."
+            " Give it another name, as in `cameras: {cam00: ..., cam01: ...}`."
         )
     if len(cameras) == 1:
         raise CaptureError(
@@ -196,6 +203,15 @@ def _resolve(name: str, options: dict[str, Any]) -> Scene:
         options=options,
         viewer_cameras=_viewer_cameras(f"{key}.viewer_cameras", options["viewer_cameras"], video_camera, used),
     )
+
+
+def _composed(options: dict[str, Any]) -> dict[str, Any]:
+    """The options with names of cameras as :func:`camera_name` has their accents, whatever the editor wrote."""
+    found = {**options, "paths": {name: {**path} for name, path in options["paths"].items()}}
+    lists = [(found, key) for key in ("test_cameras", "train_cameras", "viewer_cameras")]
+    for holder, key in lists + [(path, "cameras") for path in found["paths"].values()]:
+        holder[key] = holder[key] and [composed(name) for name in holder[key]]
+    return {**found, "video_camera": found["video_camera"] and composed(found["video_camera"])}
 
 
 def _split_cameras(

@@ -45,7 +45,7 @@ def read_yaml(path: Path) -> Any:
     if not Path(path).is_file():
         raise ConfigurationError(f"{path}: file not found (looked from {Path.cwd()})")
     try:
-        with Path(path).open(encoding="utf-8") as file:
+        with Path(path).open(encoding="utf-8-sig") as file:
             found = yaml.load(file, Loader)
     except (yaml.YAMLError, ValueError, RecursionError, MemoryError, AttributeError) as error:
         raise ConfigurationError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None

@@ -251,7 +251,7 @@ class Settings(Section):
     photo_files: list[str] | None
     """Names of the photos to use (with suffix). Null takes every image in `photos`."""
     exclude_photos: list[str]
-    """Stems of photos that nothing may read, e.g. those taken from a held-out camera's position."""
+    """Photos that nothing may read, by stem or name, e.g. those taken from a held-out camera's position."""
     test_cameras: list[str] | None
     """Held-out video cameras. Null holds out the first one (by name)."""
     train_cameras: list[str] | None

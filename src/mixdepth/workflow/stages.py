@@ -89,9 +89,9 @@ def used_videos(scene: Scene) -> list[Path]:
 
 
 def other_videos(scene: Scene, camera: str) -> list[Path]:
-    """The video files of the other cameras in use, for their frame rates only: the common rate is the lowest."""
-    others = [Path(scene.cameras[other]) for other in scene.used_cameras if other != camera]
-    return [path for path in others if not path.is_dir()]
+    """The videos and folders of the other cameras in use, for their frame rates and the numbers of their images only:
+    the common rate is the lowest."""
+    return [Path(scene.cameras[other]) for other in scene.used_cameras if other != camera]
 
 
 def photo_files(scene: Scene, stems: Sequence[str]) -> list[Path]:
@@ -165,7 +165,23 @@ def held_out_report(r: Results, scene: Scene) -> list[Path]:
 # The stages, in the order in which they depend on each other.
 
 
-@stage(lambda r: files(output=r.capture), "frames", ["frames"], level=CAPTURE)
+@stage(
+    lambda r: files(output=r.capture),
+    "frames",
+    # All but the first only to tell what in the capture is not used, and why.
+    [
+        "frames",
+        "videos",
+        "photos",
+        "photo_files",
+        "exclude_photos",
+        "poses.source",
+        "poses.path",
+        "poses.intrinsics",
+        "truth",
+    ],
+    level=CAPTURE,
+)
 def probe(r: Results, scene: Scene) -> Files:
     """First of all jobs, so that a capture that cannot work is refused before anything long has started."""
     return files(source=[*used_videos(scene), *photo_files(scene, list(scene.photos))])

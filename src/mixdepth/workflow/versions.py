@@ -7,17 +7,17 @@ from it is redone on the next run. A change that leaves the results alone (speed
 
 STAGE_VERSIONS: dict[str, int] = {
     "demo": 1,
-    "frames": 2,
+    "frames": 3,
     "motion": 1,
     "reference": 4,
-    "sync": 1,
+    "sync": 2,
     "cameras": 5,
     "static": 5,
     "dynamic": 6,
     "rendering": 6,
     "exports": 1,
     "evaluation": 4,
-    "report": 5,
+    "report": 6,
     "viewer": 1,
     "ablation": 1,
 }

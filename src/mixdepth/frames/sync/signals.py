@@ -14,6 +14,7 @@ import numpy as np
 
 from mixdepth.files.images import read_image
 from mixdepth.frames.decode import frame_files, grey_pictures, open_sound, read_frames
+from mixdepth.frames.timing import read_track
 
 MAX_FRAMES = 2000  # at the common rate, from the start of each video
 MAX_SOUND = 300.0  # seconds, from the start of each video
@@ -24,6 +25,8 @@ _WIDTH = 160  # pixels, longer side of the small pictures that motion is looked 
 _SHIFT = 16  # most rows that the same height may lie apart in two cameras
 _SCALES = (2**-0.5, 1.0, 2**0.5)  # of one camera's rows to another's
 _STILL = 0.01  # grey levels, the variance over time of the roots of the rows' changes: below it nothing moves
+_SUDDEN, _FLASH = 4.0, 30.0  # grey levels by which light changes at least, and of which more say nothing more
+_ENDS = 5  # frames at each end of a video in which no change of light counts
 _SOUND_RATE, _HOP, _WINDOW = 8000, 80, 256  # hertz, samples, samples: 100 spectra a second
 
 
@@ -38,15 +41,16 @@ class Signal:
     scales: tuple[float, ...] = (1.0,)  # and factors that its rows may be scaled by
 
 
-def motion_signal(path: Path, rate: float | None) -> Signal:
-    """What brightens and what darkens in each image row from one frame to the next: values [2, ROWS, T].
+def seen_signals(path: Path, rate: float | None) -> tuple[Signal, Signal]:
+    """What brightens and what darkens in each image row from one frame to the next, values [2, ROWS, T]; and by how
+    much the whole picture does suddenly, by a flash or a lamp, values [1, 1, T].
 
     Where no camera has a ``rate``, the frames of a video count as those of a folder do: one by one.
     """
     if path.is_dir():
         pictures = _folder_pictures(path)
     else:
-        pictures = _at_rate(_video_pictures(path), rate) if rate else (picture for _, picture in _video_pictures(path))
+        pictures = _at_rate(_video_pictures(path, rate), rate) if rate else grey_pictures(path, _small)
     stack = np.stack(list(itertools.islice(pictures, MAX_FRAMES)))  # [T + 1, h, w] uint8: 29 MB at most
     rows = _row_means(stack.shape[1])
     values = np.zeros((2, ROWS, max(len(stack) - 1, 1)), np.float32)
@@ -58,7 +62,19 @@ def motion_signal(path: Path, rate: float | None) -> Signal:
     values = _centred_rows(np.sqrt(values))  # the root, so that one large thing does not drown all others
     if np.mean(values**2) < _STILL:  # key frames stir even a still picture, and all cameras' at the same numbers
         values[:] = 0
-    return Signal(values, 1.0, 0.5, _SHIFT, _SCALES)
+    return Signal(values, 1.0, 0.5, _SHIFT, _SCALES), Signal(_flashes(stack), 1.0, 0.5)
+
+
+def _flashes(stack: np.ndarray) -> np.ndarray:
+    """Sudden changes of the mean of pictures [T + 1, h, w] from one to the next, [1, 1, T]; of at most _FLASH levels.
+
+    What moves changes the mean little, and flicker and slow exposure do so all the time. A camera's first and last
+    pictures may be dark because it starts and stops.
+    """
+    change = np.diff(stack.mean(axis=(1, 2))) if len(stack) > 1 else np.zeros(1)
+    sudden = np.clip(np.abs(change) - _SUDDEN - 4 * np.median(np.abs(change)), 0, _FLASH) * np.sign(change)
+    sudden[:_ENDS] = sudden[max(len(sudden) - _ENDS, 0) :] = 0
+    return _centred_rows(sudden[None, None].astype(np.float32))
 
 
 def _blurred(picture: np.ndarray) -> np.ndarray:
@@ -87,12 +103,9 @@ def _folder_pictures(folder: Path) -> Iterator[np.ndarray]:
         yield np.rint(frame @ np.array([0.299, 0.587, 0.114], np.float32)).astype(np.uint8)
 
 
-def _video_pictures(path: Path) -> Iterator[tuple[float, np.ndarray]]:
+def _video_pictures(path: Path, rate: float) -> Iterator[tuple[float, np.ndarray]]:
     """Seconds since the first frame, and a small grey upright picture [h, w] uint8, of each frame of a video."""
-    first = None
-    for time, picture in grey_pictures(path, _small):
-        first = time if first is None else first
-        yield time - first, picture
+    return zip(read_track(path).positions(rate) / rate, grey_pictures(path, _small), strict=False)
 
 
 def _small(width: int, height: int) -> tuple[int, int]:

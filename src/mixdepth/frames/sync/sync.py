@@ -1,4 +1,5 @@
-"""How far a capture's cameras are out of step: by sound, else by motion. An estimate; nothing is changed by it."""
+"""How far a capture's cameras are out of step: by sound, else by motion or sudden light. An estimate; it changes
+nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +7,7 @@ from pathlib import Path
 
 from mixdepth.files.io import write_json
 from mixdepth.frames.sync.alignment import align
-from mixdepth.frames.sync.signals import BANDS, MAX_FRAMES, MAX_SOUND, ROWS, Signal, motion_signal, sound_signal
+from mixdepth.frames.sync.signals import BANDS, MAX_FRAMES, MAX_SOUND, ROWS, Signal, seen_signals, sound_signal
 from mixdepth.frames.timing import read_rate
 
 TRUSTED = 0.5  # confidence from which an estimate is worth acting on
@@ -43,7 +44,7 @@ def estimate_offsets(videos: Mapping[str, Path], fps: float | None, configured: 
     paths = {name: Path(videos[name]) for name in sorted(videos)}
     rate = fps or min(filter(None, map(read_rate, paths.values())), default=None)
     found, notes = _found(paths, rate)
-    reference = max(found, key=lambda name: (found[name].method == "audio", found[name].confidence))
+    reference = max(found, key=lambda name: (found[name].method != "motion", found[name].confidence))
     cameras = {}
     for name, place in found.items():
         # Two cameras are in step as surely as the less sure of them; the reference is the surest.
@@ -63,6 +64,7 @@ def estimate_offsets(videos: Mapping[str, Path], fps: float | None, configured: 
         "method": {
             "audio": f"energy that rises in {BANDS} frequency bands, the first {MAX_SOUND:g} s",
             "motion": f"brightening and darkening of {ROWS} image rows, the first {MAX_FRAMES} frames",
+            "light": f"sudden changes of the whole picture's brightness, the first {MAX_FRAMES} frames",
         },
         "fps": rate,
         "cameras": cameras,
@@ -76,28 +78,36 @@ class Place:
 
     offset: float  # frames at the common rate; only differences matter
     confidence: float  # 0..1
-    method: str  # "audio" or "motion"
+    method: str  # "audio", "motion" or "light"
 
 
 def _found(paths: Mapping[str, Path], rate: float | None) -> tuple[dict[str, Place], list[str]]:
-    """Every camera's place, by sound for those whose sounds agree, and what to tell."""
+    """Every camera's place, by sound for those whose sounds agree, and what to tell.
+
+    Else by motion; or by sudden light, where that is sure of more cameras.
+    """
     sounds = {name: sound_signal(path, rate) for name, path in paths.items()} if rate else {}
-    heard = _places({name: sound for name, sound in sounds.items() if sound is not None}, "audio")
-    heard = {name: place for name, place in heard.items() if place.confidence >= TRUSTED}
-    if len(heard) < 2:
-        heard = {}
-    if len(heard) == len(paths):
-        return heard, []
-    signals = {name: motion_signal(path, rate) for name, path in paths.items()}
-    seen = _places(signals, "motion")
-    if heard:
-        # The cameras that are both heard and seen tie the two together, the surest one first.
-        link = max(heard, key=lambda name: seen[name].confidence)
-        apart, limit = heard[link].offset - seen[link].offset, seen[link].confidence
+    sure = _sure({name: sound for name, sound in sounds.items() if sound is not None}, "audio")
+    if len(sure) == len(paths):
+        return sure, []
+    signals = {name: seen_signals(path, rate) for name, path in paths.items()}
+    seen = _places({name: motion for name, (motion, _) in signals.items()}, "motion")
+    if not sure and (lit := _sure({name: light for name, (_, light) in signals.items()}, "light")):
+        sure = lit if len(lit) > sum(place.confidence >= TRUSTED for place in seen.values()) else {}
+    if sure:
+        # The cameras that are placed in both ways tie the two together, the surest one first.
+        link = max(sure, key=lambda name: seen[name].confidence)
+        apart, limit = sure[link].offset - seen[link].offset, seen[link].confidence
         seen = {n: Place(p.offset + apart, min(p.confidence, limit), "motion") for n, p in seen.items()}
-    cut = [name for name, signal in signals.items() if signal.values.shape[2] >= MAX_FRAMES - 1]
+    cut = [name for name, (motion, _) in signals.items() if motion.values.shape[2] >= MAX_FRAMES - 1]
     notes = [f"Motion was looked at in the first {MAX_FRAMES} frames of {', '.join(cut)}."] if cut else []
-    return {name: heard.get(name, place) for name, place in seen.items()}, notes
+    return {name: sure.get(name, place) for name, place in seen.items()}, notes
+
+
+def _sure(signals: Mapping[str, Signal], method: str) -> dict[str, Place]:
+    """The places of the cameras that these signals are sure of; none where it is one camera."""
+    sure = {name: place for name, place in _places(signals, method).items() if place.confidence >= TRUSTED}
+    return sure if len(sure) > 1 else {}
 
 
 def _places(signals: Mapping[str, Signal], method: str) -> dict[str, Place]:
