@@ -29,7 +29,7 @@ from helpers.place import (
     write_place,
 )
 from helpers.stages import work
-from mixdepth.cameras.camera import Camera, load_cameras
+from mixdepth.cameras.camera import Camera, load_cameras, save_cameras
 from mixdepth.cameras.colmap.features import detect
 from mixdepth.cameras.colmap.matching import epipolar_error, match, near_epipolar_line
 from mixdepth.cameras.formats.llff import write_poses_bounds
@@ -558,7 +558,7 @@ def test_with_given_cameras_bounds_are_the_files_unless_configured(place, tmp_pa
     assert read_json(tmp_path / "bounds.json")["cameras"]["cam01"] == [3.5, 9.0]
 
 
-def test_without_any_point_near_and_far_are_asked_for(place, tmp_path):
+def test_without_any_point_near_and_far_are_what_given_cameras_share(place, tmp_path, capsys):
     one = given_scene(place, tmp_path, photos={}, train_photos=[])
     write_references(place, tmp_path)
     for name in NAMES:
@@ -568,7 +568,18 @@ def test_without_any_point_near_and_far_are_asked_for(place, tmp_path):
     work(tasks.write_sparse, "triangulate", one, tmp_path)
     assert read_json(tmp_path / "cameras_report.json")["verdict"] == "unproven"  # given poses may be that
     one.options["poses"]["source"] = "transforms"  # which says nothing of near and far
-    with pytest.raises(UserError, match="Set `near` and `far`"):
+    work(tasks.write_depth, "colmap_depth", one, tmp_path)
+    assert "only 0 points could be triangulated from 3 images, so near and far" in capsys.readouterr().err
+    bounds = read_json(tmp_path / "bounds.json")
+    assert bounds["source"] == "shared frusta"
+    for near, far in bounds["cameras"].values():  # the board is at 4, the wall at 5.5
+        assert 0 < near < 4
+        assert 6 < far < 30
+    assert bounds["cameras"]["cam00"][1] == max(far for _, far in bounds["cameras"].values())  # it is held out
+    cameras = tmp_path / "cameras.json"
+    apart = {name: replace(camera, c2w=np.eye(4)) for name, camera in load_cameras(cameras).items()}
+    save_cameras(cameras, apart)
+    with pytest.raises(UserError, match="no two cameras look at the same place"):
         work(tasks.write_depth, "colmap_depth", one, tmp_path)
     one.options |= {"near": 1.0, "far": 4.0}
     work(tasks.write_depth, "colmap_depth", one, tmp_path)

@@ -20,8 +20,8 @@ from mixdepth.cameras.formats.llff import write_poses_bounds
 from mixdepth.cameras.given import Given, read_given, read_lenses
 from mixdepth.cameras.lens import Lens, load_lenses, save_lenses
 from mixdepth.cameras.model import Model
-from mixdepth.cameras.space import choose_space
-from mixdepth.cameras.sparse_depth import SparseDepth, depth_bounds, sparse_depth
+from mixdepth.cameras.space import choose_space, shared_bounds
+from mixdepth.cameras.sparse_depth import FEWEST, SparseDepth, depth_bounds, sparse_depth
 from mixdepth.cameras.world import world_transform
 from mixdepth.errors import CaptureError, ConfigurationError
 from mixdepth.files.images import image_size, read_image
@@ -296,12 +296,16 @@ def write_depth(
             _write_camera_depth(depth_file(folder, name), seen.get(camera_image(name), NOTHING))
         _write_photo_depth(depth_file(folder, "photos"), {n: seen[image] for n, (image, _) in posed["photos"].items()})
 
-    known = _given_bounds(scene, lenses, world)
-    ranges = {
-        group: _bounds(scene, found, {n: every[image] for n, (image, _) in posed[group].items()}, points, known[group])
-        for group, found in loaded.items()
-    }
-    write_json(bounds, ranges)
+    given, source = _given_bounds(scene, lenses, world), "sparse points"
+    seen_by = {group: {n: every[image] for n, (image, _) in own.items()} for group, own in posed.items()}
+    found = {group: depth_bounds(own, seen_by[group], points) for group, own in loaded.items()}
+    if all(name in given[group] for group, own in loaded.items() for name in own):
+        source = "given file"
+    elif shared := _shared_bounds(scene, posed, len(points.points)):
+        source = "shared frusta"
+        found = {group: {name: shared.get((group, name)) for name in own} for group, own in loaded.items()}
+    ranges = {group: _bounds(scene, own | given[group]) for group, own in found.items()}
+    write_json(bounds, {**ranges, "source": source})
     group = "cameras" if loaded["cameras"] else "photos"
     write_poses_bounds(poses_bounds, loaded[group], ranges[group])
     write_checksum(poses_bounds)
@@ -318,9 +322,11 @@ def write_space(scene: Scene, *, cameras: Path, photos: Path, bounds: Path, dept
     test = _posed(scene, loaded, scene.test_cameras, scene.test_photos)
     posed = [camera for part in (train, test) for own in part.values() for _, camera in own.values()]
     seen = [tuple(ranges[group][name]) for group, own in train.items() for name in own]
-    points = sum(len(read_npz(depth_file(depth, name))["z"]) for name in [*scene.train_cameras, "photos"])
+    count = sum(len(read_npz(depth_file(depth, name))["z"]) for name in [*scene.train_cameras, "photos"])
+    source = {"shared frusta": "two and more of them", "given file": "as the file of poses has it"}
+    said = source.get(ranges.get("source", ""), f"{count} sparse depths")
     config = scene.config
-    choose_space(posed, seen, config.space, config.near, config.far, points).save(output)
+    choose_space(posed, seen, config.space, config.near, config.far, said).save(output)
 
 
 def _still(points: Model, references: Sequence[Path]) -> np.ndarray:
@@ -407,24 +413,39 @@ def _given_bounds(scene: Scene, lenses: Path, world: Path) -> dict[str, Bounds]:
     return {group: {name: (near * unit, far * unit) for name, (near, far) in bounds[group].items()} for group in GROUPS}
 
 
-def _bounds(
-    scene: Scene,
-    cameras: Mapping[str, Camera],
-    seen: Mapping[str, SparseDepth],
-    model: Model,
-    given: Mapping[str, tuple[float, float]],
-) -> Bounds:
-    """(near, far) of each camera: the configuration's, else the given, else the points'.
+def _shared_bounds(
+    scene: Scene, posed: Mapping[str, Mapping[str, tuple[str, Camera]]], points: int
+) -> dict[tuple[str, str], tuple[float, float] | None]:
+    """By group and name, what given cameras that train share of their frusta, where there are next to no ``points`` of
+    which near and far could be had; a warning says so. Else nothing."""
+    training = {(group, name): camera for group, own in posed.items() for name, (_, camera) in own.items()}
+    if not scene.poses_given or points >= FEWEST * len(training):
+        return {}
+    found = dict(zip(training, shared_bounds(list(training.values())), strict=True))
+    if not any(found.values()):
+        return {}
+    told = f"warning: scene {scene.name}: only {points} points could be triangulated from {len(training)} images"
+    if scene.config.near is None or scene.config.far is None:
+        told += (
+            ", so near and far are those of the part of space that two and more of the given cameras look at. Set "
+            "`near` and `far` (world units) where you know better"
+        )
+    print(f"{told}.", file=sys.stderr)
+    return found
 
-    A camera with no point in its image takes the widest range of the others.
+
+def _bounds(scene: Scene, found: Mapping[str, tuple[float, float] | None]) -> Bounds:
+    """(near, far) of each camera: the configuration's, else what was ``found``.
+
+    A camera of which nothing was found takes the widest range of the others.
     """
     near, far = scene.config.near, scene.config.far
-    found = depth_bounds(cameras, seen, model) | {name: given[name] for name in cameras if name in given}
     known = [value for value in found.values() if value is not None]
-    if cameras and not known and (near is None or far is None):
+    if found and not known and (near is None or far is None):
         raise CaptureError(
-            f"scene {scene.name}: no point could be triangulated, so how near and far things are is unknown. Set "
-            "`near` and `far` (world units) in the scene's configuration, or lower `colmap.peak_threshold`."
+            f"scene {scene.name}: no point could be triangulated, and no two cameras look at the same place, so how "
+            "near and far things are is unknown. Set `near` and `far` (world units) in the scene's configuration, or "
+            "lower `colmap.peak_threshold`."
         )
     # Where none is known, both are configured, and the widest range is not looked at.
     widest = min((low for low, _ in known), default=0.0), max((high for _, high in known), default=0.0)
