@@ -19,7 +19,7 @@ from mixdepth.files.shapes import SPACE
 FORWARD_SPREAD = 35.0  # degrees: cameras that look about the same way differ by less from their mean direction
 MEET = 0.9  # share of the cameras that must have one place in their images to look "inward"
 NEAR_PAD, FAR_PAD = 0.85, 1.1  # near and far are percentiles of sparse points: things lie a little outside
-SHARED_ANGLE = 0.5  # of the widest angle between two axes: where the rays of two cameras meet at less, nothing is looked at
+SHARED_ANGLE = 0.5  # of the widest angle between two axes: nothing is looked at where rays meet at less
 LEAST_ANGLE = np.radians(1.5)  # rays that meet at less place nothing, however parallel the axes are
 SHARED_PERCENTILES = (0.2, 99.8)  # of the volume that a camera shares with another, by z-depth: its near and far
 SHARED_GRID, SHARED_DEPTHS = 10, 160  # rays along each side of an image, and samples along each, log-spaced
@@ -164,7 +164,7 @@ def shared_bounds(cameras: Sequence[Camera]) -> list[tuple[float, float] | None]
         return [None] * len(cameras)
     while widest < least:
         least = max(least / 2, LEAST_ANGLE)
-    volume = np.repeat(depths**3, SHARED_GRID**2)  # of a sample: the area of its pixel grows with z^2, its length with z
+    volume = np.repeat(depths**3, SHARED_GRID**2)  # a pixel covers z^2, a step z
     found: list[tuple[float, float] | None] = []
     for angle in angles:
         share = np.cumsum(np.where(angle >= least, volume, 0))
