@@ -11,7 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 # Before numpy and everything else: it sees to it that Pillow is imported before pycolmap.
-from mixdepth.cameras.colmap import ladder, mapping, triangulation  # isort: skip
+from mixdepth.cameras.colmap import ladder, mapping, steady, triangulation  # isort: skip
+from mixdepth.cameras.colmap.moments import Picture  # isort: skip
 import numpy as np
 
 from mixdepth.cameras.camera import Camera, load_cameras, save_cameras
@@ -99,7 +100,28 @@ def structure_from_motion(scene: Scene, *, references: Sequence[Path], model: Se
         known=known,
         optional=optional if scene.config.poses.allow_missing else (),
     )
+    _check_steady(found["verification"], scene, scene.used_cameras, references)
     write_json(report, found)
+
+
+def _check_steady(report: dict, scene: Scene, names: Iterable[str], references: Sequence[Path]) -> None:
+    """Add to a verification, in place, whether these video cameras stand still; where one does not, no pose is right
+    for all of its frames, and it is contradicted."""
+    of = _by_camera(references)
+    moves = steady.find_moves({camera_image(n): of[n].moments for n in names}, scene.config.colmap.as_mapping())
+    worst = max((move.share for move in moves.values()), default=0.0)
+    meaning = (
+        "how far a camera's picture goes between its first, middle and last frames, share of the diagonal: the worst"
+    )
+    check = {"name": "steady", "value": worst, "limit": steady.LIMIT, "passed": not moves, "meaning": meaning}
+    report["checks"] = [*report["checks"], check]
+    if moves:
+        told = " ".join(f"{name} {move}." for name, move in moves.items())
+        told += " Cameras must not move: leave it out, or select frames before or after that (`frames`)."
+        before = "" if report["verdict"] == "trusted" else f" {report['reason']}"
+        report |= {"verdict": "contradicted", "score": 0.0, "reason": told + before}
+        alone = {name: {**report["images"].get(name, {}), "score": 0.0, "reason": str(m)} for name, m in moves.items()}
+        report["images"] = {**report["images"], **alone}
 
 
 def _by_camera(folders: Sequence[Path]) -> dict[str, Reference]:
@@ -164,23 +186,20 @@ def write_sparse(
     """Triangulate points with the cameras fixed, from images that may train and from nothing else; write ``report``:
     whether the cameras can be trusted.
 
-    Into ``model`` go the points of one moment, movers included, into ``plates`` those of what stands still: a plate
-    also shows what is behind the movers of that moment.
+    Into ``model`` go the points of several moments, movers included, into ``plates`` those of what stands still.
 
     COLMAP's cameras were verified, held-out ones too, where they were found (``sfm_report``); given ones are verified
     here.
     """
     images, posed = _posed_images(scene, scene.train_cameras, cameras, photos, lenses, references)
-    verification = triangulation.triangulate(images, posed, model[0].parent, scene.config.colmap.as_mapping())
-    of, options = _by_camera(references), scene.config.colmap.as_mapping()
-    still = {camera_image(name): of[name].plate for name in scene.train_cameras if camera_image(name) in images}
-    masks = {camera_image(name): of[name].unsure for name in scene.train_cameras if camera_image(name) in images}
-    points = triangulation.triangulated({**images, **still}, posed, options, masks)
-    mapping.write_model(points, plates[0].parent)
+    options, pictures = scene.config.colmap.as_mapping(), _pictures(images, references)
+    verification = triangulation.triangulate(images, posed, model[0].parent, options, pictures, still=plates[0].parent)
     found, steps = asdict(verification), None
     if sfm_report:
         steps = read_json(sfm_report, {"verification": VERIFICATION})
         found = steps.pop("verification")
+    else:
+        _check_steady(found, scene, scene.train_cameras, references)
     write_json(report, {"source": scene.config.poses.source, **found, "ladder": steps})
     _tell(found)
 
@@ -194,10 +213,11 @@ def verify_held_out(
         UserError: they contradict what the images show, and ``poses.trust`` is not set.
     """
     images, posed = _posed_images(scene, scene.used_cameras, cameras, photos, lenses, references)
-    held_out = {camera_image(name) for name in scene.test_cameras}
+    held_out, options = {camera_image(name) for name in scene.test_cameras}, scene.config.colmap.as_mapping()
     # All images: where panels look alike, false matches of a held-out image are outvoted by its neighbours only.
-    report = asdict(triangulation.check_poses(images, posed, scene.config.colmap.as_mapping()))
+    report = asdict(triangulation.check_poses(images, posed, options, _pictures(images, references)))
     report["images"] = {name: value for name, value in report["images"].items() if name in held_out}
+    _check_steady(report, scene, scene.test_cameras, references)
     _tell(report)
     _refuse_distrusted(report, {"contradicted"}, scene, "")
     write_json(output, report)
@@ -244,6 +264,17 @@ def _posed_images(
             images[image] = moments[len(moments) // 2]
             found[image] = known[group][name], camera.c2w
     return images, found
+
+
+def _pictures(images: Mapping[str, Path], references: Sequence[Path]) -> dict[str, list[Picture]]:
+    """By COLMAP's name, what points come from: of a video the plate, the moment of ``images``, and others."""
+    found = {name: [Picture(path)] for name, path in images.items()}
+    for camera, own in _by_camera(references).items():
+        if (name := camera_image(camera)) in images:
+            moments = [Picture(path, own.moving_at(number), number) for number, path in own.moments.items()]
+            moments.sort(key=lambda picture: picture.path != images[name])
+            found[name] = [Picture(own.plate, own.unsure), *moments]
+    return found
 
 
 def _refuse_distrusted(report: Mapping, verdicts: set[str], scene: Scene, where: str) -> None:

@@ -57,6 +57,28 @@ def match(
     return indices, angle[0, good] / angle[1, good]
 
 
+def match_groups(
+    descriptors: tuple[np.ndarray, np.ndarray], groups: tuple[np.ndarray, np.ndarray], max_ratio: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`match` within each group of key points alone, as if the others were not there.
+
+    Args:
+        descriptors: of two images, [N1, 128] and [N2, 128] uint8.
+        groups: of their key points, [N1] and [N2] int; key points match within their group.
+        max_ratio, and returns: as there.
+    """
+    found = [np.zeros((0, 2), np.uint32)]
+    ratios = [np.zeros(0)]
+    for group in np.intersect1d(*groups):
+        one, two = (np.flatnonzero(own == group) for own in groups)
+        indices, ratio = match(descriptors[0][one], descriptors[1][two], max_ratio=max_ratio)
+        found.append(np.stack([one[indices[:, 0]], two[indices[:, 1]]], axis=1).astype(np.uint32))
+        ratios.append(ratio)
+    indices, ratio = np.concatenate(found), np.concatenate(ratios)
+    order = np.argsort(indices[:, 0])
+    return indices[order], ratio[order]
+
+
 def near_epipolar_line(
     fundamental: np.ndarray, xy1: np.ndarray, xy2: np.ndarray, max_error: float
 ) -> Callable[[slice], np.ndarray]:
