@@ -569,7 +569,7 @@ def test_without_any_point_near_and_far_are_what_given_cameras_share(place, tmp_
     assert read_json(tmp_path / "cameras_report.json")["verdict"] == "unproven"  # given poses may be that
     one.options["poses"]["source"] = "transforms"  # which says nothing of near and far
     work(tasks.write_depth, "colmap_depth", one, tmp_path)
-    assert "only 0 points could be triangulated from 3 images, so near and far" in capsys.readouterr().err
+    assert "only 0 points are sure, of 3 images, so near and far" in capsys.readouterr().err
     bounds = read_json(tmp_path / "bounds.json")
     assert bounds["source"] == "shared frusta"
     for near, far in bounds["cameras"].values():  # the board is at 4, the wall at 5.5

@@ -22,7 +22,7 @@ from mixdepth.cameras.given import Given, read_given, read_lenses
 from mixdepth.cameras.lens import Lens, load_lenses, save_lenses
 from mixdepth.cameras.model import Model
 from mixdepth.cameras.space import choose_space, shared_bounds
-from mixdepth.cameras.sparse_depth import FEWEST, SparseDepth, depth_bounds, sparse_depth
+from mixdepth.cameras.sparse_depth import FEWEST, MANY_VIEWS, SparseDepth, depth_bounds, sparse_depth
 from mixdepth.cameras.world import world_transform
 from mixdepth.errors import CaptureError, ConfigurationError
 from mixdepth.files.images import image_size, read_image
@@ -192,7 +192,7 @@ def write_sparse(
     here.
     """
     images, posed = _posed_images(scene, scene.train_cameras, cameras, photos, lenses, references)
-    options, pictures = scene.config.colmap.as_mapping(), _pictures(images, references)
+    options, pictures = scene.config.colmap.as_mapping(), pictures_of(images, references)
     verification = triangulation.triangulate(images, posed, model[0].parent, options, pictures, still=plates[0].parent)
     found, steps = asdict(verification), None
     if sfm_report:
@@ -215,7 +215,7 @@ def verify_held_out(
     images, posed = _posed_images(scene, scene.used_cameras, cameras, photos, lenses, references)
     held_out, options = {camera_image(name) for name in scene.test_cameras}, scene.config.colmap.as_mapping()
     # All images: where panels look alike, false matches of a held-out image are outvoted by its neighbours only.
-    report = asdict(triangulation.check_poses(images, posed, options, _pictures(images, references)))
+    report = asdict(triangulation.check_poses(images, posed, options, pictures_of(images, references)))
     report["images"] = {name: value for name, value in report["images"].items() if name in held_out}
     _check_steady(report, scene, scene.test_cameras, references)
     _tell(report)
@@ -266,7 +266,7 @@ def _posed_images(
     return images, found
 
 
-def _pictures(images: Mapping[str, Path], references: Sequence[Path]) -> dict[str, list[Picture]]:
+def pictures_of(images: Mapping[str, Path], references: Sequence[Path]) -> dict[str, list[Picture]]:
     """By COLMAP's name, what points come from: of a video the plate, the moment of ``images``, and others."""
     found = {name: [Picture(path)] for name, path in images.items()}
     for camera, own in _by_camera(references).items():
@@ -332,7 +332,7 @@ def write_depth(
     found = {group: depth_bounds(own, seen_by[group], points) for group, own in loaded.items()}
     if all(name in given[group] for group, own in loaded.items() for name in own):
         source = "given file"
-    elif shared := _shared_bounds(scene, posed, len(points.points)):
+    elif shared := _shared_bounds(scene, posed, points):
         source = "shared frusta"
         found = {group: {name: shared.get((group, name)) for name in own} for group, own in loaded.items()}
     ranges = {group: _bounds(scene, own | given[group]) for group, own in found.items()}
@@ -445,17 +445,18 @@ def _given_bounds(scene: Scene, lenses: Path, world: Path) -> dict[str, Bounds]:
 
 
 def _shared_bounds(
-    scene: Scene, posed: Mapping[str, Mapping[str, tuple[str, Camera]]], points: int
+    scene: Scene, posed: Mapping[str, Mapping[str, tuple[str, Camera]]], points: Model
 ) -> dict[tuple[str, str], tuple[float, float] | None]:
     """By group and name, what given cameras that train share of their frusta, where there are next to no ``points`` of
-    which near and far could be had; a warning says so. Else nothing."""
+    which near and far could be had (of two views they may be chance matches); a warning says so. Else nothing."""
     training = {(group, name): camera for group, own in posed.items() for name, (_, camera) in own.items()}
-    if not scene.poses_given or points >= FEWEST * len(training):
+    count = int((points.views >= min(MANY_VIEWS, len(training))).sum())
+    if not scene.poses_given or count >= FEWEST * len(training):
         return {}
     found = dict(zip(training, shared_bounds(list(training.values())), strict=True))
     if not any(found.values()):
         return {}
-    told = f"warning: scene {scene.name}: only {points} points could be triangulated from {len(training)} images"
+    told = f"warning: scene {scene.name}: only {count} points are sure, of {len(training)} images"
     if scene.config.near is None or scene.config.far is None:
         told += (
             ", so near and far are those of the part of space that two and more of the given cameras look at. Set "

@@ -101,6 +101,17 @@ class _Evidence:
     matches: Pairs  # with a ratio up to LOOSE_RATIO
     strict: Pairs  # with a ratio up to RATIO
     moments: dict[str, np.ndarray]  # by image, the moment of each key point (mixdepth.cameras.colmap.moments)
+    seed: int  # of RANSAC's draws
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """The matches of each pair that agree with a geometry of its own (RANSAC), which knows nothing of the poses."""
+        return inliers(verify_pairs(self.strict, self.features, self.lenses, self.seed))
+
+    @property
+    def keypoints(self) -> dict[str, np.ndarray]:
+        """Pixels of the original, by image."""
+        return {name: features.uv for name, features in self.features.items()}
 
 
 @dataclass(frozen=True)
@@ -115,12 +126,21 @@ class _Task:
     @cached_property
     def one(self) -> _Evidence:
         """Of one moment."""
-        return self._gather({name: [Picture(path)] for name, path in self.images.items()}, self.options)
+        return self._gather(self._moment, self.options)
+
+    @cached_property
+    def thorough(self) -> _Evidence:
+        """The same with more features."""
+        return self._gather(self._moment, thorough(self.options))
 
     @cached_property
     def every(self) -> _Evidence:
         """Of all pictures."""
         return self._gather(self.pictures, self.options) if self.pictures else self.one
+
+    @property
+    def _moment(self) -> dict[str, list[Picture]]:
+        return {name: [Picture(path)] for name, path in self.images.items()}
 
     def _gather(self, pictures: Mapping[str, Sequence[Picture]], options: Mapping) -> _Evidence:
         pairs = list(itertools.combinations(sorted(self.images), 2))
@@ -129,7 +149,7 @@ class _Task:
         moments = {name: sighting.moment for name, sighting in seen.items()}
         lenses = known_cameras(self.images, features, {name: self.cameras[name][0] for name in self.images})
         found = match_pairs(pairs, features, LOOSE_RATIO, RATIO, groups=moments)
-        return _Evidence(features, lenses, *found, moments)
+        return _Evidence(features, lenses, *found, moments, self.options["seed"])
 
     def points(self, evidence: _Evidence) -> pycolmap.Reconstruction:
         """The points that the matches make with the cameras fixed, in pixels of the original images."""
@@ -157,18 +177,10 @@ class _Task:
         found = self._verify(self.one)
         if not found.trusted:
             found = self._second_opinion(found)
-        if found.verdict == "unproven":
-            pictures = {name: [Picture(path)] for name, path in self.images.items()}
-            found = self._verify(self._gather(pictures, thorough(self.options)))
-        return found
+        return self._verify(self.thorough) if found.verdict == "unproven" else found
 
     def _verify(self, evidence: _Evidence) -> Verification:
-        keypoints = {name: features.uv for name, features in evidence.features.items()}
-        return verify(self._model, keypoints, self._pairs(evidence), sorted(self.images))
-
-    def _pairs(self, evidence: _Evidence) -> Pairs:
-        # RANSAC on the matches alone: it knows the lenses, not the poses.
-        return inliers(verify_pairs(evidence.strict, evidence.features, evidence.lenses, self.options["seed"]))
+        return verify(self._model, evidence.keypoints, evidence.pairs, sorted(self.images))
 
     @property
     def _model(self) -> Model:
@@ -180,20 +192,20 @@ class _Task:
     def _second_opinion(self, first: Verification) -> Verification:
         """``first``, or what is found where matches between images whose poses all pictures bear out are those along
         their epipolar lines; those of other images stay as they were."""
-        uv = {name: features.uv for name, features in self.every.features.items()}
+        uv, moment = self.every.keypoints, self.one.keypoints
         views = {name: View.of(*self.cameras[name], uv[name]) for name in uv}
         good = borne_out(views, self.every.strict)
         if not good:
             return first
-        keypoints = {name: np.concatenate([uv[name], features.uv]) for name, features in self.one.features.items()}
-        pairs = {pair: indices + [len(uv[name]) for name in pair] for pair, indices in self._pairs(self.one).items()}
+        keypoints = {name: np.concatenate([uv[name], moment[name]]) for name in uv}
+        pairs = {pair: indices + [len(uv[name]) for name in pair] for pair, indices in self.one.pairs.items()}
         for pair, indices in self.every.strict.items():
             if good.issuperset(pair):
                 pairs[pair] = around_lines(views[pair[0]], views[pair[1]], indices)
         found = verify(self._model, keypoints, pairs, sorted(self.images))
         if not found.trusted:
             return first
-        told = "One moment says too little, or shows look-alikes; matches of several lie along the poses' epipolar lines."
+        told = "One moment says too little, or shows look-alikes, but matches of several moments bear out the poses."
         return replace(found, reason=f"{told} {found.reason}")
 
 

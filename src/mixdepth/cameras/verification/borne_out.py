@@ -17,7 +17,7 @@ SHARE = (
     0.7  # of the matches around its lines that must be close (basketball: 0.79 and more; 3 degrees off, 0.59 at most)
 )
 FEWEST = 50  # matches close to the lines of an image
-EXCESS = 2.0  # how many times more they are than those close to lines elsewhere
+EXCESS = 2.0  # how many times more they are than those close to lines elsewhere (the median: some shifts go along them)
 ELSEWHERE = 0.05 * np.array([[np.cos(a), np.sin(a)] for a in np.arange(6) * np.pi / 3])  # of the diagonal
 
 Pairs = Mapping[tuple[str, str], np.ndarray]
@@ -35,7 +35,9 @@ def borne_out(views: Mapping[str, View], matches: Pairs) -> set[str]:
         found = _counts(views[one], views[two], np.asarray(indices, int))
         counts[one] += found
         counts[two] += found
-    return {name for name, (close, around, *chance) in counts.items() if _enough(close, around, max(chance))}
+    return {
+        name for name, (close, around, *chance) in counts.items() if _enough(close, around, float(np.median(chance)))
+    }
 
 
 def _enough(close: float, around: float, chance: float) -> bool:
