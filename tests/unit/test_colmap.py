@@ -589,6 +589,30 @@ def test_without_any_point_near_and_far_are_what_given_cameras_share(place, tmp_
         work(tasks.write_depth, "colmap_depth", one, tmp_path)
 
 
+@pytest.mark.parametrize("name", ["cam02", "cam00"])
+def test_a_camera_that_moves_stops_the_run_unless_trusted(place, tmp_path, capsys, name):
+    """cam02 trains, cam00 is held out; each is the other's neighbour for the rest of the capture."""
+    one = given_scene(place, tmp_path, photos={}, train_photos=[])
+    write_references(place, tmp_path)
+    for camera in NAMES:
+        own = tmp_path / "reference" / camera
+        shutil.copy(place / ("cam01.png" if camera == name else f"{camera}.png"), own / "moment_0007.png")
+        Image.new("L", (WIDTH, HEIGHT)).save(own / "moving_0007.png")
+    work(tasks.write_cameras, "cameras", one, tmp_path, capture(one))
+    work(tasks.write_sparse, "triangulate", one, tmp_path)
+    told = rf"cameras/{name}\.png moves: from frame 7 on \(frame 0 not yet\)"
+    gates = {"cam02": (tasks.write_depth, "colmap_depth"), "cam00": (tasks.verify_held_out, "verify_held_out")}
+    with pytest.raises(UserError, match=told):
+        work(*gates[name], one, tmp_path)
+    one.options["poses"]["trust"] = True
+    capsys.readouterr()
+    work(*gates[name], one, tmp_path)
+    assert f"cameras/{name}.png moves" in capsys.readouterr().err
+    report = read_json(tmp_path / ("held_out_report.json" if name == "cam00" else "cameras_report.json"))
+    assert report["images"][f"cameras/{name}.png"]["score"] == 0
+    assert [check["name"] for check in report["checks"] if not check["passed"]] == ["steady"]
+
+
 def test_a_photo_without_a_pose_is_named(place, tmp_path):
     one = given_scene(place, tmp_path, photos={"cam02": "cam02.png", "garden": "garden.png"})
     with pytest.raises(UserError, match=r"garden(.|\n)*exclude_photos"):

@@ -190,23 +190,18 @@ class _Task:
         return Model(lenses, poses, np.zeros((0, 3)), np.zeros(0), none, none, np.zeros((0, 2)))
 
     def _second_opinion(self, first: Verification) -> Verification:
-        """``first``, or what is found where matches between images whose poses all pictures bear out are those along
-        their epipolar lines; those of other images stay as they were."""
-        uv, moment = self.every.keypoints, self.one.keypoints
+        """``first``, unless the matches of all pictures bear out every pose: then what those along the epipolar lines
+        say, in which look-alikes have no voice."""
+        uv = self.every.keypoints
         views = {name: View.of(*self.cameras[name], uv[name]) for name in uv}
-        good = borne_out(views, self.every.strict)
-        if not good:
+        if borne_out(views, self.every.strict) != set(views):
             return first
-        keypoints = {name: np.concatenate([uv[name], moment[name]]) for name in uv}
-        pairs = {pair: indices + [len(uv[name]) for name in pair] for pair, indices in self.one.pairs.items()}
-        for pair, indices in self.every.strict.items():
-            if good.issuperset(pair):
-                pairs[pair] = around_lines(views[pair[0]], views[pair[1]], indices)
-        found = verify(self._model, keypoints, pairs, sorted(self.images))
-        if not found.trusted:
-            return first
+        pairs = {
+            pair: around_lines(*(views[name] for name in pair), found) for pair, found in self.every.strict.items()
+        }
+        found = verify(self._model, uv, pairs, sorted(views))
         told = "One moment says too little, or shows look-alikes, but matches of several moments bear out the poses."
-        return replace(found, reason=f"{told} {found.reason}")
+        return replace(found, reason=f"{told} {found.reason}") if found.trusted else first
 
 
 def _drop_movers(model: pycolmap.Reconstruction, evidence: _Evidence) -> None:
