@@ -11,7 +11,7 @@ from PIL import Image
 
 from helpers.place import FOCAL, HEIGHT, OPTIONS, WIDTH, place_camera, place_lens, place_view
 from mixdepth.cameras.camera import Camera
-from mixdepth.cameras.colmap.matching import match_groups
+from mixdepth.cameras.colmap.matching import has_twin, match_groups
 from mixdepth.cameras.verification.borne_out import around_lines, borne_out
 from mixdepth.cameras.verification.view import View
 
@@ -77,9 +77,21 @@ def test_a_picture_full_of_key_points_needs_no_more_moments(seen):
     assert len(found["poor"].moment) == 2
 
 
+def sift(count: int) -> np.ndarray:
+    """Descriptors of corners that do not look alike."""
+    descriptors = np.random.default_rng(0).uniform(0, 1, (count, 128)) ** 4
+    return (512 * descriptors / np.linalg.norm(descriptors, axis=1, keepdims=True)).astype(np.uint8)
+
+
+def test_key_points_of_a_pattern_that_repeats_have_twins():
+    descriptors = sift(5)
+    descriptors[3], descriptors[4] = descriptors[0], descriptors[1]
+    xy = np.array([[10, 10], [50, 50], [80, 10], [10, 70], [52, 52]], float)  # 4 is 1 again, at its place
+    assert has_twin(descriptors, xy).tolist() == [True, False, False, True, False]
+
+
 def test_matches_stay_within_their_moment():
-    descriptors = np.random.default_rng(0).uniform(0, 1, (6, 128)) ** 4
-    descriptors = (512 * descriptors / np.linalg.norm(descriptors, axis=1, keepdims=True)).astype(np.uint8)
+    descriptors = sift(6)
     both = descriptors.copy(), descriptors[[1, 0, 2, 3, 4, 5]].copy()
     indices, ratio = match_groups(both, (np.array([-1, -1, 4, 4, 7, 7]), np.array([-1, -1, 4, 9, 7, 7])), 0.8)
     assert indices.tolist() == [[0, 1], [1, 0], [2, 2], [4, 4], [5, 5]]  # 3 was seen at two different moments

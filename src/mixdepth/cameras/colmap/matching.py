@@ -9,6 +9,10 @@ from collections.abc import Callable
 import numpy as np
 
 CHUNK = 2048  # rows of the similarity matrix held at once: bounds memory at 64 MB for 8192 features
+TWIN_ANGLE = (
+    0.25  # radians between descriptors: matches of two views differ by 0.2 to 0.3, two corners of a place by 0.5
+)
+TWIN_DISTANCE = 10.0  # detection pixels
 SIFT_NORM = 512.0  # COLMAP stores L2-normalised descriptors times 512, as uint8
 
 
@@ -77,6 +81,23 @@ def match_groups(
     indices, ratio = np.concatenate(found), np.concatenate(ratios)
     order = np.argsort(indices[:, 0])
     return indices[order], ratio[order]
+
+
+def has_twin(descriptors: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    """Which key points of one image are seen again elsewhere in it (tiles, wallpaper), [N] bool: a match of theirs may
+    be one of a look-alike.
+
+    Args:
+        descriptors: [N, 128] uint8.
+        xy: [N, 2] detection pixels.
+    """
+    known, found = descriptors.astype(np.float32), np.zeros(len(xy), bool)
+    least = np.float32(np.cos(TWIN_ANGLE) * SIFT_NORM**2)
+    for start in range(0, len(xy), CHUNK):
+        rows = slice(start, start + CHUNK)
+        apart = np.hypot(xy[rows, None, 0] - xy[:, 0], xy[rows, None, 1] - xy[:, 1])
+        found[rows] = ((known[rows] @ known.T >= least) & (apart > TWIN_DISTANCE)).any(axis=1)
+    return found
 
 
 def near_epipolar_line(

@@ -25,7 +25,7 @@ from mixdepth.cameras.colmap.mapping import (
     verify_pairs,
     write_model,
 )
-from mixdepth.cameras.colmap.matching import epipolar_error
+from mixdepth.cameras.colmap.matching import epipolar_error, has_twin
 from mixdepth.cameras.colmap.moments import STILL, Picture, gather
 from mixdepth.cameras.lens import Lens
 from mixdepth.cameras.model import Model
@@ -108,6 +108,12 @@ class _Evidence:
         """The matches of each pair that agree with a geometry of its own (RANSAC), which knows nothing of the poses."""
         return inliers(verify_pairs(self.strict, self.features, self.lenses, self.seed))
 
+    @cached_property
+    def distinct(self) -> Pairs:
+        """Those of the ``pairs`` whose key points have no look-alike in their own image."""
+        twins = {name: has_twin(features.descriptors, features.xy) for name, features in self.features.items()}
+        return {(a, b): own[~twins[a][own[:, 0]] & ~twins[b][own[:, 1]]] for (a, b), own in self.pairs.items()}
+
     @property
     def keypoints(self) -> dict[str, np.ndarray]:
         """Pixels of the original, by image."""
@@ -180,7 +186,13 @@ class _Task:
         return self._verify(self.thorough) if found.verdict == "unproven" else found
 
     def _verify(self, evidence: _Evidence) -> Verification:
-        return verify(self._model, evidence.keypoints, evidence.pairs, sorted(self.images))
+        """By matches; where these contradict, what those say that are of no pattern that repeats."""
+        found = verify(self._model, evidence.keypoints, evidence.pairs, sorted(self.images))
+        if found.verdict != "contradicted":
+            return found
+        again = verify(self._model, evidence.keypoints, evidence.distinct, sorted(self.images))
+        told = "Only look-alikes contradict the poses, which their own image shows more than once."
+        return found if again.verdict == "contradicted" else replace(again, reason=f"{told} {again.reason}")
 
     @property
     def _model(self) -> Model:
