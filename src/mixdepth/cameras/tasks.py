@@ -11,7 +11,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 # Before numpy and everything else: it sees to it that Pillow is imported before pycolmap.
-from mixdepth.cameras.colmap import ladder, mapping, triangulation  # isort: skip
+from mixdepth.cameras.colmap import ladder, mapping, steady, triangulation  # isort: skip
+from mixdepth.cameras.colmap.moments import Picture  # isort: skip
 import numpy as np
 
 from mixdepth.cameras.camera import Camera, load_cameras, moved, save_cameras
@@ -20,8 +21,8 @@ from mixdepth.cameras.formats.llff import write_poses_bounds
 from mixdepth.cameras.given import read_given, read_lenses
 from mixdepth.cameras.lens import Lens, load_lenses, save_lenses
 from mixdepth.cameras.model import Model
-from mixdepth.cameras.space import FAR_PAD, NEAR_PAD, choose_space
-from mixdepth.cameras.sparse_depth import FEWEST, SparseDepth, depth_bounds, sparse_depth
+from mixdepth.cameras.space import FAR_PAD, NEAR_PAD, choose_space, shared_bounds
+from mixdepth.cameras.sparse_depth import FEWEST, MANY_VIEWS, SparseDepth, depth_bounds, sparse_depth
 from mixdepth.cameras.world import world_transform
 from mixdepth.errors import CaptureError, ConfigurationError
 from mixdepth.files.images import image_size, read_image
@@ -102,7 +103,28 @@ def structure_from_motion(scene: Scene, *, references: Sequence[Path], model: Se
         known=known,
         optional=optional if scene.config.poses.allow_missing else (),
     )
+    _check_steady(found["verification"], scene, scene.used_cameras, references)
     write_json(report, found)
+
+
+def _check_steady(report: dict, scene: Scene, names: Iterable[str], references: Sequence[Path]) -> None:
+    """Add to a verification, in place, whether these video cameras stand still; where one does not, no pose is right
+    for all of its frames, and it is contradicted."""
+    of = _by_camera(references)
+    moves = steady.find_moves({camera_image(n): of[n].moments for n in names}, scene.config.colmap.as_mapping())
+    worst = max((move.share for move in moves.values()), default=0.0)
+    meaning = (
+        "how far a camera's picture goes between its first, middle and last frames, share of the diagonal: the worst"
+    )
+    check = {"name": "steady", "value": worst, "limit": steady.LIMIT, "passed": not moves, "meaning": meaning}
+    report["checks"] = [*report["checks"], check]
+    if moves:
+        told = " ".join(f"{name} {move}." for name, move in moves.items())
+        told += " Cameras must not move: leave it out, or select frames before or after that (`frames`)."
+        before = "" if report["verdict"] == "trusted" else f" {report['reason']}"
+        report |= {"verdict": "contradicted", "score": 0.0, "reason": told + before}
+        alone = {name: {**report["images"].get(name, {}), "score": 0.0, "reason": str(m)} for name, m in moves.items()}
+        report["images"] = {**report["images"], **alone}
 
 
 def _by_camera(folders: Sequence[Path]) -> dict[str, Reference]:
@@ -174,23 +196,20 @@ def write_sparse(
     """Triangulate points with the cameras fixed, from images that may train and from nothing else; write ``report``:
     whether the cameras can be trusted.
 
-    Into ``model`` go the points of one moment, movers included, into ``plates`` those of what stands still: a plate
-    also shows what is behind the movers of that moment.
+    Into ``model`` go the points of several moments, movers included, into ``plates`` those of what stands still.
 
     COLMAP's cameras were verified, held-out ones too, where they were found (``sfm_report``); given ones are verified
     here.
     """
     images, posed = _posed_images(scene, scene.train_cameras, cameras, photos, lenses, references)
-    verification = triangulation.triangulate(images, posed, model[0].parent, scene.config.colmap.as_mapping())
-    of, options = _by_camera(references), scene.config.colmap.as_mapping()
-    still = {camera_image(name): of[name].plate for name in scene.train_cameras if camera_image(name) in images}
-    masks = {camera_image(name): of[name].unsure for name in scene.train_cameras if camera_image(name) in images}
-    points = triangulation.triangulated({**images, **still}, posed, options, masks)
-    mapping.write_model(points, plates[0].parent)
+    options, pictures = scene.config.colmap.as_mapping(), pictures_of(images, references)
+    verification = triangulation.triangulate(images, posed, model[0].parent, options, pictures, still=plates[0].parent)
     found, steps = asdict(verification), None
     if sfm_report:
         steps = read_json(sfm_report, {"verification": VERIFICATION})
         found = steps.pop("verification")
+    else:
+        _check_steady(found, scene, scene.train_cameras, references)
     write_json(report, {"source": scene.config.poses.source, **found, "ladder": steps})
     _tell(found)
 
@@ -204,10 +223,11 @@ def verify_held_out(
         UserError: they contradict what the images show, and ``poses.trust`` is not set.
     """
     images, posed = _posed_images(scene, scene.used_cameras, cameras, photos, lenses, references)
-    held_out = {camera_image(name) for name in scene.test_cameras}
+    held_out, options = {camera_image(name) for name in scene.test_cameras}, scene.config.colmap.as_mapping()
     # All images: where panels look alike, false matches of a held-out image are outvoted by its neighbours only.
-    report = asdict(triangulation.check_poses(images, posed, scene.config.colmap.as_mapping()))
+    report = asdict(triangulation.check_poses(images, posed, options, pictures_of(images, references)))
     report["images"] = {name: value for name, value in report["images"].items() if name in held_out}
+    _check_steady(report, scene, scene.test_cameras, references)
     _tell(report)
     _refuse_distrusted(report, {"contradicted"}, scene, "")
     write_json(output, report)
@@ -254,6 +274,17 @@ def _posed_images(
             images[image] = moments[len(moments) // 2]
             found[image] = known[group][name], camera.c2w
     return images, found
+
+
+def pictures_of(images: Mapping[str, Path], references: Sequence[Path]) -> dict[str, list[Picture]]:
+    """By COLMAP's name, what points come from: of a video the plate, the moment of ``images``, and others."""
+    found = {name: [Picture(path)] for name, path in images.items()}
+    for camera, own in _by_camera(references).items():
+        if (name := camera_image(camera)) in images:
+            moments = [Picture(path, own.moving_at(number), number) for number, path in own.moments.items()]
+            moments.sort(key=lambda picture: picture.path != images[name])
+            found[name] = [Picture(own.plate, own.unsure), *moments]
+    return found
 
 
 def _refuse_distrusted(report: Mapping, verdicts: set[str], scene: Scene, where: str) -> None:
@@ -305,12 +336,17 @@ def write_depth(
             _write_camera_depth(depth_file(folder, name), seen.get(camera_image(name), NOTHING))
         _write_photo_depth(depth_file(folder, "photos"), {n: seen[image] for n, (image, _) in posed["photos"].items()})
 
-    given = read_json(world, WORLD)["bounds"]
-    ranges = {}
-    for group, found in loaded.items():
-        depths = {name: every[image] for name, (image, _) in posed[group].items()}
-        ranges[group] = _bounds(scene, found, depths, points, given[group])
-    write_json(bounds, ranges)
+    given, source = read_json(world, WORLD)["bounds"], "sparse points"
+    seen_by = {group: {n: every[image] for n, (image, _) in own.items()} for group, own in posed.items()}
+    found = {group: depth_bounds(own, seen_by[group], points) for group, own in loaded.items()}
+    told = {group: _believed(scene, own, seen_by[group], given[group]) for group, own in found.items()}
+    if all(name in told[group] for group, own in loaded.items() for name in own):
+        source = "given file"
+    elif shared := _shared_bounds(scene, posed, points):
+        source = "shared frusta"
+        found = {group: {name: shared.get((group, name)) for name in own} for group, own in loaded.items()}
+    ranges = {group: _bounds(scene, own | told[group]) for group, own in found.items()}
+    write_json(bounds, {**ranges, "source": source})
     group = "cameras" if loaded["cameras"] else "photos"
     write_poses_bounds(poses_bounds, loaded[group], ranges[group])
     write_checksum(poses_bounds)
@@ -322,24 +358,20 @@ def write_space(
     """Choose the space from every camera and photo of ``scene`` that trains or is rendered and has a pose; write it.
 
     Args:
-        world, depth: where ``bounds`` come from, for the reason: those that the file of given cameras has, and the
-            folder of the sparse depth, whose points are counted.
+        world: what coordinates outside have more than ours.
+        depth: the folder of the sparse depth behind ``bounds``, whose points the reason counts.
     """
     ranges, loaded = read_json(bounds, BOUNDS), _load(cameras, photos)
     train = _posed(scene, loaded, scene.train_cameras, scene.train_photos)
     test = _posed(scene, loaded, scene.test_cameras, scene.test_photos)
     posed = [camera for part in (train, test) for own in part.values() for _, camera in own.values()]
     seen = [tuple(ranges[group][name]) for group, own in train.items() for name in own]
-    known = read_json(world, WORLD)
-    given = known["bounds"]
-    filed = sum(ranges[group][name] == given[group].get(name) for group, own in train.items() for name in own)
-    points = sum(len(read_npz(depth_file(depth, name))["z"]) for name in [*scene.train_cameras, "photos"])
+    count = sum(len(read_npz(depth_file(depth, name))["z"]) for name in [*scene.train_cameras, "photos"])
+    source = {"shared frusta": "two and more of them", "given file": "as the file of poses has it"}
+    said = source.get(ranges.get("source", ""), f"{count} sparse depths")
     config = scene.config
-    told = f"{points} sparse depths"
-    if filed:
-        told = "as the poses' file says" + (f" of {filed}, else {told}" if filed < len(seen) else "")
-    chosen = choose_space(posed, seen, config.space, config.near, config.far, told)
-    replace(chosen, origin=known["origin"]).save(output)
+    chosen = choose_space(posed, seen, config.space, config.near, config.far, said)
+    replace(chosen, origin=read_json(world, WORLD)["origin"]).save(output)
 
 
 def _still(points: Model, references: Sequence[Path]) -> np.ndarray:
@@ -415,34 +447,40 @@ def _from_model(scene: Scene, sizes: Mapping[str, Mapping[str, Size]], path: Pat
     return lenses, poses
 
 
-def _bounds(
-    scene: Scene,
-    cameras: Mapping[str, Camera],
-    seen: Mapping[str, SparseDepth],
-    model: Model,
-    given: Mapping[str, tuple[float, float]],
-) -> Bounds:
-    """(near, far) of each camera: the configuration's, else the given where no points are against them, else the
-    points'.
+def _shared_bounds(
+    scene: Scene, posed: Mapping[str, Mapping[str, tuple[str, Camera]]], points: Model
+) -> dict[tuple[str, str], tuple[float, float] | None]:
+    """By group and name, what given cameras that train share of their frusta, where there are next to no ``points`` of
+    which near and far could be had (of two views they may be chance matches); a warning says so. Else nothing."""
+    training = {(group, name): camera for group, own in posed.items() for name, (_, camera) in own.items()}
+    count = int((points.views >= min(MANY_VIEWS, len(training))).sum())
+    if not scene.poses_given or count >= FEWEST * len(training):
+        return {}
+    found = dict(zip(training, shared_bounds(list(training.values())), strict=True))
+    if not any(found.values()):
+        return {}
+    told = f"warning: scene {scene.name}: only {count} points are sure, of {len(training)} images"
+    if scene.config.near is None or scene.config.far is None:
+        told += (
+            ", so near and far are those of the part of space that two and more of the given cameras look at. Set "
+            "`near` and `far` (world units) where you know better"
+        )
+    print(f"{told}.", file=sys.stderr)
+    return found
 
-    A camera with no point in its image takes the widest range of the others.
+
+def _bounds(scene: Scene, found: Mapping[str, tuple[float, float] | None]) -> Bounds:
+    """(near, far) of each camera: the configuration's, else what was ``found``.
+
+    A camera of which nothing was found takes the widest range of the others.
     """
     near, far = scene.config.near, scene.config.far
-    found = depth_bounds(cameras, seen, model)
-    wrong = _contradicted(found, seen, given)
-    found |= {name: tuple(given[name]) for name in cameras if name in given and name not in wrong}
-    if wrong and (near is None or far is None):
-        told = [min(given[name][0] for name in wrong), max(given[name][1] for name in wrong)]
-        print(
-            f"warning: {scene.poses_path}: near and far of {', '.join(wrong)} ({told[0]:.4g} to {told[1]:.4g}) are "
-            "against the depths that were triangulated, which count. Correct them, or set `near` and `far`.",
-            file=sys.stderr,
-        )
     known = [value for value in found.values() if value is not None]
-    if cameras and not known and (near is None or far is None):
+    if found and not known and (near is None or far is None):
         raise CaptureError(
-            f"scene {scene.name}: no point could be triangulated, so how near and far things are is unknown. Set "
-            "`near` and `far` (world units) in the scene's configuration, or lower `colmap.peak_threshold`."
+            f"scene {scene.name}: no point could be triangulated, and no two cameras look at the same place, so how "
+            "near and far things are is unknown. Set `near` and `far` (world units) in the scene's configuration, or "
+            "lower `colmap.peak_threshold`."
         )
     # Where none is known, both are configured, and the widest range is not looked at.
     widest = min((low for low, _ in known), default=0.0), max((high for _, high in known), default=0.0)
@@ -456,6 +494,24 @@ def _bounds(
                 "0 < near < far. Set both `near` and `far` (world units)."
             )
     return result
+
+
+def _believed(
+    scene: Scene,
+    found: Mapping[str, tuple[float, float] | None],
+    seen: Mapping[str, SparseDepth],
+    given: Mapping[str, Sequence[float]],
+) -> Bounds:
+    """Those of the ``given`` near and far that no points are against; a warning names the others."""
+    wrong = _contradicted(found, seen, given)
+    if wrong and (scene.config.near is None or scene.config.far is None):
+        told = [min(given[name][0] for name in wrong), max(given[name][1] for name in wrong)]
+        print(
+            f"warning: {scene.poses_path}: near and far of {', '.join(wrong)} ({told[0]:.4g} to {told[1]:.4g}) are "
+            "against the depths that were triangulated, which count. Correct them, or set `near` and `far`.",
+            file=sys.stderr,
+        )
+    return {name: (near, far) for name, (near, far) in given.items() if name in found and name not in wrong}
 
 
 def _contradicted(

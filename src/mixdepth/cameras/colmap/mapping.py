@@ -17,7 +17,7 @@ from mixdepth.cameras.colmap.features import Features  # isort: skip
 import numpy as np
 import pycolmap
 
-from mixdepth.cameras.colmap.matching import match, near_epipolar_line
+from mixdepth.cameras.colmap.matching import match, match_groups, near_epipolar_line
 from mixdepth.cameras.lens import Lens
 from mixdepth.cameras.model import Model
 from mixdepth.errors import CaptureError, OutOfRoom
@@ -184,13 +184,20 @@ def known_cameras(
 
 
 def match_pairs(
-    pairs: Collection[tuple[str, str]], features: Mapping[str, Features], *max_ratios: float
+    pairs: Collection[tuple[str, str]],
+    features: Mapping[str, Features],
+    *max_ratios: float,
+    groups: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[Pairs, ...]:
-    """The matches of pairs of images, once for each of the ratios (Lowe 2004) that they may have at most."""
+    """The matches of pairs of images, once for each of the ratios (Lowe 2004) that they may have at most; with
+    ``groups``, one number per key point of each image, only within a group."""
     found: tuple[Pairs, ...] = tuple({} for _ in max_ratios)
     for pair in Progress("colmap matches", len(pairs)).over(pairs):
         one, two = (features[name].descriptors for name in pair)
-        indices, ratio = match(one, two, max_ratio=max(max_ratios))
+        if groups:
+            indices, ratio = match_groups((one, two), (groups[pair[0]], groups[pair[1]]), max(max_ratios))
+        else:
+            indices, ratio = match(one, two, max_ratio=max(max_ratios))
         for matches, limit in zip(found, max_ratios, strict=True):
             matches[pair] = indices[ratio < limit]
     return found
