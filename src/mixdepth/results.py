@@ -55,10 +55,23 @@ class Reference(Folder):
     def frame(self, index: int) -> Path:
         return self.folder / f"frame_{index:04d}.png"
 
+    def moment(self, index: int) -> Path:
+        return self.folder / f"moment_{index:04d}.png"
+
     @property
     def frames(self) -> list[Path]:
-        """The frames that are there, sorted."""
+        """The frames that COLMAP may choose from, sorted."""
         return sorted(self.folder.glob("frame_*.png"))
+
+    @property
+    def moments(self) -> dict[int, Path]:
+        """All frames that are there by their number, ascending: those to choose from, and more for points."""
+        found = [*self.frames, *self.folder.glob("moment_*.png")]
+        return dict(sorted((int(path.stem.rpartition("_")[2]), path) for path in found))
+
+    def moving_at(self, index: int) -> Path:
+        """The mask of what moves at one of the moments."""
+        return self.folder / f"moving_{index:04d}.png"
 
 
 class Renders(Folder):

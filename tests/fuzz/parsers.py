@@ -129,6 +129,37 @@ fisheye = false
     return "\n".join(table.format(name=name) for name in NAMES)
 
 
+def _sound_metashape() -> str:
+    cameras = "".join(
+        f'<camera label="{name}" sensor_id="0"><transform>1 0 0 {n} 0 1 0 0 0 0 1 0 0 0 0 1</transform></camera>'
+        for n, name in enumerate(NAMES)
+    )
+    terms = "<f>60</f><cx>1</cx><b1>2</b1><k1>0.01</k1><k4>0.001</k4><p1>0.002</p1>"
+    sensor = f'<sensor id="0"><calibration><resolution width="64" height="48"/>{terms}</calibration></sensor>'
+    return f"<document><chunk><sensors>{sensor}</sensors><cameras>{cameras}</cameras></chunk></document>"
+
+
+def _sound_realitycapture() -> str:
+    rows = [f"{name}.jpg,1,2,3,10,80,{n},28,0.01,0.02,-0.1,0.05,0,0.001,0.001,0" for n, name in enumerate(NAMES)]
+    return "\n".join(["#name,x,y,alt,heading,pitch,roll,f,px,py,k1,k2,k3,k4,t1,t2", *rows, ""])
+
+
+def _sound_easymocap() -> dict[str, str]:
+    def matrix(key: str, rows: int, data: list[float]) -> str:
+        return f"{key}: !!opencv-matrix\n  rows: {rows}\n  cols: {len(data) // rows}\n  dt: d\n  data: {data}\n"
+
+    head = "%YAML:1.0\n---\nnames:\n" + "".join(f'  - "{name}"\n' for name in NAMES)
+    inside = [matrix(f"K_{name}", 3, [60.0, 0, 31.5, 0, 60.0, 23.5, 0, 0, 1]) for name in NAMES]
+    inside += [matrix(f"dist_{name}", 1, [0.01, 0, 0, 0, 0]) for name in NAMES]
+    outside = [matrix(f"R_{name}", 3, [0.1, 0.2, 0.3]) + matrix(f"T_{name}", 3, [1.0, 2, 3]) for name in NAMES]
+    return {"intri.yml": head + "".join(inside), "extri.yml": head + "".join(outside)}
+
+
+def _sound_pinf() -> dict[str, np.ndarray]:
+    numbers = {"focal": 50.0, "aperture": 40.0, "width": SIZE[0], "height": SIZE[1], "near": 1.0, "far": 9.0}
+    return {"cam_transform": np.diag([1.0, -1, -1, 1]), **{key: np.array([value]) for key, value in numbers.items()}}
+
+
 def _sound_config() -> dict:
     return {
         "scenes": {
@@ -294,6 +325,19 @@ def write_arrays(**kinds: np.ndarray) -> Callable[[Path, random.Random], None]:
     return write
 
 
+def write_easymocap(folder: Path, rng: random.Random) -> None:
+    files = sound("easymocap")
+    spoilt = rng.choice(sorted(files))
+    for name, text in files.items():
+        (folder / name).write_bytes(spoilt_text(text, rng) if name == spoilt else text.encode())
+
+
+def write_pinf(folder: Path, rng: random.Random) -> None:
+    for name in NAMES:
+        np.savez(folder / f"{name}.npz", **sound("pinf"))
+    (folder / f"{rng.choice(NAMES)}.npz").write_bytes(spoilt_npz(sound("pinf"), rng))
+
+
 def write_video(folder: Path, rng: random.Random) -> None:
     bytes_of("video", "cam00.mp4")(folder, rng)
     (folder / "cam01.mp4").write_bytes(sound("video")[0])
@@ -304,7 +348,7 @@ def write_video(folder: Path, rng: random.Random) -> None:
 
 def read_poses(source: str, name: str) -> Callable[[Path], None]:
     def read(folder: Path) -> None:
-        given = read_given(source, folder / name, SIZES, NAMES, {})
+        given = read_given(source, folder / name, SIZES, {name: f"{name}.mp4" for name in NAMES}, {})
         for camera_name in NAMES:
             c2w = given.c2w["cameras"][camera_name]
             assert np.isfinite(c2w).all()
@@ -422,6 +466,10 @@ PARSERS = (
     ),
     Parser("PanopticSports meta", write_panoptic, read_poses("panoptic", "")),
     Parser("TOML calibration", one("calibration.toml", spoilt_text, "toml"), read_poses("toml", "calibration.toml")),
+    Parser("Metashape XML", one("cameras.xml", spoilt_text, "metashape"), read_poses("metashape", "cameras.xml")),
+    Parser("RealityCapture CSV", one("c.csv", spoilt_text, "realitycapture"), read_poses("realitycapture", "c.csv")),
+    Parser("EasyMocap and OpenCV YAML", write_easymocap, read_poses("easymocap", "")),
+    Parser("PINF camera npz", write_pinf, read_poses("pinf", "")),
     Parser("configuration YAML", one("config.yaml", spoilt_yaml, "config"), read_config),
     Parser("video (mp4, mkv)", write_video, read_video),
     Parser("image (PNG, JPEG)", bytes_of("image", "image.png"), read_picture),

@@ -54,7 +54,8 @@ def test_round_trips_are_exact(tmp_path, source):
     c2w, _ = export(tmp_path, photos=photos)
     sizes = {"cameras": dict.fromkeys(LENSES, (640, 480)), "photos": dict.fromkeys(photos, (640, 480))}
     path = {"transforms": tmp_path / "transforms.json", "model": tmp_path / "colmap"}[source]
-    found = read_given(source, path, sizes, LENSES, {"a garden": "photos/a garden.JPG"})
+    cameras = {name: f"{name}.mp4" for name in LENSES}
+    found = read_given(source, path, sizes, cameras, {"a garden": "photos/a garden.JPG"})
     assert found.lenses == {"cameras": LENSES, "photos": photos}
     assert found.unused == []
     for group in c2w:
@@ -182,7 +183,24 @@ def test_what_nerfstudio_cannot_mix_is_said(tmp_path):
     _, lines = export(tmp_path, {"cam00": LENSES["cam00"], "cam01": FISHEYE})
     assert "nerfstudio takes the fisheye lenses of cameras/cam01.png for perspective ones" in lines[2]
     _, lines = export(tmp_path, LENSES)
-    assert "nerfstudio leaves out k5 and k6 of cameras/cam03.png" in lines[2]
+    assert "nerfstudio takes k4 for that of r^8 and leaves out k5 and k6 of cameras/cam03.png" in lines[2]
+
+
+def test_k4_alone_is_another_lens_for_nerfstudio_and_one_of_r8_is_its_own(tmp_path):
+    """nerfstudio's k4 is the coefficient of r^8 (its camera_utils.py), OpenCV's stands below the line."""
+    rational = Lens("FULL_OPENCV", 640, 480, (500.0, 505.0, 322.0, 239.0, -0.1, 0.02, 0, 0, 0, 0.02, 0, 0))
+    _, lines = export(tmp_path / "a", {"cam00": rational})
+    assert "nerfstudio takes k4 for that of r^8" in lines[2]
+    brown = Lens("BROWN4", 640, 480, (500.0, 505.0, 322.0, 239.0, -0.22, 0.14, 0.003, -0.002, -0.06, 0.012))
+    c2w, lines = export(tmp_path / "b", {"cam00": brown})
+    assert lines[1].startswith("colmap: off by up to 0.0")
+    assert lines[2] == "transforms.json: exact"
+    document = json.loads((tmp_path / "b" / "transforms.json").read_text())
+    assert (document["camera_model"], document["frames"][0]["camera_model"]) == ("OPENCV", "OPENCV")
+    assert document["frames"][0]["k4"] == 0.012
+    ((_, posed),) = read_transforms(tmp_path / "b" / "transforms.json")
+    assert posed.lens == brown
+    np.testing.assert_array_equal(posed.pose, c2w["cameras"]["cam00"])
 
 
 # What LLFF loses, worked out by hand
@@ -217,7 +235,7 @@ def test_the_worst_camera_is_named(tmp_path):
 
 @pytest.mark.data
 def test_basketball_is_off_in_llff(shared_data):
-    names = [f"cam{number:02d}" for number in range(31)]
+    names = {f"cam{number:02d}": "a.mp4" for number in range(31)}
     sizes = {"cameras": dict.fromkeys(names, (640, 360)), "photos": {}}
     lenses = read_given("panoptic", shared_data / "panoptic_basketball", sizes, names, {}).lenses["cameras"]
     # 14 pixels along an axis, 16 in all.

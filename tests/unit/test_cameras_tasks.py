@@ -11,7 +11,7 @@ import pytest
 
 from helpers.stages import work
 from mixdepth.cameras.camera import Camera, load_cameras
-from mixdepth.cameras.formats.colmap_files import write_colmap
+from mixdepth.cameras.formats.colmap_files import read_colmap, read_points, write_colmap
 from mixdepth.cameras.formats.llff import write_poses_bounds
 from mixdepth.cameras.lens import Lens
 from mixdepth.cameras.model import Model
@@ -126,6 +126,73 @@ def test_given_cameras_without_evidence_go_on_and_contradicted_ones_do_not(scene
     )
     with pytest.raises(UserError, match="not to be trusted"):
         work(tasks.write_depth, "colmap_depth", scene, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("told", "believed"),
+    [
+        ((3.4, 5.0), True),  # points are 3.8 to 4.2 away
+        ((1.2, 16.0), True),
+        ((0.01, 1000.0), False),  # placeholders
+        ((0.9, 5.0), False),
+        ((3.0, 17.0), False),
+        ((2360.0, 7390.0), False),  # millimetres
+        ((4.9, 20.0), False),  # cuts off what is there
+    ],
+)
+def test_near_and_far_of_llff_count_unless_the_points_are_against_them(
+    scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture, told: tuple[float, float], believed: bool
+) -> None:
+    prepared(scene, tmp_path, "trusted", EVERY)
+    cameras = {name: Camera(WIDTH, HEIGHT, 60, 60, 32, 24, pose(0.3 * i)) for i, name in enumerate(CAMERAS)}
+    write_poses_bounds(scene.data / "poses_bounds.npy", cameras, dict.fromkeys(CAMERAS, told))
+    scene = replace(scene, photos={}, train_photos=[], options={**scene.options, "poses": {**POSES, "source": "llff"}})
+    work(tasks.write_cameras, "cameras", scene, tmp_path, {**capture(), "photos": {}})
+    work(tasks.write_depth, "colmap_depth", scene, tmp_path)
+    bounds, warned = read_json(tmp_path / "bounds.json")["cameras"], capsys.readouterr().err
+    assert ("poses_bounds.npy: near and far of cam00, cam01, cam02" in warned) is not believed
+    for name in CAMERAS:  # the held-out one, of which no depths are known, too
+        assert bounds[name] == (list(told) if believed else pytest.approx([3.8, 4.2], abs=0.05))
+    # Both set: nobody asks the file.
+    scene = replace(scene, options={**scene.options, "near": 1.0, "far": 9.0})
+    work(tasks.write_depth, "colmap_depth", scene, tmp_path)
+    assert read_json(tmp_path / "bounds.json")["cameras"]["cam01"] == [1.0, 9.0]
+    assert "near and far" not in capsys.readouterr().err
+
+
+def test_one_camera_whose_near_and_far_are_wrong_is_the_only_one_that_loses_them(scene: Scene, tmp_path: Path) -> None:
+    prepared(scene, tmp_path, "trusted", EVERY)
+    cameras = {name: Camera(WIDTH, HEIGHT, 60, 60, 32, 24, pose(0.3 * i)) for i, name in enumerate(CAMERAS)}
+    told = {"cam00": (3.0, 5.0), "cam01": (3.0, 5.0), "cam02": (3.0, 500.0)}
+    write_poses_bounds(scene.data / "poses_bounds.npy", cameras, told)
+    scene = replace(scene, photos={}, train_photos=[], options={**scene.options, "poses": {**POSES, "source": "llff"}})
+    work(tasks.write_cameras, "cameras", scene, tmp_path, {**capture(), "photos": {}})
+    work(tasks.write_depth, "colmap_depth", scene, tmp_path)
+    bounds = read_json(tmp_path / "bounds.json")["cameras"]
+    assert [bounds[name] for name in CAMERAS[:2]] == [[3.0, 5.0], [3.0, 5.0]]
+    assert bounds["cam02"] == pytest.approx([3.8, 4.2], abs=0.05)
+
+
+def test_exports_have_the_coordinates_that_given_poses_came_in(scene: Scene, tmp_path: Path) -> None:
+    """UTM coordinates: near their middle inside, as they came outside."""
+    write_model(tmp_path / "sparse", EVERY[:3])
+    offset = np.array([448262.0, 120.0, 4512345.0])
+    images = {f"{name}.png": (LENS, pose(0.3 * i)) for i, name in enumerate(CAMERAS)}
+    for _, c2w in images.values():
+        c2w[:3, 3] += offset
+    write_colmap(scene.data / "sparse/0", images)
+    options = {**scene.options, "poses": {**POSES, "source": "model"}, "world": {"up": None, "baseline": None}}
+    scene = replace(scene, photos={}, train_photos=[], options=options)
+    work(tasks.write_cameras, "cameras", scene, tmp_path, {**capture(), "photos": {}})
+    assert max(np.abs(camera.centre).max() for camera in load_cameras(tmp_path / "cameras.json").values()) < 1
+    write_json(tmp_path / "bounds.json", {"cameras": {name: [3.0, 5.0] for name in CAMERAS}, "photos": {}})
+    work(tasks.export, "export", scene, tmp_path)
+    back = dict(read_colmap(tmp_path / "export/colmap"))
+    points, _ = read_points(tmp_path / "export/colmap/points3D.bin")
+    for name in CAMERAS:
+        expected = images[f"{name}.png"][1]
+        np.testing.assert_allclose(back[f"cameras/{name}.png"].pose, expected, rtol=0, atol=1e-8)
+    assert np.linalg.norm(points.mean(axis=0) - offset - [0.3, 0, 4.0]) < 0.6
 
 
 def test_what_partial_registration_left_out_is_in_no_file_and_named(

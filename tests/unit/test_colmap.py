@@ -29,7 +29,7 @@ from helpers.place import (
     write_place,
 )
 from helpers.stages import work
-from mixdepth.cameras.camera import Camera, load_cameras
+from mixdepth.cameras.camera import Camera, load_cameras, save_cameras
 from mixdepth.cameras.colmap.features import detect
 from mixdepth.cameras.colmap.matching import epipolar_error, match, near_epipolar_line
 from mixdepth.cameras.formats.llff import write_poses_bounds
@@ -412,7 +412,7 @@ def write_references(place: Path, folder: Path, names: list[str] = NAMES) -> Non
         (folder / "reference" / name).mkdir(parents=True)
         shutil.copy(place / f"{name}.png", folder / "reference" / name / "plate.png")
         shutil.copy(place / f"{name}.png", folder / "reference" / name / "frame_0000.png")
-        for mask in ("moving", "unsure"):
+        for mask in ("moving", "unsure", "moving_0000"):
             Image.new("L", (WIDTH, HEIGHT)).save(folder / "reference" / name / f"{mask}.png")
 
 
@@ -558,17 +558,29 @@ def test_with_given_cameras_bounds_are_the_files_unless_configured(place, tmp_pa
     assert read_json(tmp_path / "bounds.json")["cameras"]["cam01"] == [3.5, 9.0]
 
 
-def test_without_any_point_near_and_far_are_asked_for(place, tmp_path):
+def test_without_any_point_near_and_far_are_what_given_cameras_share(place, tmp_path, capsys):
     one = given_scene(place, tmp_path, photos={}, train_photos=[])
     write_references(place, tmp_path)
     for name in NAMES:
-        for frame in (tmp_path / "reference" / name).glob("frame_*.png"):
-            Image.new("L", (WIDTH, HEIGHT), 128).save(frame)
+        for picture in ("frame_0000", "plate"):
+            Image.new("L", (WIDTH, HEIGHT), 128).save(tmp_path / "reference" / name / f"{picture}.png")
     work(tasks.write_cameras, "cameras", one, tmp_path, capture(one))
     work(tasks.write_sparse, "triangulate", one, tmp_path)
     assert read_json(tmp_path / "cameras_report.json")["verdict"] == "unproven"  # given poses may be that
-    one.options["poses"]["source"] = "transforms"  # which says nothing of near and far
-    with pytest.raises(UserError, match="Set `near` and `far`"):
+    world = read_json(tmp_path / "world.json")  # as of a file that says nothing of near and far
+    write_json(tmp_path / "world.json", {**world, "bounds": {"cameras": {}, "photos": {}}})
+    work(tasks.write_depth, "colmap_depth", one, tmp_path)
+    assert "only 0 points are sure, of 3 images, so near and far" in capsys.readouterr().err
+    bounds = read_json(tmp_path / "bounds.json")
+    assert bounds["source"] == "shared frusta"
+    for near, far in bounds["cameras"].values():  # the board is at 4, the wall at 5.5
+        assert 0 < near < 4
+        assert 6 < far < 30
+    assert bounds["cameras"]["cam00"][1] == max(far for _, far in bounds["cameras"].values())  # it is held out
+    cameras = tmp_path / "cameras.json"
+    apart = {name: replace(camera, c2w=np.eye(4)) for name, camera in load_cameras(cameras).items()}
+    save_cameras(cameras, apart)
+    with pytest.raises(UserError, match="no two cameras look at the same place"):
         work(tasks.write_depth, "colmap_depth", one, tmp_path)
     one.options |= {"near": 1.0, "far": 4.0}
     work(tasks.write_depth, "colmap_depth", one, tmp_path)
@@ -576,6 +588,30 @@ def test_without_any_point_near_and_far_are_asked_for(place, tmp_path):
     one.options["far"] = 0.5
     with pytest.raises(UserError, match="expected 0 < near < far"):
         work(tasks.write_depth, "colmap_depth", one, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["cam02", "cam00"])
+def test_a_camera_that_moves_stops_the_run_unless_trusted(place, tmp_path, capsys, name):
+    """cam02 trains, cam00 is held out; each is the other's neighbour for the rest of the capture."""
+    one = given_scene(place, tmp_path, photos={}, train_photos=[])
+    write_references(place, tmp_path)
+    for camera in NAMES:
+        own = tmp_path / "reference" / camera
+        shutil.copy(place / ("cam01.png" if camera == name else f"{camera}.png"), own / "moment_0007.png")
+        Image.new("L", (WIDTH, HEIGHT)).save(own / "moving_0007.png")
+    work(tasks.write_cameras, "cameras", one, tmp_path, capture(one))
+    work(tasks.write_sparse, "triangulate", one, tmp_path)
+    told = rf"cameras/{name}\.png moves: from frame 7 on \(frame 0 not yet\)"
+    gates = {"cam02": (tasks.write_depth, "colmap_depth"), "cam00": (tasks.verify_held_out, "verify_held_out")}
+    with pytest.raises(UserError, match=told):
+        work(*gates[name], one, tmp_path)
+    one.options["poses"]["trust"] = True
+    capsys.readouterr()
+    work(*gates[name], one, tmp_path)
+    assert f"cameras/{name}.png moves" in capsys.readouterr().err
+    report = read_json(tmp_path / ("held_out_report.json" if name == "cam00" else "cameras_report.json"))
+    assert report["images"][f"cameras/{name}.png"]["score"] == 0
+    assert [check["name"] for check in report["checks"] if not check["passed"]] == ["steady"]
 
 
 def test_a_photo_without_a_pose_is_named(place, tmp_path):

@@ -135,7 +135,7 @@ def read_ply(path: Path) -> np.ndarray:
     head, data = path.read_bytes().split(b"end_header\n", 1)
     lines = head.decode().splitlines()
     assert lines[:2] == ["ply", "format binary_little_endian 1.0"]
-    kinds = {"float": "<f4", "uchar": "u1"}
+    kinds = {"float": "<f4", "double": "<f8", "uchar": "u1"}
     rows = [line.split() for line in lines if line.startswith("property")]
     (count,) = (int(line.split()[2]) for line in lines if line.startswith("element vertex"))
     found = np.frombuffer(data, np.dtype([(row[2], kinds[row[1]]) for row in rows]))
@@ -159,6 +159,25 @@ def test_points_project_onto_their_own_pixels_with_their_colours_and_depths(plac
         seen[y, x] = True
         assert seen[2:].all()
         assert not seen[:2].any(), "the background has no points"
+
+
+def test_far_from_the_origin_points_and_cameras_have_the_coordinates_of_the_poses(place, tmp_path):
+    """At four thousand kilometres a float holds half a metre."""
+    (scene, folder), offset = place, np.array([448262.0, 120.0, 4512345.0])
+    replace(Space.load(folder / "space.json"), origin=offset.tolist()).save(tmp_path / "space.json")
+    read = {**files(folder, "renders/cam00"), "space": tmp_path / "space.json"}
+    for kind in ("ply", "cameras"):
+        export_renders(scene, kind, **read, output=tmp_path / kind)
+    near = read_ply(exported(place, "renders/cam00", "ply") / "00002.ply")
+    far = read_ply(tmp_path / "ply/00002.ply")
+    for index, axis in enumerate("xyz"):
+        assert far[axis].dtype == "f8"
+        np.testing.assert_allclose(far[axis] - offset[index], near[axis], rtol=0, atol=1e-5)
+    matrices = [
+        np.array(json.loads((where / "transforms.json").read_text())["frames"][0]["transform_matrix"])
+        for where in (tmp_path / "cameras", exported(place, "renders/cam00", "cameras"))
+    ]
+    np.testing.assert_allclose(matrices[0][:3, 3] - offset, matrices[1][:3, 3], rtol=0, atol=1e-8)
 
 
 def test_point_clouds_can_be_thinned_out(place):

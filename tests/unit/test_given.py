@@ -54,7 +54,8 @@ def transforms(path: Path, *names: str, **changes: object) -> Path:
 
 
 def given(source: str, path: Path, sizes: dict = SIZES, photos: dict | None = None, names: tuple = ()) -> Given:
-    return read_given(source, path, sizes, names or sizes["cameras"], photos or {})
+    cameras = {name: f"{name}.mp4" for name in names or sizes["cameras"]}
+    return read_given(source, path, sizes, cameras, photos or {})
 
 
 def refusal(source: str, path: Path, sizes: dict = SIZES, photos: dict | None = None) -> str:
@@ -92,6 +93,76 @@ def test_cameras_are_found_by_name(tmp_path, names):
     for seed, name in enumerate(("cam00", "cam01")):
         np.testing.assert_allclose(found.c2w["cameras"][name], pose(seed), rtol=0, atol=1e-12)
         assert found.lenses["cameras"][name] == LENS
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("/data/2024/take/images/0.png", "/data/2024/take/images/1.png"),
+        ("cam_2024/images/0.png", "cam_2024/images/1.png"),
+        ("cam00/0/frame.png", "cam01/0/frame.png"),
+        ("0/images/cam_0.png", "0/images/cam_1.png"),
+        ("cam00/0007/frame.png", "cam01/0008/frame.png"),
+        ("cam00.left", "cam01.left"),
+    ],
+)
+def test_a_folder_that_all_names_share_says_nothing(tmp_path, names):
+    sizes = SIZES if "left" not in names[0] else {"cameras": {"cam00.left": SIZE, "cam01.left": SIZE}, "photos": {}}
+    found = given("transforms", transforms(tmp_path / "t.json", *names), sizes)
+    for seed, name in enumerate(sizes["cameras"]):
+        np.testing.assert_array_equal(found.c2w["cameras"][name], pose(seed))
+
+
+def test_frames_of_one_camera_are_not_several_cameras(tmp_path):
+    """All share its folder; but they have one pose."""
+    write_transforms(tmp_path / "t.json", {f"05/000{t}.png": (LENS, pose(5)) for t in (0, 1)})
+    assert "no pose for video camera cam00, cam01" in refusal("transforms", tmp_path / "t.json")
+
+
+@pytest.mark.parametrize(
+    "folder", ["01", "100", "2024", "0", "cam0", "Camera 2024", "DJI_0238", "images_4", "rig1/front"]
+)
+def test_photos_in_any_folder_are_found_where_there_are_no_cameras(tmp_path, folder):
+    photos = {name: f"photos/{name}.png" for name in ("01_00000", "01_00001")}
+    sizes = {"cameras": {}, "photos": dict.fromkeys(photos, SIZE)}
+    found = given("model", model(tmp_path, *(f"{folder}/{name}.png" for name in photos)), sizes, photos)
+    for seed, name in enumerate(photos):
+        np.testing.assert_allclose(found.c2w["photos"][name], pose(seed), atol=1e-12)
+
+
+def test_the_same_letters_are_one_name(tmp_path):
+    """macOS writes what others write as one character as two."""
+    one, two = "K\u00fcche", "Ku\u0308che"
+    for there, here in ((one, two), (two, one)):
+        path, sizes = transforms(tmp_path / "t.json", f"{there}0.png", f"{there}1.png"), {"cameras": {}, "photos": {}}
+        sizes["cameras"] = {f"{here}0": SIZE, f"{here}1": SIZE}
+        np.testing.assert_array_equal(given("transforms", path, sizes).c2w["cameras"][f"{here}1"], pose(1))
+        sizes = {"cameras": {}, "photos": {f"{here}0": SIZE}}
+        found = given("transforms", path, sizes, {f"{here}0": f"photos/{here}0.png"})
+        np.testing.assert_array_equal(found.c2w["photos"][f"{here}0"], pose(0))
+
+
+def test_rows_of_llff_are_in_the_order_of_file_names_as_text(tmp_path):
+    """As LLFF's imgs2poses.py sorts them (``np.argsort(names)`` in llff/poses/pose_utils.py): 1, 10, 11, 2."""
+    files = {f"cam{number:02d}": f"data/videos/{number}.mp4" for number in range(1, 12)}
+    order = sorted(files, key=lambda name: Path(files[name]).name)
+    assert order[:4] == ["cam01", "cam10", "cam11", "cam02"]
+    rows = []
+    for row in range(11):
+        right, down, ahead, centre = pose(row)[:3].T
+        rows.append([*np.stack([down, right, -ahead, centre, [480, 640, 500]], axis=1).ravel(), 1.0, 9.0])
+    np.save(tmp_path / "p.npy", np.array(rows))
+    sizes = {"cameras": dict.fromkeys(files, SIZE), "photos": {}}
+    found = read_given("llff", tmp_path / "p.npy", sizes, files, {})
+    for row, name in enumerate(order):
+        np.testing.assert_allclose(found.c2w["cameras"][name], pose(row), atol=1e-12)
+    assert any("as text" in note and "1.mp4, 10.mp4, 11.mp4, 2.mp4" in note for note in found.notes)
+    # Names that the configuration gives are sorted as such.
+    named = {name: f"data/take/{name[::-1]}.mp4" for name in files}
+    found = read_given("llff", tmp_path / "p.npy", sizes, named, {})
+    for row, name in enumerate(sorted(files)):
+        np.testing.assert_allclose(found.c2w["cameras"][name], pose(row), atol=1e-12)
+    assert found.notes == []
 
 
 @pytest.mark.parametrize(
@@ -397,6 +468,18 @@ def test_transforms_worked_out_by_hand(tmp_path):
             {"fl_x": 500, "k1": -0.1, "k3": 0.2, "camera_model": "OPENCV"},
             Lens("FULL_OPENCV", 640, 480, (500, 500, 320, 240, -0.1, 0, 0, 0, 0.2, 0, 0, 0)),
         ),
+        (  # nerfstudio's k4 is that of r^8
+            {"fl_x": 500, "k1": -0.2, "k2": 0.1, "k3": -0.05, "k4": 0.01, "p1": 1e-3, "camera_model": "OPENCV"},
+            Lens("BROWN4", 640, 480, (500, 500, 320, 240, -0.2, 0.1, 1e-3, 0, -0.05, 0.01)),
+        ),
+        (
+            {"fl_x": 500, "k4": 0.01, "camera_model": "FULL_OPENCV"},
+            Lens("FULL_OPENCV", 640, 480, (500, 500, 320, 240, 0, 0, 0, 0, 0, 0.01, 0, 0)),
+        ),
+        (
+            {"fl_x": 500, "k4": 0.01, "k5": 0.02},
+            Lens("FULL_OPENCV", 640, 480, (500, 500, 320, 240, 0, 0, 0, 0, 0, 0.01, 0.02, 0)),
+        ),
         (
             {"fl_x": 500, "k1": -0.1, "k4": 0.2, "p1": 0.1, "camera_model": "OPENCV_FISHEYE"},
             Lens("OPENCV_FISHEYE", 640, 480, (500, 500, 320, 240, -0.1, 0, 0, 0.2)),
@@ -431,6 +514,10 @@ def test_intrinsics_of_transforms(tmp_path, keys, lens, place):
         ({"w": 10**400}, "w: int too large"),
         ({"camera_model": "EQUIRECTANGULAR"}, "camera_model is 'EQUIRECTANGULAR'; expected one of SIMPLE_PINHOLE"),
         ({"camera_model": ["OPENCV"]}, "camera_model is ['OPENCV']"),
+        (
+            {"k1": 0.1, "k2": -0.5, "k3": 0.9, "k4": -0.6, "fl_x": 420, "fl_y": 420},
+            "its lens has a k4 of r^8 that COLMAP's lenses",
+        ),
         ({"ftheta_p0": 1}, "ftheta_p0, a lens that is not supported"),
         ({"transform_matrix": [[1, 2], [3, 4]]}, "transform_matrix: has the shape [2, 2]; expected 4 x 4 numbers"),
         (
@@ -569,7 +656,7 @@ def test_rodrigues_is_scipys(tmp_path):
         ("500.0, 0.0", "500.0, 0.5", "[cam_0]: matrix is"),
         ("1.5707963267948966", "inf", "[cam_0]: rotation: not finite"),
         ("[ 0.0, 1.5707963267948966, 0.0]", "[[1, 0, 0], [0, 1, 0], [0, 0, -1]]", "its rotation is mirrored"),
-        ("-0.002]", "-0.002, 0, 0, 0, 0, 1.0]", "has 9 distortions; expected at most 8"),
+        ("-0.002]", "-0.002, 0, 0, 0, 0, 1.0]", "its lens has s1, which"),
         ("= [ -0.1, 0.02", "= [ [-0.1], 0.02", "[cam_0]: distortions"),
         ("size = [", "size = ", "not a TOML file"),
         (
@@ -607,3 +694,97 @@ def test_known_lenses_are_found_by_name(tmp_path):
     assert read_lenses(path, SIZES["cameras"]) == {"cam00": LENS, "cam01": LENS}
     with pytest.raises(UserError, match=r"expected a transforms\.json or a calibration"):
         read_lenses(tmp_path / "lenses.yaml", SIZES["cameras"])
+
+
+# Rigs
+
+
+def rig_model(folder: Path, kind: str) -> dict[str, np.ndarray]:
+    """A model of two frames of a rig with two cameras, written by COLMAP; the pose of every image."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model, poses = pycolmap.Reconstruction(), {}
+    second = pycolmap.Rigid3d(np.linalg.inv(pose(9))[:3])
+    rig = pycolmap.Rig(rig_id=1)
+    for number in (1, 2):
+        camera = colmap.colmap_camera(LENS)
+        camera.camera_id = number
+        model.add_camera(camera)
+        if number == 1:
+            rig.add_ref_sensor(camera.sensor_id)
+        else:
+            rig.add_sensor(camera.sensor_id, second)
+    model.add_rig(rig)
+    for moment in (0, 1):
+        frame = pycolmap.Frame(frame_id=moment + 1, rig_id=1)
+        world = pycolmap.Rigid3d(np.linalg.inv(pose(moment))[:3])
+        frame.rig_from_world = world
+        images = []
+        for number in (1, 2):
+            name, image_id = f"cam0{number}/{moment}.png", 10 * number + moment
+            image = pycolmap.Image(name=name, camera_id=number, image_id=image_id)
+            image.frame_id = moment + 1
+            frame.add_data_id(image.data_id)
+            images.append(image)
+            steps = np.vstack([((second if number == 2 else pycolmap.Rigid3d()) * world).matrix(), [0, 0, 0, 1]])
+            poses[name] = np.linalg.inv(steps)
+        model.add_frame(frame)
+        for image in images:
+            model.add_image(image)
+        model.register_frame(moment + 1)
+    getattr(model, f"write_{kind}")(folder)
+    return poses
+
+
+@pytest.mark.parametrize("kind", ["binary", "text"])
+def test_rigs_and_frames_count_where_the_images_are_out_of_date(tmp_path, kind):
+    """As for COLMAP itself."""
+    poses = rig_model(tmp_path, kind)
+    path = tmp_path / ("images.bin" if kind == "binary" else "images.txt")
+    for change in (False, True):
+        if change and kind == "text":
+            lines = [line.split(" ") for line in path.read_text().splitlines()]
+            path.write_text("\n".join(" ".join([*w[:5], "7", *w[6:]]) if len(w) == 10 else " ".join(w) for w in lines))
+        elif change:
+            data = bytearray(path.read_bytes())
+            data[8 + 4 + 32 : 8 + 4 + 40] = struct.pack("<d", 7.0)
+            path.write_bytes(data)
+        found = dict(read_colmap(tmp_path))
+        theirs = pycolmap.Reconstruction(tmp_path)
+        for image in theirs.images.values():
+            expected = np.vstack([image.cam_from_world().inverse().matrix(), [0, 0, 0, 1]])
+            np.testing.assert_allclose(poses[image.name], expected, rtol=0, atol=1e-12)
+            np.testing.assert_allclose(found[image.name].pose, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("file", ["rigs", "frames"])
+def test_a_rig_model_that_is_cut_short_is_refused(tmp_path, file):
+    rig_model(tmp_path / "b", "binary")
+    rig_model(tmp_path / "t", "text")
+    whole = (tmp_path / f"b/{file}.bin").read_bytes()
+    for length in (0, 5, 20, len(whole) - 1):
+        (tmp_path / f"b/{file}.bin").write_bytes(whole[:length])
+        with pytest.raises(UserError, match=rf"{file}\.bin.*(cut short|damaged)"):
+            read_colmap(tmp_path / "b")
+    path = tmp_path / f"t/{file}.txt"
+    path.write_text(path.read_text().rstrip()[:-5])
+    with contextlib.suppress(UserError):  # a shorter number is a number
+        read_colmap(tmp_path / "t")
+    path.write_text("1 1 x")
+    with pytest.raises(UserError, match=rf"{file}\.txt: line 1"):
+        read_colmap(tmp_path / "t")
+
+
+def test_files_may_begin_with_a_byte_order_mark(tmp_path):
+    """As PowerShell and Notepad write them."""
+    path = model(tmp_path / "m", "0.png", "1.png")
+    for file in path.glob("*.bin"):
+        file.unlink()
+    for file in path.glob("*.txt"):
+        file.write_text(file.read_text(), encoding="utf-8-sig")
+    np.testing.assert_allclose(given("model", path).c2w["cameras"]["cam01"], pose(1), atol=1e-12)
+    path = transforms(tmp_path / "t.json", "0.png", "1.png")
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    np.testing.assert_array_equal(given("transforms", path).c2w["cameras"]["cam01"], pose(1))
+    path = calibration(tmp_path / "c.toml", table("cam00"), table("cam01"))
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert sorted(given("toml", path).c2w["cameras"]) == ["cam00", "cam01"]

@@ -16,6 +16,7 @@ LENSES = [
     Lens("RADIAL", 640, 480, (500.0, 320.0, 240.0, -0.12, 0.03)),
     Lens("OPENCV", 640, 480, (500.0, 505.0, 322.0, 239.0, -0.1, 0.02, 0.003, -0.002)),
     Lens("FULL_OPENCV", 640, 480, (500.0, 505.0, 322.0, 239.0, -0.1, 0.02, 0.003, -0.002, 0.01, 0.02, -0.01, 0.001)),
+    Lens("BROWN4", 640, 480, (500.0, 505.0, 322.0, 239.0, -0.22, 0.14, 0.003, -0.002, -0.06, 0.012)),
     Lens("SIMPLE_RADIAL_FISHEYE", 640, 480, (300.0, 322.0, 239.0, -0.03)),
     Lens("RADIAL_FISHEYE", 640, 480, (300.0, 322.0, 239.0, -0.03, 0.004)),
     Lens("OPENCV_FISHEYE", 640, 480, (300.0, 305.0, 322.0, 239.0, -0.03, 0.004, 0.003, -0.002)),
@@ -37,7 +38,7 @@ def test_every_model_is_tried():
     assert {lens.model for lens in LENSES} == set(MODELS)
 
 
-@by_model
+@pytest.mark.parametrize("lens", [lens for lens in LENSES if lens.model != "BROWN4"], ids=lambda lens: lens.model)
 def test_distortion_and_its_inverse_are_colmaps(lens):
     camera, xy = colmap.colmap_camera(lens), disc(lens)
     uv = lens.distort(xy)
@@ -55,6 +56,40 @@ def test_undistortion_is_exact(lens):
     back = lens.undistort(lens.distort(xy))
     np.testing.assert_allclose(back, xy, rtol=0, atol=1e-11)
     np.testing.assert_allclose(lens.distort(back), lens.distort(xy), rtol=0, atol=1e-9)
+
+
+def test_a_term_of_r8_is_brown_s_and_colmap_gets_the_nearest_lens():
+    lens = LENSES[[lens.model for lens in LENSES].index("BROWN4")]
+    x, y = 0.5, -0.4
+    r2 = x * x + y * y
+    radial = 1 - 0.22 * r2 + 0.14 * r2**2 - 0.06 * r2**3 + 0.012 * r2**4
+    u = x * radial + 2 * 0.003 * x * y - 0.002 * (r2 + 2 * x * x)
+    v = y * radial - 2 * 0.002 * x * y + 0.003 * (r2 + 2 * y * y)
+    np.testing.assert_allclose(lens.distort(np.array([[x, y]])), [[500 * u + 322, 505 * v + 239]], rtol=0, atol=1e-9)
+    near, off = lens.colmaps
+    corners = lens.undistort(np.array([[0.0, 0], [640, 480], [640, 0], [320, 240]]))
+    assert near.model == "FULL_OPENCV"
+    assert off < 0.01
+    np.testing.assert_allclose(near.distort(corners), lens.distort(corners), rtol=0, atol=off + 1e-9)
+    # One that no quotient of cubics comes near: it says so.
+    assert Lens("BROWN4", 640, 480, (300.0, 300.0, 320.0, 240.0, 0.1, -0.5, 0, 0, 0.9, -0.6)).colmaps[1] > 0.5
+
+
+@by_model
+@pytest.mark.parametrize("quarters", [1, 2, 3, 4, -1])
+def test_a_turned_lens_sees_the_turned_picture(lens, quarters):
+    """A quarter turn clockwise takes pixel (x, y) to (height - y, x) and the direction (x, y) to (-y, x)."""
+    xy, size = disc(lens, 50), (lens.width, lens.height)
+    uv, directions = lens.distort(xy), xy
+    for _ in range(quarters % 4):
+        uv, directions = (
+            np.stack([size[1] - uv[:, 1], uv[:, 0]], axis=1),
+            np.stack([-directions[:, 1], directions[:, 0]], axis=1),
+        )
+        size = size[::-1]
+    turned = lens.turned(quarters)
+    assert (turned.width, turned.height, turned.model) == (*size, lens.model)
+    np.testing.assert_allclose(turned.distort(directions), uv, rtol=0, atol=1e-9)
 
 
 @by_model

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from helpers.captures import capture
 from helpers.looking import FORWARD, INWARD, OUTWARD, look_at
 from helpers.stages import work
 from helpers.training import everywhere
-from mixdepth.cameras.camera import Camera, load_cameras
+from mixdepth.cameras.camera import Camera, load_cameras, moved
 from mixdepth.cameras.formats.camera_path import read_camera_path, write_camera_path
 from mixdepth.cameras.space import Space
 from mixdepth.errors import UserError
@@ -225,6 +226,16 @@ def test_a_written_path_is_read_as_it_was(tmp_path: Path):
     for found, expected in zip(path.cameras, cameras, strict=True):
         assert np.abs(found.c2w - expected.c2w).max() < 1e-15
         assert found.fx == pytest.approx(50, abs=1e-12)
+
+
+def test_a_path_from_a_file_is_in_the_coordinates_of_the_exports(tmp_path: Path):
+    offset = np.array([448262.0, 120.0, 4512345.0])
+    outside = [Camera(64, 48, 50, 50, 32, 24, moved(camera.c2w, offset)) for camera in FORWARD]
+    write_camera_path(tmp_path / "p.json", outside, 30.0, np.array([0, 0.25, 0.5, 1]))
+    far = replace(rig(FORWARD), origin=offset.tolist())
+    path = make_path(settings(kind="file", file="p.json"), far, CLOCK, tmp_path / "p.json")
+    for found, expected in zip(path.cameras, FORWARD, strict=True):
+        assert np.abs(found.c2w - expected.c2w).max() < 1e-8
 
 
 @pytest.mark.parametrize(

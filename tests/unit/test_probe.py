@@ -49,7 +49,7 @@ def test_videos_folders_and_photos_are_described(tmp_path):
             "cam01": {"path": str(images), "width": 64, "height": 48, "fps": None, "seconds": None, "codec": "png"}
             | common,
         },
-        "photos": {"p": {"path": str(tmp_path / "p.jpg"), "width": 50, "height": 40}},
+        "photos": {"p": {"path": str(tmp_path / "p.jpg"), "width": 50, "height": 40, "rotation": 0}},
         "fps": 30.0,
         "notes": [
             "the rate of cam01 is unknown (images, or no rate in the file) and taken for the common rate, 30 frames "

@@ -10,9 +10,18 @@ from PIL import Image
 from mixdepth.errors import UserError
 from mixdepth.frames import motion, reference
 from mixdepth.frames.reference import write_references
+from mixdepth.results import Reference
 
 WIDTH, HEIGHT, COUNT = 160, 120, 30
-STILLS = ["moving.png", "plate.png", "unsure.png"]
+
+
+def written(frames: Sequence[int], moments: Sequence[int] = ()) -> list[str]:
+    """The files of one camera with these frames and other moments."""
+    own = [f"frame_{number:04d}.png" for number in frames] + [f"moment_{number:04d}.png" for number in moments]
+    masks = [f"moving_{number:04d}.png" for number in (*frames, *moments)]
+    return sorted([*own, *masks, "moving.png", "plate.png", "unsure.png"])
+
+
 STILL = np.random.default_rng(0).integers(60, 200, (HEIGHT, WIDTH, 3)).astype(np.uint8)
 
 
@@ -44,7 +53,7 @@ def names(folder: Path) -> list[str]:
 def test_the_plate_shows_what_stands_still_and_the_mask_what_does_not(folder, tmp_path):
     write_references(folder, range(COUNT), 2, tmp_path / "out")
     assert names(tmp_path) == ["out"]
-    assert names(tmp_path / "out") == ["frame_0007.png", "frame_0022.png", *STILLS]
+    assert names(tmp_path / "out") == written([7, 22], [0, 29])
     np.testing.assert_array_equal(read(tmp_path / "out/frame_0007.png"), picture(7))
     assert np.abs(read(tmp_path / "out/plate.png").astype(int) - STILL).max() <= 2
     assert not read(tmp_path / "out/unsure.png").any(), "the square goes on at once"
@@ -57,11 +66,14 @@ def test_the_plate_shows_what_stands_still_and_the_mask_what_does_not(folder, tm
     assert (moving[walked] == 255).all()
     assert (moving[:70] == 0).all()
     assert (moving[110:] == 0).all()
+    now = read(tmp_path / "out/moving_0007.png") > 0
+    assert now[80:100, 35:45].all(), "the square of this moment"
+    assert now.sum() < 40 * 30, "and nothing else"
 
 
 def test_frames_are_counted_in_the_selection(folder, tmp_path):
     write_references(folder, range(10, COUNT, 2), [0, 9], tmp_path / "out")
-    assert names(tmp_path / "out") == ["frame_0000.png", "frame_0009.png", *STILLS]
+    assert names(tmp_path / "out") == written([0, 9])
     np.testing.assert_array_equal(read(tmp_path / "out/frame_0000.png"), picture(10))
     np.testing.assert_array_equal(read(tmp_path / "out/frame_0009.png"), picture(28))
     with pytest.raises(UserError, match=r"`colmap.reference_frames`: 10, 99 is not in the selection.*10 frames"):
@@ -70,12 +82,12 @@ def test_frames_are_counted_in_the_selection(folder, tmp_path):
 
 def test_more_frames_are_wanted_than_there_are(folder, tmp_path):
     write_references(folder, [4, 5], 7, tmp_path / "out")
-    assert names(tmp_path / "out") == ["frame_0000.png", "frame_0001.png", *STILLS]
+    assert names(tmp_path / "out") == written([0, 1])
 
 
 def test_one_picture_has_no_mover(folder, tmp_path):
     write_references(folder, [3], 3, tmp_path / "out")
-    assert names(tmp_path / "out") == ["frame_0000.png", *STILLS]
+    assert names(tmp_path / "out") == written([0])
     np.testing.assert_array_equal(read(tmp_path / "out/plate.png"), picture(3))
     assert not read(tmp_path / "out/moving.png").any()
 
@@ -112,6 +124,15 @@ def test_where_a_mover_lingers_the_plate_is_said_to_be_unsure(tmp_path):
     assert (read(tmp_path / "out/plate.png")[20:40, 30:60] == (20, 220, 20)).all()
 
 
+def test_longer_captures_have_more_moments(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(reference, "read_frames", lambda path, frames: (picture(number % 30) for number in frames))
+    counts = []
+    for length in (30, 150, 300, 9000):
+        write_references(folder, range(length), 3, tmp_path / str(length))
+        counts.append(len(Reference(tmp_path / str(length)).moments))
+    assert counts == [5, 7, 9, 9]
+
+
 def test_a_camera_is_read_once_and_only_where_needed(folder, tmp_path, monkeypatch):
     asked = []
 
@@ -135,4 +156,4 @@ def test_what_cannot_be_read_leaves_what_was_there(folder, tmp_path):
     assert names(tmp_path) == ["out"]
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
     write_references(folder, range(20, 25), [1], tmp_path / "out")
-    assert names(tmp_path / "out") == ["frame_0001.png", *STILLS]
+    assert names(tmp_path / "out") == written([1], [0, 4])

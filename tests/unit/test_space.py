@@ -10,7 +10,7 @@ import pytest
 from helpers.looking import look, ring
 from helpers.stages import work
 from mixdepth.cameras.camera import Camera, save_cameras
-from mixdepth.cameras.space import Space, choose_space
+from mixdepth.cameras.space import Space, choose_space, shared_bounds
 from mixdepth.demo.rig import PHOTO_CAMERAS, VIDEO_CAMERAS
 from mixdepth.errors import UserError
 from mixdepth.files.io import write_json, write_npz
@@ -26,6 +26,7 @@ def chosen(rig: list[Camera], near: float = 1.0, far: float = 8.0) -> Space:
     return choose_space(rig, [(near, far)] * len(rig))
 
 
+FLIP = np.diag([1.0, -1.0, -1.0, 1.0])  # from OpenGL's axes to OpenCV's
 PAN = [look([0, 0, 1], [np.cos(a), np.sin(a), 1]) for a in np.linspace(0, 2 * np.pi, 7)]
 DOME = [
     look([3 * np.cos(a) * np.cos(e), 3 * np.sin(a) * np.cos(e), 3 * np.sin(e)], [0, 0, 0.3])
@@ -110,12 +111,51 @@ def test_the_configuration_overrides_and_the_reason_says_so():
         choose_space(rig, bounds, near=20.0)
 
 
+def test_what_cameras_share_is_what_lies_between_them():
+    """A ring at 3 from what it looks at: little of what is behind the other cameras, and nothing at the lens."""
+    for near, far in shared_bounds(cameras(ring(8))):
+        assert 0.2 < near < 1.0
+        assert 4.0 < far < 6.0
+    far = [ends[1] for ends in shared_bounds(cameras([look([x, 0, 0], [x, 5, 0]) for x in range(4)]))]
+    assert min(far) > 20  # parallel: as far as there is any parallax
+    assert max(far) < 150
+
+
+def test_units_do_not_matter_to_what_cameras_share_and_strangers_share_nothing():
+    rig = ring(5, arc=120)
+    small = [pose.copy() for pose in rig]
+    for pose in small:
+        pose[:3, 3] *= 0.001
+    np.testing.assert_allclose(1000 * np.array(shared_bounds(cameras(small))), shared_bounds(cameras(rig)))
+    outward = [look([0.2 * np.cos(a), 0.2 * np.sin(a), 0], [np.cos(a), np.sin(a), 0]) for a in (0, 2, 4)]
+    assert shared_bounds(cameras(outward)) == [None] * 3
+    assert shared_bounds(cameras([rig[0]] * 2)) == [None] * 2
+    *shared, alone = shared_bounds(cameras([*rig, look([9, 0, 0], [20, 0, 0])]))
+    assert all(shared)
+    assert alone is None
+
+
+def test_the_published_bounds_of_game_follow_from_its_frusta(shared_data):
+    frames = json.loads((shared_data / "game" / "transforms.json").read_text())["frames"]
+    rig = [
+        Camera(f["w"], f["h"], f["fl_x"], f["fl_y"], f["cx"], f["cy"], np.array(f["transform_matrix"]) @ FLIP)
+        for f in frames
+        if "cam02" not in f["file_path"]
+    ]
+    space = choose_space(rig, shared_bounds(rig))
+    assert space.near == pytest.approx(0.5, rel=0.2)
+    assert space.far == pytest.approx(6.0, rel=0.2)
+
+
 def test_written_from_the_images_that_have_a_pose(tmp_path):
     rig = dict(zip(("cam00", "cam01", "cam02"), cameras(ring(3, arc=30)), strict=True))
     save_cameras(tmp_path / "cameras.json", rig)
     save_cameras(tmp_path / "photos.json", {"a": rig["cam01"]})
     bounds = {"cameras": {name: [2.0, 5.0] for name in rig}, "photos": {"a": [1.0, 4.0]}}
     write_json(tmp_path / "bounds.json", bounds)
+    world = {"reason": "", "scale": 1.0, "rotation": np.eye(3).tolist(), "translation": [0.0] * 3}
+    nothing = {"cameras": {}, "photos": {}}
+    write_json(tmp_path / "world.json", {**world, "origin": [1.0, 2.0, 3.0], "bounds": nothing})
     for name in ("cam01", "cam02", "cam03", "photos"):
         write_npz(depth_file(Results(tmp_path).colmap_depth, name), {"z": np.ones(7)})
     scene = Scene(
@@ -131,6 +171,11 @@ def test_written_from_the_images_that_have_a_pose(tmp_path):
         "forward: all 4 cameras look within 9 degrees of their mean direction; near 0.85 is 0.85 of the nearest, "
         "far 5.5 is 1.1 of the farthest that the 3 images which train see (28 sparse depths)"
     )
+    assert space.origin == [1, 2, 3]
+    # What the file of given cameras has is not told as that of the points.
+    write_json(tmp_path / "bounds.json", {**bounds, "source": "given file"})
+    work(write_space, "space", scene, tmp_path)
+    assert Space.load(tmp_path / "space.json").reason.endswith("(as the file of poses has it)")
 
 
 def test_a_forward_space_without_a_reference_is_refused(tmp_path):

@@ -13,7 +13,8 @@ from helpers.checkout import REPOSITORY
 from mixdepth.cameras.lens import Lens
 from mixdepth.cameras.model import Model
 from mixdepth.cameras.verification.cuts import smallest_cut, weakest_cut
-from mixdepth.cameras.verification.verify import LEAST_MATCHES, PRIOR, Verification, _ray_distance, verify
+from mixdepth.cameras.verification.verify import LEAST_MATCHES, PRIOR, Verification, verify
+from mixdepth.cameras.verification.view import ray_distance
 
 WIDTH, HEIGHT, FOCAL = 640, 480, 600.0
 NOISE = 0.3  # pixels
@@ -307,7 +308,7 @@ def test_no_model_is_unproven():
 
 def test_distance_from_a_ray_worked_out_by_hand():
     def distance(direction, start, xy) -> float:
-        return float(_ray_distance(np.array([direction], float), np.array(start, float), np.array([xy], float))[0])
+        return float(ray_distance(np.array([direction], float), np.array(start, float), np.array([xy], float))[0])
 
     # From the right, a ray along z vanishes in the middle and comes in from the right.
     assert distance((0, 0, 1), (1, 0, 0), (0.5, 0.1)) == pytest.approx(0.1)

@@ -22,7 +22,7 @@ def moved(poses: list[np.ndarray], seed: int = 0) -> dict[str, dict[str, np.ndar
 def up_error(poses: list[np.ndarray], truth=(0, 0, 1), seed: int = 0) -> float:
     """Degrees between true up and the new world's z."""
     given = moved(poses, seed)
-    transform, _ = world_transform(given, AUTO, "colmap")
+    transform, _, _ = world_transform(given, AUTO, "colmap")
     found = [transform.rotation @ pose[:3, :3] for pose in given["cameras"].values()]
     ups = [f @ p[:3, :3].T @ np.array(truth, dtype=float) for f, p in zip(found, poses, strict=True)]
     np.testing.assert_allclose(ups, ups[:1] * len(ups), atol=1e-9)
@@ -49,7 +49,7 @@ def test_a_forward_rig_stands_about_as_its_images_do(shared_data, case):
     poses = [np.eye(4) for _ in rows]
     for pose, row in zip(poses, rows, strict=True):
         pose[:3] = np.stack([row[:, 1], row[:, 0], -row[:, 2], row[:, 3]], axis=1)
-    transform, _ = world_transform(moved(poses), AUTO, "colmap")
+    transform, _, _ = world_transform(moved(poses), AUTO, "colmap")
     for pose in moved(poses)["cameras"].values():
         new = transform.apply_pose(pose)
         assert -new[2, 1] > np.cos(np.radians(25)), "the image's up is about the world's"
@@ -62,7 +62,7 @@ def test_tilted_and_lying_images_do_not_bend_the_world():
     rolls[[2, 7]] = 90, -90
     rolls[4] = 35
     assert up_error(ring(rolls=rolls)) < 1
-    _, reason = world_transform(moved(ring(rolls=rolls)), AUTO, "colmap")
+    _, _, reason = world_transform(moved(ring(rolls=rolls)), AUTO, "colmap")
     assert "2 on their sides" in reason
 
 
@@ -75,7 +75,7 @@ def test_parallel_cameras_take_the_images_up():
 
 def test_unit_origin_and_heading_are_determined():
     given = moved(ring(arc=120))
-    transform, reason = world_transform(given, AUTO, "colmap")
+    transform, _, reason = world_transform(given, AUTO, "colmap")
     new = np.array([transform.apply_pose(pose) for pose in given["cameras"].values()])
     np.testing.assert_allclose(
         new[:, :3, :3] @ new[:, :3, :3].transpose(0, 2, 1), np.eye(3)[None].repeat(12, 0), atol=1e-9
@@ -89,25 +89,48 @@ def test_unit_origin_and_heading_are_determined():
     assert "mean distance" in reason
     # The same world from whatever world the poses came in.
     other = moved(ring(arc=120), seed=5)
-    again, _ = world_transform(other, AUTO, "colmap")
+    again, _, _ = world_transform(other, AUTO, "colmap")
     np.testing.assert_allclose([again.apply_pose(p) for p in other["cameras"].values()], new, atol=1e-6)
 
 
 def test_given_poses_stay_unless_asked():
     given = moved(ring())
-    transform, _ = world_transform(given, AUTO, "llff")
+    transform, _, _ = world_transform(given, AUTO, "llff")
     np.testing.assert_array_equal(transform.apply_pose(given["cameras"]["cam00"]), given["cameras"]["cam00"])
-    transform, _ = world_transform(given, {"up": "cameras", "baseline": None}, "llff")
+    transform, _, _ = world_transform(given, {"up": "cameras", "baseline": None}, "llff")
     assert transform.scale == 1.0
     assert not np.allclose(transform.rotation, np.eye(3))
-    transform, _ = world_transform(given, {"up": "keep", "baseline": None}, "colmap")
+    transform, _, _ = world_transform(given, {"up": "keep", "baseline": None}, "colmap")
     np.testing.assert_array_equal(transform.rotation, np.eye(3))
     assert transform.scale != 1.0
 
 
+def test_poses_far_from_their_origin_are_near_it_inside_and_come_back_exactly():
+    """UTM coordinates of a rig of some metres; single precision holds them to half a metre."""
+    offset = np.array([448262.0, 120.0, 4512345.0])
+    near = moved(ring())
+    far = {group: {name: pose.copy() for name, pose in own.items()} for group, own in near.items()}
+    for pose in far["cameras"].values():
+        pose[:3, 3] += offset
+    assert not world_transform(near, AUTO, "model")[1].any()
+    transform, origin, reason = world_transform(far, AUTO, "model")
+    assert "inside" in reason
+    inside = [transform.apply_pose(pose) for pose in far["cameras"].values()]
+    assert np.abs([pose[:3, 3] for pose in inside]).max() < 100
+    for pose, given in zip(inside, far["cameras"].values(), strict=True):
+        np.testing.assert_array_equal(pose[:3, :3], given[:3, :3])
+        np.testing.assert_allclose(pose[:3, 3] + origin, given[:3, 3], rtol=0, atol=1e-8)
+    # A unit that is set counts outside too, and an up that is set has an origin of its own.
+    options = {"up": None, "baseline": {"cameras": ["cam01", "cam04"], "distance": 2.5}}
+    transform, origin, _ = world_transform(far, options, "model")
+    expected = transform.scale * far["cameras"]["cam02"][:3, 3]
+    np.testing.assert_allclose(transform.apply_pose(far["cameras"]["cam02"])[:3, 3] + origin, expected, rtol=1e-12)
+    assert not world_transform(far, {"up": "cameras", "baseline": None}, "model")[1].any()
+
+
 @pytest.mark.parametrize("up", [[0, 0, 2.0], [0.3, -0.5, 0.1], [-1, 0, 0]])
 def test_a_given_up_becomes_z(up):
-    transform, _ = world_transform(moved(ring()), {"up": up, "baseline": None}, "toml")
+    transform, _, _ = world_transform(moved(ring()), {"up": up, "baseline": None}, "toml")
     np.testing.assert_allclose(transform.rotation @ up, [0, 0, np.linalg.norm(up)], atol=1e-9)
     assert np.linalg.det(transform.rotation) == pytest.approx(1)
 
@@ -116,7 +139,7 @@ def test_a_measured_baseline_sets_the_unit():
     given = moved(ring())
     options = {"up": None, "baseline": {"cameras": ["cam01", "cam04"], "distance": 2.5}}
     for source in ("colmap", "llff"):
-        transform, reason = world_transform(given, options, source)
+        transform, _, reason = world_transform(given, options, source)
         ends = [transform.apply_pose(given["cameras"][name])[:3, 3] for name in ("cam01", "cam04")]
         assert np.linalg.norm(ends[0] - ends[1]) == pytest.approx(2.5)
         assert "cam01 and cam04 are 2.5 apart" in reason
@@ -140,7 +163,7 @@ def test_mistakes_are_named(options, message):
 
 def test_a_camera_alone_and_cameras_in_one_place_are_no_error():
     for poses in ([look([1, 1, 1], [0, 0, 0])], [look([1, 1, 1], [0, y, 0]) for y in range(3)]):
-        transform, _ = world_transform(moved(poses), AUTO, "colmap")
+        transform, _, _ = world_transform(moved(poses), AUTO, "colmap")
         assert np.isfinite(transform.rotation).all()
         assert transform.scale > 0
     assert np.linalg.det(world_transform(moved([look([0, 0.1, 5], [0, 0, 0])]), AUTO, "colmap")[0].rotation) > 0.9

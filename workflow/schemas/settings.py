@@ -52,7 +52,7 @@ class Source:
         lines = ["@dataclass(frozen=True, kw_only=True, eq=False, repr=False)", f"class {name}({base}):"]
         lines += [*said, ""] if (said := _docstring(rule)) else []
         for key, inner in properties.items():
-            lines += [f"    {key}: {self._type(key, inner)}", *_docstring(inner)]
+            lines += [_wrapped(f"    {key}: {self._type(key, inner)}"), *_docstring(inner)]
         text = "\n".join([*lines, ""])
         if self._classes.setdefault(name, text) != text:
             raise ValueError(f"two sections are called {name}: give one a `title`")
@@ -85,6 +85,14 @@ class Source:
         if rule.get("additionalProperties") or len({part.get("$ref", id(part)) for part in inner}) == 1 < len(inner):
             return f"dict[str, {self._type(key, inner[-1])}]"
         return self._class(rule.get("title", key.title().replace("_", "")), rule)
+
+
+def _wrapped(line: str) -> str:
+    """A line with a value per line in its brackets, as ruff writes it, where one line does not hold it."""
+    if len(line) <= WIDTH:
+        return line
+    head, _, values = line.rstrip("]").partition("[")
+    return "\n".join([f"{head}[", *(f"        {value}," for value in values.split(", ")), "    ]"])
 
 
 def _docstring(rule: Mapping[str, Any]) -> list[str]:

@@ -88,6 +88,13 @@ class Camera:
         )
 
 
+def moved(c2w: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """``c2w`` [4, 4] with its centre moved by ``offset`` [3]."""
+    result = np.array(c2w, dtype=np.float64)
+    result[:3, 3] += offset
+    return result
+
+
 def save_cameras(path: Path, cameras: dict[str, Camera], more: dict[str, Sequence] | None = None) -> None:
     """Write ``{name: {width, height, fx, fy, cx, cy, c2w}}``, sorted by name; exact for float64. ``more`` are further
     keys with one value per camera, in the order of the names."""

@@ -39,7 +39,8 @@ def export_cameras(
     every = {
         image: (lenses[group][name], c2w[group][name]) for group in images for name, image in images[group].items()
     }
-    write_colmap(export.colmap[0].parent, every, points)
+    nearest = {image: lens.colmaps for image, (lens, _) in every.items()}
+    write_colmap(export.colmap[0].parent, {image: (nearest[image][0], every[image][1]) for image in every}, points)
     write_transforms(export.transforms, every)
     group = "cameras" if lenses["cameras"] else "photos"  # LLFF's rows have no names: one kind of image only
     cameras = {
@@ -49,7 +50,7 @@ def export_cameras(
     write_poses_bounds(export.poses_bounds, cameras, bounds[group])
     return [
         _llff_line(lenses[group]),
-        "colmap: exact",
+        _colmap_line({image: off for image, (_, off) in nearest.items() if off}),
         _transforms_line({image: lens for image, (lens, _) in every.items()}),
     ]
 
@@ -84,15 +85,25 @@ def _llff_line(lenses: Mapping[str, Lens]) -> str:
     )
 
 
+def _colmap_line(losses: Mapping[str, float]) -> str:
+    if not losses:
+        return "colmap: exact"
+    worst = max(sorted(losses), key=lambda name: losses[name])
+    return f"colmap: off by up to {losses[worst]:.2g} pixels ({worst}), because COLMAP has no k4 of r^8"
+
+
 def _transforms_line(lenses: Mapping[str, Lens]) -> str:
-    """nerfstudio reads one kind of lens per file, and of the polynomials those that OPENCV and OPENCV_FISHEYE have."""
+    """nerfstudio reads one kind of lens per file, and of the polynomials OPENCV_FISHEYE's and Brown's up to r^8."""
     if len({lens.is_fisheye for lens in lenses.values()}) > 1:
         fisheye = sorted(name for name, lens in lenses.items() if lens.is_fisheye)
         return (
             f"transforms.json: exact; nerfstudio takes the fisheye lenses of {', '.join(fisheye)} for perspective ones"
         )
     if rational := sorted(
-        name for name, lens in lenses.items() if lens.model == "FULL_OPENCV" and any(lens.params[-2:])
+        name for name, lens in lenses.items() if lens.model == "FULL_OPENCV" and any(lens.params[-3:])
     ):
-        return f"transforms.json: exact; nerfstudio leaves out k5 and k6 of {', '.join(rational)}"
+        return (
+            "transforms.json: exact; nerfstudio takes k4 for that of r^8 and leaves out k5 and k6 of "
+            f"{', '.join(rational)}"
+        )
     return "transforms.json: exact"

@@ -1,11 +1,13 @@
 """Given cameras: one door to every format that poses may come in, and the names by which they are found.
 
 A video camera ``cam01`` is what the file calls (the first of these that fits) "cameras/cam01.png", as we do; "cam01",
-an image in any folder or a table; "cam01/0001.png", by the folder; "1.jpg", by the number; "cam_1" or "int_cam01_img",
-by "cam" and the number. A photo is found by its folder and file name, its file name, or its stem.
+an image in any folder or a table; "cam01/0001.png", by the folder; "1.jpg", by the number; "cam_1", "cam_train1" or
+"int_cam01_img", by "cam" and the number. A photo is found by its folder and file name, its file name, or its stem. A
+folder that all names of the file have in the same place says nothing, unless it is called after a camera of the scene.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +17,15 @@ import numpy as np
 from mixdepth.cameras.formats.calibration import read_calibration
 from mixdepth.cameras.formats.colmap_files import read_colmap
 from mixdepth.cameras.formats.llff import read_poses_bounds
+from mixdepth.cameras.formats.metashape import read_metashape
 from mixdepth.cameras.formats.panoptic import read_panoptic
-from mixdepth.cameras.formats.posed import Posed, Size, fit_lens
+from mixdepth.cameras.formats.pinf import read_pinf
+from mixdepth.cameras.formats.posed import Posed, Size, Unsized, fit_lens
+from mixdepth.cameras.formats.realitycapture import read_realitycapture
+from mixdepth.cameras.formats.storage import read_easymocap, read_stereo
 from mixdepth.cameras.formats.transforms import read_transforms
 from mixdepth.cameras.lens import Lens
+from mixdepth.cameras.orientation import upright_as_pictures
 from mixdepth.errors import CaptureError, ConfigurationError
 from mixdepth.scene.capture import camera_name
 from mixdepth.words import first_of
@@ -28,12 +35,23 @@ READERS: dict[str, Callable[[Path], list[tuple[str, Posed]]]] = {
     "transforms": read_transforms,
     "panoptic": lambda path: sorted(read_panoptic(path).items()),
     "toml": read_calibration,
+    "metashape": read_metashape,
+    "realitycapture": read_realitycapture,
+    "opencv": read_stereo,
+    "easymocap": read_easymocap,
+    "pinf": read_pinf,
 }
 GROUPS = {"cameras": "camera", "photos": "photo"}
-OF_IMAGES = ("model", "transforms")  # sources whose names are those of images, so that a photo can have its own
+OF_IMAGES = (
+    "model",
+    "transforms",
+    "metashape",
+    "realitycapture",
+)  # sources whose names are those of images, so that a photo can have its own
 SAME = 1e-9  # largest difference of two poses that are one; of the extent of the translation, or of a rotation's entry
 LOOSE = 5  # the weakest way for a name to mean a camera: its number only
 Entries = Sequence[tuple[str, Posed]]
+Parts = tuple[list[str], str]  # folders and stem of a name
 
 
 @dataclass(frozen=True)
@@ -58,36 +76,50 @@ def read_given(
     source: str,
     path: Path,
     sizes: Mapping[str, Mapping[str, Size]],
-    cameras: Iterable[str],
+    cameras: Mapping[str, str],
     photos: Mapping[str, str],
+    turned: Mapping[str, Mapping[str, int]] | None = None,
+    ratios: Mapping[str, float] | None = None,
 ) -> Given:
     """The given cameras of a capture.
 
     Args:
-        source: ``poses.source``: llff, model, transforms, panoptic or toml.
+        source: ``poses.source``, but colmap.
         path: the file or folder.
         sizes: group to name to (width, height) of the original images, of the cameras and photos that are used.
-        cameras: every video camera of the scene, those that are left alone too (LLFF has rows for them).
+        cameras: name to file or folder of every video camera of the scene, those that are left alone too (LLFF has rows
+            for them).
         photos: stem to file, of every photo that is used. Beside video cameras, a photo takes the pose of the camera
             that has its stem for a name, unless the file has one for the photo itself.
+        turned: group to name to degrees clockwise by which a tag (EXIF, of a video) turned the stored picture.
+        ratios: video camera to width over height of its pixels, where they are not square.
 
     Raises:
         UserError: a file that is missing or wrong, a camera or photo without a pose, or an image of another aspect.
     """
     path = Path(path)
-    found, unused = _find(source, path, sizes, sorted(cameras), photos)
+    found, unused = _find(source, path, sizes, cameras, photos)
     used = {group: {name: found[group][name] for name in sorted(sizes[group])} for group in GROUPS}
     notes = [f"{path}: no video or photo for {', '.join(unused)}"] if unused else []
+    notes += _order_told(path, row_files(cameras or photos)) if source == "llff" else []
+    used, along = upright_as_pictures(source, used, sizes, turned or {})
+    if along:
+        notes.append(
+            f"{path}: made for the stored pixels of {', '.join(along)}, which a tag turns: lenses and poses are turned "
+            "along"
+        )
     lenses: dict[str, dict[str, Lens]] = {group: {} for group in GROUPS}
     for group, kind in GROUPS.items():
         for name, posed in used[group].items():
             where, (width, height) = f"{path}: {kind} {name}", sizes[group][name]
             if not np.isfinite(posed.pose).all():
                 raise CaptureError(f"{where}: its pose is not finite. Make the file again.")
-            lenses[group][name] = fit_lens(where, posed.lens, (width, height))
-            if cropped := _cropped(posed.lens, width, height):
+            own = posed.known_lens
+            ratio = (ratios or {}).get(name, 1.0) if group == "cameras" else 1.0
+            lenses[group][name] = fit_lens(where, own, (width, height), ratio)
+            if cropped := min(_cropped(own, width, height), _cropped(own, round(width * ratio), height)):
                 notes.append(
-                    f"{where}: made for images of {posed.lens.width}x{posed.lens.height} pixels, scaled per axis to "
+                    f"{where}: made for images of {own.width}x{own.height} pixels, scaled per axis to "
                     f"{width}x{height}; if the image was cropped instead, this is off by up to {cropped:.0f} pixels"
                 )
     return Given(
@@ -103,7 +135,7 @@ def _find(
     source: str,
     path: Path,
     sizes: Mapping[str, Mapping[str, Size]],
-    cameras: Sequence[str],
+    cameras: Mapping[str, str],
     photos: Mapping[str, str],
 ) -> tuple[dict[str, dict[str, Posed]], list[str]]:
     """What the file has for every camera and photo, by group and name, and the names in it that nothing took."""
@@ -128,20 +160,50 @@ def _find(
     return found, sorted({name for name, posed in entries if _content(posed) not in taken})
 
 
+def row_files(images: Mapping[str, str]) -> dict[str, str]:
+    """The file name by which LLFF sorts each image's row; the image's own name where the configuration gave it that."""
+    files = {name: Path(file).name for name, file in images.items()}
+    return {name: file if camera_name(Path(file).stem) == camera_name(name) else name for name, file in files.items()}
+
+
+def _order_told(path: Path, files: Mapping[str, str]) -> list[str]:
+    """A note where LLFF's order of the ``files`` is not that of the names of their images."""
+    order = sorted(files, key=lambda name: files[name])
+    if order == sorted(files):
+        return []
+    rows = first_of([files[name] for name in order], 40)
+    return [f"{path}: its rows are taken in the order of the file names as text, as LLFF sorts them: {rows}"]
+
+
 def _matched(
-    source: str, path: Path, cameras: Sequence[str], photos: Mapping[str, str]
+    source: str, path: Path, cameras: Mapping[str, str], photos: Mapping[str, str]
 ) -> tuple[dict[str, dict[str, Posed]], Entries]:
     """What the file itself has for cameras and photos, by group and name; and all that it has by its own names."""
     if source == "llff":
-        rows = read_poses_bounds(path, cameras or photos)
+        rows = read_poses_bounds(path, cameras or photos, row_files(cameras or photos))
         return {"cameras": rows if cameras else {}, "photos": {} if cameras else rows}, []
     entries = [(name, posed) for name, posed in READERS[source](path) if posed.c2w is not None]
+    if source == "opencv":
+        pair = _pair(path, entries, sorted(cameras or photos))
+        return {"cameras": pair if cameras else {}, "photos": {} if cameras else pair}, entries
     found = {"cameras": _match_cameras(path, entries, cameras), "photos": {}}
     if source in OF_IMAGES:
         found["photos"] = _match_photos(path, entries, photos, cameras)
     elif not cameras:
         found["photos"] = _match_cameras(path, entries, photos)
     return found, entries
+
+
+def _pair(path: Path, entries: Entries, names: Sequence[str]) -> dict[str, Posed]:
+    """The two cameras of a stereo calibration: left and right, where the names say it, else in their order."""
+    if len(names) != 2:
+        raise CaptureError(
+            f"{path}: a stereo calibration has two cameras, but there are {len(names)}: {', '.join(names)}. Name the "
+            "two that it is of (`cameras`)."
+        )
+    sides = [[name for name in names if side in name.lower()] for side in ("left", "right")]
+    first, second = (sides[0][0], sides[1][0]) if [len(side) for side in sides] == [1, 1] else names
+    return {first: entries[0][1], second: entries[1][1]}
 
 
 def read_lenses(path: Path, sizes: Mapping[str, Size]) -> dict[str, Lens]:
@@ -167,7 +229,9 @@ def read_lenses(path: Path, sizes: Mapping[str, Size]) -> dict[str, Lens]:
             f"{path}: has no lens of {', '.join(sorted(sizes))}; it has{_listed(name for name, _ in entries)}. "
             "Name the cameras as the file does, or correct `poses.intrinsics`."
         )
-    return {name: fit_lens(f"{path}: camera {name}", posed.lens, sizes[name]) for name, posed in sorted(found.items())}
+    return {
+        name: fit_lens(f"{path}: camera {name}", posed.known_lens, sizes[name]) for name, posed in sorted(found.items())
+    }
 
 
 def _match_cameras(path: Path, entries: Entries, cameras: Iterable[str]) -> dict[str, Posed]:
@@ -177,7 +241,16 @@ def _match_cameras(path: Path, entries: Entries, cameras: Iterable[str]) -> dict
         UserError: a camera is meant by entries that differ.
     """
     cameras = sorted(cameras)
-    parts = [_parts(name) for name, _ in entries]
+    whole = [_parts(name, cameras) for name, _ in entries]
+    found = _named(path, entries, _without_shared(whole, cameras), cameras)
+    # One pose for several cameras: what all names share was the camera after all, and told apart were its frames.
+    if len({_content(posed) for posed in found.values() if posed.c2w is not None}) == 1 < len(found):
+        found = _named(path, entries, whole, cameras)
+    return found
+
+
+def _named(path: Path, entries: Entries, parts: Sequence[Parts], cameras: Sequence[str]) -> dict[str, Posed]:
+    """The entry of each of ``cameras`` that has one, where entries are called ``parts``."""
     numbers = [_number(camera) for camera in cameras]
     found = {}
     for camera in cameras:
@@ -193,26 +266,57 @@ def _match_cameras(path: Path, entries: Entries, cameras: Iterable[str]) -> dict
 
 def _strength(folders: Sequence[str], stem: str, camera: str, cameras: Sequence[str]) -> int:
     """How well an entry's name means ``camera``: 1 best, ``LOOSE`` worst, 0 not at all."""
-    if stem == camera:
+    name = _plain(camera)
+    if stem == name:
         return 1 if folders[-1:] == ["cameras"] else 2
-    if stem in cameras:
+    if stem in map(_plain, cameras):
         return 0
-    numbered = [folder for folder in folders if _number(folder) is not None or folder in cameras]
-    if numbered:  # the folder is the camera, the stem its frame
-        return 3 if camera_name(numbered[-1]) == camera else LOOSE * _same_number(numbered[-1], camera)
-    return 4 if camera_name(stem) == camera else LOOSE * _same_number(stem, camera)
+    if numbered := [folder for folder in folders if _is_cameras(folder, cameras)]:
+        # The folder is the camera, the stem its frame; one that says "cam" before one that is a number only.
+        folder = ([folder for folder in numbered if not folder.isdigit()] or numbered)[-1]
+        return 3 if camera_name(folder) == name else LOOSE * _same_number(folder, camera)
+    return 4 if camera_name(stem) == name else LOOSE * _same_number(stem, camera)
 
 
-def _parts(name: str) -> tuple[list[str], str]:
-    """Folders and stem of a file's name, which may have no suffix; both short enough for :func:`camera_name`."""
-    *folders, file = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..")] or [""]
-    stem = re.sub(r"\.[A-Za-z][A-Za-z0-9]{1,4}$", "", file)
+def _without_shared(parts: Sequence[Parts], cameras: Iterable[str]) -> list[Parts]:
+    """``parts`` without the folders that all have in the same place, but for those called after a camera."""
+    kept = {name for name in map(_plain, cameras) if not name.isdigit()}
+    numbers = {_number(camera) for camera in cameras}
+    shared = set()
+    if len(parts) > 1:
+        shared = set.intersection(*(set(enumerate(folders)) for folders, _ in parts))
+        shared = {
+            (place, folder)
+            for place, folder in shared
+            if folder not in kept and (folder.isdigit() or _number(folder) not in numbers)
+        }
+    return [([f for place, f in enumerate(folders) if (place, f) not in shared], stem) for folders, stem in parts]
+
+
+def _parts(name: str, known: Iterable[str]) -> Parts:
+    """Folders and stem of a file's name, which may have no suffix: the whole where it is one of the ``known`` names, so
+    that "left.front" is no "left". Both short enough for :func:`camera_name`."""
+    *folders, file = [part for part in re.split(r"[/\\]", _plain(name)) if part not in ("", ".", "..")] or [""]
+    names = set(map(_plain, known))
+    stem = file if file in names else re.sub(r"\.[A-Za-z][A-Za-z0-9]{1,4}$", "", file)
+    if stem.startswith("cam_") and stem[4:] in names:  # cam_train00.npz is the camera of train00.mp4
+        stem = stem[4:]
     return [folder[:255] for folder in folders], stem[:255]
+
+
+def _plain(name: str) -> str:
+    """``name`` as one of the several ways to write the same letters (NFC; macOS writes file names otherwise)."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _is_cameras(folder: str, cameras: Iterable[str]) -> bool:
+    return _number(folder) is not None or folder in map(_plain, cameras)
 
 
 def _number(name: str) -> int | None:
     """The number of a camera in ``name``: all of it, or what follows "cam" or "camera"."""
-    match = re.fullmatch("([0-9]+)", name) or re.search(r"(?<![a-z])cam(?:era)?[ _-]?([0-9]+)", name.lower())
+    called = r"(?<![a-z])cam(?:era)?[ _-]?(?:train)?([0-9]+)"
+    match = re.fullmatch("([0-9]+)", name) or re.search(called, name.lower())
     return int(match[1]) if match else None
 
 
@@ -232,7 +336,7 @@ def _only(path: Path, what: str, fitting: Entries) -> Posed:
     return first
 
 
-def _content(posed: Posed) -> tuple[Lens, bytes]:
+def _content(posed: Posed) -> tuple[Lens | Unsized, bytes]:
     return posed.lens, posed.pose.tobytes()
 
 
@@ -242,20 +346,21 @@ def _same_pose(one: np.ndarray | None, two: np.ndarray | None) -> bool:
     return bool(np.abs(one - two).max() <= SAME * max(1.0, np.abs(one).max()))
 
 
-def _match_photos(path: Path, entries: Entries, photos: Mapping[str, str], cameras: Sequence[str]) -> dict[str, Posed]:
+def _match_photos(path: Path, entries: Entries, photos: Mapping[str, str], cameras: Iterable[str]) -> dict[str, Posed]:
     """The entry of each photo that has one: the same folder and file, else the same file, else the same stem. Frames
-    in a camera's folder are no photos."""
-    parts = [_parts(name) for name, _ in entries]
+    in a camera's folder are no photos; where there are no cameras, no folder is one's."""
+    parts = [_parts(name, photos) for name, _ in entries]
+    told = _without_shared(parts, cameras)
     still = [
         (folders, stem, entry)
-        for (folders, stem), entry in zip(parts, entries, strict=True)
-        if not any(_number(folder) is not None or folder in cameras for folder in folders)
+        for (folders, stem), (telling, _), entry in zip(parts, told, entries, strict=True)
+        if not (cameras and any(_is_cameras(folder, cameras) for folder in telling))
     ]
     found = {}
     for stem, file in photos.items():
-        folder, name = Path(file).parent.name, Path(file).name
-        by_stem = [(folders, entry) for folders, other, entry in still if other == stem]
-        by_file = [(folders, entry) for folders, entry in by_stem if re.split(r"[/\\]", entry[0])[-1] == name]
+        folder, name = _plain(Path(file).parent.name), _plain(Path(file).name)
+        by_stem = [(folders, entry) for folders, other, entry in still if other == _plain(stem)]
+        by_file = [(folders, entry) for folders, entry in by_stem if re.split(r"[/\\]", _plain(entry[0]))[-1] == name]
         by_path = [(folders, entry) for folders, entry in by_file if folders[-1:] == [folder]]
         if fitting := by_path or by_file or by_stem:
             found[stem] = _only(path, f"photo {stem}", [entry for _, entry in fitting])

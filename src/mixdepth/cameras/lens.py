@@ -1,9 +1,10 @@
 """The lens of an original image: intrinsics with distortion, as COLMAP names them. Everything after undistortion is a
 :class:`~mixdepth.cameras.camera.Camera`."""
 
+import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from mixdepth.errors import DamagedFile
 from mixdepth.files.io import read_json, write_json
 from mixdepth.files.shapes import LENSES
 
-# Order of the parameters, as in COLMAP's src/colmap/sensor/models.h.
+# Order of the parameters, as in COLMAP's src/colmap/sensor/models.h; but for BROWN4, which COLMAP does not have:
+# Brown's polynomial up to r^8, whose term nerfstudio, Metashape and RealityCapture call k4 (here k4 is OpenCV's).
 MODELS = {
     "SIMPLE_PINHOLE": ("f", "cx", "cy"),
     "PINHOLE": ("fx", "fy", "cx", "cy"),
@@ -22,12 +24,18 @@ MODELS = {
     "RADIAL": ("f", "cx", "cy", "k1", "k2"),
     "OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2"),
     "FULL_OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"),
+    "BROWN4": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "r8"),
     "SIMPLE_RADIAL_FISHEYE": ("f", "cx", "cy", "k1"),
     "RADIAL_FISHEYE": ("f", "cx", "cy", "k1", "k2"),
     "OPENCV_FISHEYE": ("fx", "fy", "cx", "cy", "k1", "k2", "k3", "k4"),
 }
 NEWTON_STEPS = 20  # at most; from a good start 3 to 5 reach the last bit
 TABLE = 1024  # angles at which `undistort` looks the radius up to start from
+MARGIN = 1.02  # how much farther than the farthest corner a lens is fitted, as a factor of the radius
+ROUNDS = 6  # of reweighting in `nearest_quotient`; two would do
+DENOMINATORS = [list(terms) for count in (1, 2, 3) for terms in itertools.combinations((3, 4, 5), count)]
+DAMPING = 1e-5  # weight of the coefficients' own size
+LEAST_BELOW = 0.05  # a denominator that comes nearer to 0 has a pole near by
 
 
 @dataclass(frozen=True)
@@ -63,15 +71,16 @@ class Lens:
     @property
     def is_pinhole(self) -> bool:
         """True where there is no distortion."""
-        return not (any(self._get("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")) or self.is_fisheye)
+        return not (any(self._get("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2", "r8")) or self.is_fisheye)
 
     def distort(self, xy: np.ndarray) -> np.ndarray:
         """Pixels [N, 2] of the original image for normalised pinhole coordinates ``xy`` [N, 2] = (x/z, y/z).
 
         Brown-Conrady as in OpenCV and COLMAP's (FULL_)OPENCV model, of which SIMPLE_RADIAL and RADIAL are special
-        cases; *_FISHEYE is the equidistant projection with a polynomial in the angle (Kannala & Brandt 2006), of which
-        points behind the camera, more than 90 degrees from its axis, have no pinhole coordinates. Beyond
-        :attr:`largest_radius` the polynomial folds back and its pixels mean nothing.
+        cases (BROWN4: with a term of r^8 and none below the line); *_FISHEYE is the equidistant projection with a
+        polynomial in the angle (Kannala & Brandt 2006), of which points behind the camera, more than 90 degrees from
+        its axis, have no pinhole coordinates. Beyond :attr:`largest_radius` the polynomial folds back and its pixels
+        mean nothing.
         """
         return self._distort(np.asarray(xy, dtype=np.float64)) * self.focal + self.principal_point
 
@@ -122,12 +131,53 @@ class Lens:
             return math.tan(largest) if largest < math.pi / 2 else math.inf
         return largest
 
+    def turned(self, quarters: int) -> "Lens":
+        """The lens of the same picture turned clockwise by ``quarters`` times 90 degrees; exact.
+
+        A quarter turn takes (x, y) to (-y, x): cx becomes height - cy, and of the tangential terms p1 becomes p2, p2
+        becomes -p1.
+        """
+        lens = self
+        for _ in range(quarters % 4):
+            values = dict(zip(MODELS[lens.model], lens.params, strict=True))
+            turned = values | {"cx": lens.height - values["cy"], "cy": values["cx"]}
+            if "fx" in values:
+                turned |= {"fx": values["fy"], "fy": values["fx"]}
+            if "p1" in values:
+                turned |= {"p1": values["p2"], "p2": -values["p1"]}
+            lens = Lens(lens.model, lens.height, lens.width, tuple(turned.values()))
+        return lens
+
+    def with_two_focal_lengths(self) -> "Lens":
+        """The same lens by a model with fx and fy."""
+        if "f" not in MODELS[self.model]:
+            return self
+        values = dict(zip(MODELS[self.model], self.params, strict=True))
+        values |= {"fx": values["f"], "fy": values["f"]}
+        model = "OPENCV_FISHEYE" if self.is_fisheye else "PINHOLE" if self.is_pinhole else "OPENCV"
+        return replace(self, model=model, params=tuple(values.get(name, 0.0) for name in MODELS[model]))
+
+    @cached_property
+    def colmaps(self) -> tuple["Lens", float]:
+        """This lens as one that COLMAP has, and by how many pixels they differ at most: BROWN4's polynomial as the
+        quotient of two cubic polynomials in r^2 that is nearest to it over the image (inf: none is near)."""
+        if self.model != "BROWN4":
+            return self, 0.0
+        corners = np.array([[x, y] for x in (0, self.width) for y in (0, self.height)], dtype=np.float64)
+        reach = np.linalg.norm(self.undistort(corners), axis=1)
+        largest = MARGIN * float(np.nan_to_num(reach, nan=self.largest_radius).max())
+        unit = np.linspace(0, 1, TABLE)[1:] ** 2  # the squared radius, of its largest
+        off, found = nearest_quotient(unit, self._radial(largest**2 * unit)[0])
+        k1, k2, k3, k4, k5, k6 = (found / np.tile(largest ** (2.0 * np.arange(1, 4)), 2)).tolist()
+        params = (*self.params[:4], k1, k2, *self.params[6:8], k3, k4, k5, k6)
+        return replace(self, model="FULL_OPENCV", params=params), off * largest * max(self.focal)
+
     def _polynomials(self) -> tuple[Polynomial, Polynomial]:
         """Numerator and denominator, in the square of the radius (fisheye: of the angle), of distorted / plain."""
-        k1, k2, k3, k4, k5, k6 = self._get("k1", "k2", "k3", "k4", "k5", "k6")
+        k1, k2, k3, k4, k5, k6, r8 = self._get("k1", "k2", "k3", "k4", "k5", "k6", "r8")
         if self.is_fisheye:
             return Polynomial([1, k1, k2, k3, k4]), Polynomial([1.0])
-        return Polynomial([1, k1, k2, k3]), Polynomial([1, k4, k5, k6])
+        return Polynomial([1, k1, k2, k3, r8]), Polynomial([1, k4, k5, k6])
 
     def _radial(self, r2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Distorted over plain radius, and its derivative by the squared plain radius ``r2``."""
@@ -160,6 +210,34 @@ class Lens:
         xx = radial + 2 * slope * x * x + 2 * p1 * y + 6 * p2 * x
         yy = radial + 2 * slope * y * y + 2 * p2 * x + 6 * p1 * y
         return np.stack([np.stack([xx, mixed], axis=-1), np.stack([mixed, yy], axis=-1)], axis=-2)
+
+
+def nearest_quotient(unit: np.ndarray, wanted: np.ndarray) -> tuple[float, np.ndarray]:
+    """The largest difference, times the root of x, of the (1 + a x + b x^2 + c x^3) / (1 + d x + e x^2 + f x^3) that is
+    nearest to the values ``wanted`` [N] at x = ``unit`` [N] in 0..1, and its coefficients [6].
+
+    Least squares of the numerator less ``wanted`` times the denominator, weighted anew until it is that of the
+    quotient (Sanathanan & Koerner 1963). That often has a pole, so that denominators with fewer terms are tried too,
+    and all with a little weight on small coefficients; the nearest without a pole is taken.
+    """
+    powers = unit[:, None] ** np.arange(1, 4)
+    every = np.concatenate([powers, -wanted[:, None] * powers], axis=1)
+    best = math.inf, np.zeros(6)
+    for terms, damping in itertools.product(DENOMINATORS, (0.0, DAMPING)):
+        columns, below = [0, 1, 2, *terms], np.ones_like(unit)
+        for _ in range(ROUNDS):
+            weight = np.sqrt(unit) / below
+            system = np.concatenate([every[:, columns] * weight[:, None], damping * np.eye(len(columns))])
+            target = np.concatenate([(wanted - 1) * weight, np.zeros(len(columns))])
+            found = np.zeros(6)
+            found[columns] = np.linalg.lstsq(system, target, rcond=None)[0]
+            below = 1 + powers @ found[3:]
+            if below.min() < LEAST_BELOW:
+                break
+        else:
+            off = np.abs(np.sqrt(unit) * ((1 + powers @ found[:3]) / below - wanted)).max()
+            best = min(best, (float(off), found), key=lambda one: one[0])
+    return best
 
 
 def save_lenses(path: Path, lenses: Mapping[str, Mapping[str, Lens]]) -> None:

@@ -6,7 +6,7 @@ rig and without a fixed focal length). ``bounded``: a box. ``unbounded``: a box 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,10 @@ from mixdepth.files.shapes import SPACE
 FORWARD_SPREAD = 35.0  # degrees: cameras that look about the same way differ by less from their mean direction
 MEET = 0.9  # share of the cameras that must have one place in their images to look "inward"
 NEAR_PAD, FAR_PAD = 0.85, 1.1  # near and far are percentiles of sparse points: things lie a little outside
+SHARED_ANGLE = 0.5  # of the widest angle between two axes: nothing is looked at where rays meet at less
+LEAST_ANGLE = np.radians(1.5)  # rays that meet at less place nothing, however parallel the axes are
+SHARED_PERCENTILES = (0.2, 99.8)  # of the volume that a camera shares with another, by z-depth: its near and far
+SHARED_GRID, SHARED_DEPTHS = 10, 160  # rays along each side of an image, and samples along each, log-spaced
 
 
 KINDS = ("forward", "bounded", "unbounded")
@@ -37,6 +41,7 @@ class Space:
             (``bounded``: everything; ``unbounded``: the part that is not contracted, which maps to [-1/2, 1/2]).
         reference_near, reference_far: of ``forward``: z-depths in the reference frame at which the share of the
             disparity is 0 and 1; 0 for boxes, which have no such frame.
+        origin: [3] what is added to coordinates that leave for other programs, and taken from those that come.
     """
 
     kind: str
@@ -48,6 +53,7 @@ class Space:
     high: list[float]
     reference_near: float = 0.0
     reference_far: float = 0.0
+    origin: list[float] = field(default_factory=lambda: [0.0] * 3)
 
     def save(self, path: Path) -> None:
         write_json(path, asdict(self))
@@ -60,7 +66,8 @@ class Space:
             UserError: missing, damaged or impossible.
         """
         saved = read_json(path, SPACE)
-        space = Space(**{key: saved[key] for key in SPACE})
+        # Absent in a space.json of before there were poses far from their origin.
+        space = Space(**{key: saved[key] for key in SPACE}, origin=saved.get("origin", [0.0] * 3))
         near, far = space.reference_near, space.reference_far
         box = all(low < high for low, high in zip(space.low, space.high, strict=True))
         reference = 0 < near < far or (near == far == 0 and space.kind != "forward")
@@ -79,7 +86,7 @@ def choose_space(
     kind: str = "auto",
     near: float | None = None,
     far: float | None = None,
-    points: int | None = None,
+    source: str = "",
 ) -> Space:
     """Choose the space from the cameras and the (near, far) of what those that train see.
 
@@ -88,12 +95,12 @@ def choose_space(
         bounds: (near, far) of each camera that trains, z-depth in world units.
         kind: ``auto`` or a kind to use whatever the cameras say.
         near, far: override the range of depth.
-        points: number of sparse depths that ``bounds`` come from, for the reason.
+        source: what ``bounds`` come from, for the reason.
 
     Raises:
         UserError: the range of depth is empty.
     """
-    ranges = _said(near, far, bounds, points)
+    ranges = _said(near, far, bounds, source)
     near = near or NEAR_PAD * min(b[0] for b in bounds)
     far = far or FAR_PAD * max(b[1] for b in bounds)
     if not 0 < near < far:
@@ -130,13 +137,62 @@ def choose_space(
     return Space(kind, reason, float(near), float(far), frame=frame, low=low.tolist(), high=high.tolist())
 
 
-def _said(near: float | None, far: float | None, bounds: Sequence[tuple[float, float]], points: int | None) -> str:
+def _said(near: float | None, far: float | None, bounds: Sequence[tuple[float, float]], source: str) -> str:
     """Where near and far come from, in words."""
     low, high = NEAR_PAD * min(b[0] for b in bounds), FAR_PAD * max(b[1] for b in bounds)
     said_near = f"near {near:g} as configured" if near else f"near {low:.4g} is {NEAR_PAD:g} of the nearest"
     said_far = f"far {far:g} as configured" if far else f"far {high:.4g} is {FAR_PAD:g} of the farthest"
-    of = f"that the {len(bounds)} images which train see" + (f" ({points} sparse depths)" if points is not None else "")
+    of = f"that the {len(bounds)} images which train see" + (f" ({source})" if source else "")
     return f"{said_near}, {said_far}" + ("" if near and far else f" {of}")
+
+
+def shared_bounds(cameras: Sequence[Camera]) -> list[tuple[float, float] | None]:
+    """(near, far) of each camera, z-depth in world units, of what it shares with others; None where that is nothing.
+
+    Where nothing is known of a scene but its cameras, it is taken to be where their frusta overlap: where at least two
+    see a point, this camera among them, and the widest angle between the rays that see it is SHARED_ANGLE of the widest
+    angle between any two optical axes (less, where no point comes up to that). Cameras that look inward so have what
+    lies between them and little of what lies behind; parallel ones have all that has a parallax.
+    """
+    centres = np.array([camera.centre for camera in cameras])
+    size = np.linalg.norm(centres[:, None] - centres, axis=-1).max(initial=0)
+    if not size > 0:
+        return [None] * len(cameras)
+    depths = np.geomspace(1e-3, 100, SHARED_DEPTHS) * size
+    angles = [_shared_angles(cameras, number, depths) for number in range(len(cameras))]
+    axes = np.array([camera.c2w[:3, 2] for camera in cameras])
+    least = max(SHARED_ANGLE * np.arccos(np.clip((axes @ axes.T).min(), -1, 1)), LEAST_ANGLE)
+    widest = max(float(one.max()) for one in angles)
+    if widest <= LEAST_ANGLE:
+        return [None] * len(cameras)
+    while widest < least:
+        least = max(least / 2, LEAST_ANGLE)
+    volume = np.repeat(depths**3, SHARED_GRID**2)  # a pixel covers z^2, a step z
+    found: list[tuple[float, float] | None] = []
+    for angle in angles:
+        share = np.cumsum(np.where(angle >= least, volume, 0))
+        ends = np.searchsorted(share, np.array(SHARED_PERCENTILES) / 100 * share[-1], side="right")
+        near, far = depths[np.minimum(ends, len(share) - 1) // SHARED_GRID**2]
+        found.append((float(near), float(far)) if near < far else None)
+    return found
+
+
+def _shared_angles(cameras: Sequence[Camera], number: int, depths: np.ndarray) -> np.ndarray:
+    """The widest angle between the rays of cameras that see a point, for points of the frustum of camera ``number``
+    [len(depths) * SHARED_GRID^2], depth by depth; 0 where no other sees it."""
+    camera = cameras[number]
+    steps = (np.arange(SHARED_GRID) + 0.5) / SHARED_GRID
+    uv = np.stack(np.meshgrid(steps * camera.width, steps * camera.height), axis=-1).reshape(-1, 2)
+    points = np.concatenate([camera.unproject(uv, np.full(len(uv), depth)) for depth in depths])
+    rays = points - np.array([one.centre for one in cameras])[:, None]
+    rays /= np.maximum(np.linalg.norm(rays, axis=-1, keepdims=True), 1e-12)
+    seen = np.array([one.shows(*one.project(points)) for one in cameras])
+    rays *= seen[..., None]
+    cosine = np.ones(len(points))
+    for one in range(len(cameras)):
+        dots = np.einsum("nk,cnk->cn", rays[one], rays)
+        cosine = np.minimum(cosine, np.where(seen & seen[one], dots, 1.0).min(axis=0))
+    return np.arccos(np.clip(cosine, -1, 1))
 
 
 def common_focus(cameras: Sequence[Camera], near: float) -> tuple[np.ndarray, int]:

@@ -7,21 +7,22 @@ reference images, ``model`` the files of a COLMAP model, all in one folder.
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 # Before numpy and everything else: it sees to it that Pillow is imported before pycolmap.
-from mixdepth.cameras.colmap import ladder, mapping, triangulation  # isort: skip
+from mixdepth.cameras.colmap import ladder, mapping, steady, triangulation  # isort: skip
+from mixdepth.cameras.colmap.moments import Picture  # isort: skip
 import numpy as np
 
-from mixdepth.cameras.camera import Camera, load_cameras, save_cameras
+from mixdepth.cameras.camera import Camera, load_cameras, moved, save_cameras
 from mixdepth.cameras.export import export_cameras
 from mixdepth.cameras.formats.llff import write_poses_bounds
-from mixdepth.cameras.given import Given, read_given, read_lenses
+from mixdepth.cameras.given import read_given, read_lenses
 from mixdepth.cameras.lens import Lens, load_lenses, save_lenses
 from mixdepth.cameras.model import Model
-from mixdepth.cameras.space import choose_space
-from mixdepth.cameras.sparse_depth import SparseDepth, depth_bounds, sparse_depth
+from mixdepth.cameras.space import FAR_PAD, NEAR_PAD, choose_space, shared_bounds
+from mixdepth.cameras.sparse_depth import FEWEST, MANY_VIEWS, SparseDepth, depth_bounds, sparse_depth
 from mixdepth.cameras.world import world_transform
 from mixdepth.errors import CaptureError, ConfigurationError
 from mixdepth.files.images import image_size, read_image
@@ -32,6 +33,9 @@ from mixdepth.scene.scene import Scene
 from mixdepth.scene.sizes import photo_scale
 
 GROUPS = ("cameras", "photos")
+# A file's near and far are wrong where this share of the triangulated depths lies outside, or where they are this many
+# times the depths' own: placeholders and another unit are, those of another run of COLMAP are not.
+OUTSIDE, TIMES = 0.05, 4.0
 NOTHING = SparseDepth(np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros(0, int))
 Size = tuple[int, int]  # (width, height), pixels
 Bounds = dict[str, tuple[float, float]]  # name to (near, far), world units
@@ -99,7 +103,28 @@ def structure_from_motion(scene: Scene, *, references: Sequence[Path], model: Se
         known=known,
         optional=optional if scene.config.poses.allow_missing else (),
     )
+    _check_steady(found["verification"], scene, scene.used_cameras, references)
     write_json(report, found)
+
+
+def _check_steady(report: dict, scene: Scene, names: Iterable[str], references: Sequence[Path]) -> None:
+    """Add to a verification, in place, whether these video cameras stand still; where one does not, no pose is right
+    for all of its frames, and it is contradicted."""
+    of = _by_camera(references)
+    moves = steady.find_moves({camera_image(n): of[n].moments for n in names}, scene.config.colmap.as_mapping())
+    worst = max((move.share for move in moves.values()), default=0.0)
+    meaning = (
+        "how far a camera's picture goes between its first, middle and last frames, share of the diagonal: the worst"
+    )
+    check = {"name": "steady", "value": worst, "limit": steady.LIMIT, "passed": not moves, "meaning": meaning}
+    report["checks"] = [*report["checks"], check]
+    if moves:
+        told = " ".join(f"{name} {move}." for name, move in moves.items())
+        told += " Cameras must not move: leave it out, or select frames before or after that (`frames`)."
+        before = "" if report["verdict"] == "trusted" else f" {report['reason']}"
+        report |= {"verdict": "contradicted", "score": 0.0, "reason": told + before}
+        alone = {name: {**report["images"].get(name, {}), "score": 0.0, "reason": str(m)} for name, m in moves.items()}
+        report["images"] = {**report["images"], **alone}
 
 
 def _by_camera(folders: Sequence[Path]) -> dict[str, Reference]:
@@ -132,21 +157,28 @@ def write_cameras(
         group: {name: (entry["width"], entry["height"]) for name, entry in capture[group].items()} for group in GROUPS
     }
     source = scene.config.poses.source
+    bounds: dict[str, Bounds] = {group: {} for group in GROUPS}
     if scene.poses_given:
-        given = _given(scene, sizes)
+        turned = {group: {name: entry.get("rotation", 0) for name, entry in capture[group].items()} for group in GROUPS}
+        ratios = {n: entry["pixel_ratio"] for n, entry in capture["cameras"].items() if "pixel_ratio" in entry}
+        assert scene.poses_path is not None  # asked for where cameras are given only
+        given = read_given(source, scene.poses_path, sizes, scene.cameras, scene.photos, turned, ratios)
+        bounds = given.bounds
         for note in given.notes:
             print(f"note: {note}", file=sys.stderr)
         found, poses = given.lenses, given.c2w
     else:
         found, poses = _from_model(scene, sizes, sfm_model[0].parent)
-    transform, reason = world_transform(poses, scene.config.world.as_mapping(), source)
+    transform, origin, reason = world_transform(poses, scene.config.world.as_mapping(), source)
     scales = {"cameras": scene.config.scale, "photos": _photo_scale(scene, sizes)}
     for group, output in zip(GROUPS, (cameras, photos), strict=True):
         posed = {n: (lens, transform.apply_pose(poses[group][n])) for n, lens in found[group].items()}
         save_cameras(output, {n: _scaled(*one, scales[group]) for n, one in posed.items()})
     save_lenses(lenses, found)
+    unit = transform.scale
     matrices = {"rotation": transform.rotation.tolist(), "translation": transform.translation.tolist()}
-    write_json(world, {"reason": reason, "scale": transform.scale, **matrices})
+    scaled = {group: {n: (near * unit, far * unit) for n, (near, far) in own.items()} for group, own in bounds.items()}
+    write_json(world, {"reason": reason, "scale": unit, **matrices, "origin": origin.tolist(), "bounds": scaled})
 
 
 def write_sparse(
@@ -164,23 +196,20 @@ def write_sparse(
     """Triangulate points with the cameras fixed, from images that may train and from nothing else; write ``report``:
     whether the cameras can be trusted.
 
-    Into ``model`` go the points of one moment, movers included, into ``plates`` those of what stands still: a plate
-    also shows what is behind the movers of that moment.
+    Into ``model`` go the points of several moments, movers included, into ``plates`` those of what stands still.
 
     COLMAP's cameras were verified, held-out ones too, where they were found (``sfm_report``); given ones are verified
     here.
     """
     images, posed = _posed_images(scene, scene.train_cameras, cameras, photos, lenses, references)
-    verification = triangulation.triangulate(images, posed, model[0].parent, scene.config.colmap.as_mapping())
-    of, options = _by_camera(references), scene.config.colmap.as_mapping()
-    still = {camera_image(name): of[name].plate for name in scene.train_cameras if camera_image(name) in images}
-    masks = {camera_image(name): of[name].unsure for name in scene.train_cameras if camera_image(name) in images}
-    points = triangulation.triangulated({**images, **still}, posed, options, masks)
-    mapping.write_model(points, plates[0].parent)
+    options, pictures = scene.config.colmap.as_mapping(), pictures_of(images, references)
+    verification = triangulation.triangulate(images, posed, model[0].parent, options, pictures, still=plates[0].parent)
     found, steps = asdict(verification), None
     if sfm_report:
         steps = read_json(sfm_report, {"verification": VERIFICATION})
         found = steps.pop("verification")
+    else:
+        _check_steady(found, scene, scene.train_cameras, references)
     write_json(report, {"source": scene.config.poses.source, **found, "ladder": steps})
     _tell(found)
 
@@ -194,10 +223,11 @@ def verify_held_out(
         UserError: they contradict what the images show, and ``poses.trust`` is not set.
     """
     images, posed = _posed_images(scene, scene.used_cameras, cameras, photos, lenses, references)
-    held_out = {camera_image(name) for name in scene.test_cameras}
+    held_out, options = {camera_image(name) for name in scene.test_cameras}, scene.config.colmap.as_mapping()
     # All images: where panels look alike, false matches of a held-out image are outvoted by its neighbours only.
-    report = asdict(triangulation.check_poses(images, posed, scene.config.colmap.as_mapping()))
+    report = asdict(triangulation.check_poses(images, posed, options, pictures_of(images, references)))
     report["images"] = {name: value for name, value in report["images"].items() if name in held_out}
+    _check_steady(report, scene, scene.test_cameras, references)
     _tell(report)
     _refuse_distrusted(report, {"contradicted"}, scene, "")
     write_json(output, report)
@@ -246,6 +276,17 @@ def _posed_images(
     return images, found
 
 
+def pictures_of(images: Mapping[str, Path], references: Sequence[Path]) -> dict[str, list[Picture]]:
+    """By COLMAP's name, what points come from: of a video the plate, the moment of ``images``, and others."""
+    found = {name: [Picture(path)] for name, path in images.items()}
+    for camera, own in _by_camera(references).items():
+        if (name := camera_image(camera)) in images:
+            moments = [Picture(path, own.moving_at(number), number) for number, path in own.moments.items()]
+            moments.sort(key=lambda picture: picture.path != images[name])
+            found[name] = [Picture(own.plate, own.unsure), *moments]
+    return found
+
+
 def _refuse_distrusted(report: Mapping, verdicts: set[str], scene: Scene, where: str) -> None:
     """Raise a UserError where the verdict on the cameras is one of ``verdicts``, unless the user overrides it."""
     if report["verdict"] not in verdicts:
@@ -266,7 +307,6 @@ def write_depth(
     *,
     cameras: Path,
     photos: Path,
-    lenses: Path,
     world: Path,
     model: Sequence[Path],
     plates: Sequence[Path],
@@ -296,21 +336,29 @@ def write_depth(
             _write_camera_depth(depth_file(folder, name), seen.get(camera_image(name), NOTHING))
         _write_photo_depth(depth_file(folder, "photos"), {n: seen[image] for n, (image, _) in posed["photos"].items()})
 
-    known = _given_bounds(scene, lenses, world)
-    ranges = {
-        group: _bounds(scene, found, {n: every[image] for n, (image, _) in posed[group].items()}, points, known[group])
-        for group, found in loaded.items()
-    }
-    write_json(bounds, ranges)
+    given, source = read_json(world, WORLD)["bounds"], "sparse points"
+    seen_by = {group: {n: every[image] for n, (image, _) in own.items()} for group, own in posed.items()}
+    found = {group: depth_bounds(own, seen_by[group], points) for group, own in loaded.items()}
+    told = {group: _believed(scene, own, seen_by[group], given[group]) for group, own in found.items()}
+    if all(name in told[group] for group, own in loaded.items() for name in own):
+        source = "given file"
+    elif shared := _shared_bounds(scene, posed, points):
+        source = "shared frusta"
+        found = {group: {name: shared.get((group, name)) for name in own} for group, own in loaded.items()}
+    ranges = {group: _bounds(scene, own | told[group]) for group, own in found.items()}
+    write_json(bounds, {**ranges, "source": source})
     group = "cameras" if loaded["cameras"] else "photos"
     write_poses_bounds(poses_bounds, loaded[group], ranges[group])
     write_checksum(poses_bounds)
 
 
-def write_space(scene: Scene, *, cameras: Path, photos: Path, bounds: Path, depth: Path, output: Path) -> None:
+def write_space(
+    scene: Scene, *, cameras: Path, photos: Path, world: Path, bounds: Path, depth: Path, output: Path
+) -> None:
     """Choose the space from every camera and photo of ``scene`` that trains or is rendered and has a pose; write it.
 
     Args:
+        world: what coordinates outside have more than ours.
         depth: the folder of the sparse depth behind ``bounds``, whose points the reason counts.
     """
     ranges, loaded = read_json(bounds, BOUNDS), _load(cameras, photos)
@@ -318,9 +366,12 @@ def write_space(scene: Scene, *, cameras: Path, photos: Path, bounds: Path, dept
     test = _posed(scene, loaded, scene.test_cameras, scene.test_photos)
     posed = [camera for part in (train, test) for own in part.values() for _, camera in own.values()]
     seen = [tuple(ranges[group][name]) for group, own in train.items() for name in own]
-    points = sum(len(read_npz(depth_file(depth, name))["z"]) for name in [*scene.train_cameras, "photos"])
+    count = sum(len(read_npz(depth_file(depth, name))["z"]) for name in [*scene.train_cameras, "photos"])
+    source = {"shared frusta": "two and more of them", "given file": "as the file of poses has it"}
+    said = source.get(ranges.get("source", ""), f"{count} sparse depths")
     config = scene.config
-    choose_space(posed, seen, config.space, config.near, config.far, points).save(output)
+    chosen = choose_space(posed, seen, config.space, config.near, config.far, said)
+    replace(chosen, origin=read_json(world, WORLD)["origin"]).save(output)
 
 
 def _still(points: Model, references: Sequence[Path]) -> np.ndarray:
@@ -343,6 +394,7 @@ def export(
     cameras: Path,
     photos: Path,
     lenses: Path,
+    world: Path,
     bounds: Path,
     model: Sequence[Path],
     poses_bounds: Path,
@@ -352,9 +404,13 @@ def export(
     """Write the cameras of the original images as poses_bounds.npy, transforms.json and a COLMAP model with the sparse
     points; print what each format cannot hold."""
     posed = _posed(scene, _load(cameras, photos), scene.used_cameras, scene.photos)
-    c2w = {group: {name: camera.c2w for name, (_, camera) in own.items()} for group, own in posed.items()}
+    origin = np.array(read_json(world, WORLD)["origin"])
+    c2w = {
+        group: {name: moved(camera.c2w, origin) for name, (_, camera) in own.items()} for group, own in posed.items()
+    }
     images = {group: {name: image for name, (image, _) in own.items()} for group, own in posed.items()}
     known, ranges, points = load_lenses(lenses), read_json(bounds, BOUNDS), mapping.read_model(model[0].parent)
+    points = replace(points, points=points.points + origin)
     for line in export_cameras(known, c2w, ranges, images, transforms.parent, points):
         print(f"export: {line}", file=sys.stderr)
 
@@ -391,40 +447,40 @@ def _from_model(scene: Scene, sizes: Mapping[str, Mapping[str, Size]], path: Pat
     return lenses, poses
 
 
-def _given(scene: Scene, sizes: Mapping[str, Mapping[str, Size]]) -> Given:
-    assert scene.poses_path is not None  # asked for where cameras are given only
-    return read_given(scene.config.poses.source, scene.poses_path, sizes, scene.cameras, scene.photos)
+def _shared_bounds(
+    scene: Scene, posed: Mapping[str, Mapping[str, tuple[str, Camera]]], points: Model
+) -> dict[tuple[str, str], tuple[float, float] | None]:
+    """By group and name, what given cameras that train share of their frusta, where there are next to no ``points`` of
+    which near and far could be had (of two views they may be chance matches); a warning says so. Else nothing."""
+    training = {(group, name): camera for group, own in posed.items() for name, (_, camera) in own.items()}
+    count = int((points.views >= min(MANY_VIEWS, len(training))).sum())
+    if not scene.poses_given or count >= FEWEST * len(training):
+        return {}
+    found = dict(zip(training, shared_bounds(list(training.values())), strict=True))
+    if not any(found.values()):
+        return {}
+    told = f"warning: scene {scene.name}: only {count} points are sure, of {len(training)} images"
+    if scene.config.near is None or scene.config.far is None:
+        told += (
+            ", so near and far are those of the part of space that two and more of the given cameras look at. Set "
+            "`near` and `far` (world units) where you know better"
+        )
+    print(f"{told}.", file=sys.stderr)
+    return found
 
 
-def _given_bounds(scene: Scene, lenses: Path, world: Path) -> dict[str, Bounds]:
-    """Near and far by group and name, world units, where the file of given cameras has them."""
-    if scene.config.poses.source != "llff":
-        return {group: {} for group in GROUPS}
-    known = load_lenses(lenses)
-    sizes = {group: {name: (lens.width, lens.height) for name, lens in known[group].items()} for group in GROUPS}
-    unit = read_json(world, WORLD)["scale"]
-    bounds = _given(scene, sizes).bounds
-    return {group: {name: (near * unit, far * unit) for name, (near, far) in bounds[group].items()} for group in GROUPS}
+def _bounds(scene: Scene, found: Mapping[str, tuple[float, float] | None]) -> Bounds:
+    """(near, far) of each camera: the configuration's, else what was ``found``.
 
-
-def _bounds(
-    scene: Scene,
-    cameras: Mapping[str, Camera],
-    seen: Mapping[str, SparseDepth],
-    model: Model,
-    given: Mapping[str, tuple[float, float]],
-) -> Bounds:
-    """(near, far) of each camera: the configuration's, else the given, else the points'.
-
-    A camera with no point in its image takes the widest range of the others.
+    A camera of which nothing was found takes the widest range of the others.
     """
     near, far = scene.config.near, scene.config.far
-    found = depth_bounds(cameras, seen, model) | {name: given[name] for name in cameras if name in given}
     known = [value for value in found.values() if value is not None]
-    if cameras and not known and (near is None or far is None):
+    if found and not known and (near is None or far is None):
         raise CaptureError(
-            f"scene {scene.name}: no point could be triangulated, so how near and far things are is unknown. Set "
-            "`near` and `far` (world units) in the scene's configuration, or lower `colmap.peak_threshold`."
+            f"scene {scene.name}: no point could be triangulated, and no two cameras look at the same place, so how "
+            "near and far things are is unknown. Set `near` and `far` (world units) in the scene's configuration, or "
+            "lower `colmap.peak_threshold`."
         )
     # Where none is known, both are configured, and the widest range is not looked at.
     widest = min((low for low, _ in known), default=0.0), max((high for _, high in known), default=0.0)
@@ -438,6 +494,41 @@ def _bounds(
                 "0 < near < far. Set both `near` and `far` (world units)."
             )
     return result
+
+
+def _believed(
+    scene: Scene,
+    found: Mapping[str, tuple[float, float] | None],
+    seen: Mapping[str, SparseDepth],
+    given: Mapping[str, Sequence[float]],
+) -> Bounds:
+    """Those of the ``given`` near and far that no points are against; a warning names the others."""
+    wrong = _contradicted(found, seen, given)
+    if wrong and (scene.config.near is None or scene.config.far is None):
+        told = [min(given[name][0] for name in wrong), max(given[name][1] for name in wrong)]
+        print(
+            f"warning: {scene.poses_path}: near and far of {', '.join(wrong)} ({told[0]:.4g} to {told[1]:.4g}) are "
+            "against the depths that were triangulated, which count. Correct them, or set `near` and `far`.",
+            file=sys.stderr,
+        )
+    return {name: (near, far) for name, (near, far) in given.items() if name in found and name not in wrong}
+
+
+def _contradicted(
+    found: Mapping[str, tuple[float, float] | None],
+    seen: Mapping[str, SparseDepth],
+    given: Mapping[str, Sequence[float]],
+) -> list[str]:
+    """Cameras whose ``given`` near and far the points are against, by name: by the depths that a camera has ``seen``,
+    and where most of those that have seen enough are wrong, all for which there are points (``found``)."""
+    wrong, told = [], [name for name in sorted(given) if name in seen and len(seen[name].z) >= FEWEST]
+    for name in told:
+        (near, far), own = given[name], found[name]
+        assert own is not None  # it has points
+        outside = np.mean((seen[name].z < NEAR_PAD * near) | (seen[name].z > FAR_PAD * far))
+        if outside > OUTSIDE or near * TIMES < own[0] or far > own[1] * TIMES:
+            wrong.append(name)
+    return [name for name in sorted(given) if found.get(name)] if 2 * len(wrong) > len(told) else wrong
 
 
 def _write_camera_depth(path: Path, depth: SparseDepth) -> None:

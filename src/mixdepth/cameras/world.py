@@ -13,6 +13,9 @@ from mixdepth.errors import ConfigurationError
 TILT = np.sin(np.radians(2))  # how far from level a camera is held, about
 PITCH = np.sin(np.radians(30))  # how far up or down a camera looks, about
 ROUNDS = 30  # of reweighting; it converges in about ten
+# Mean distances of the cameras from their middle that it may be away from the origin. Single precision, in which rays
+# are, holds seven digits: a thousandth of them is lost there, a tenth of a pixel at most.
+FAR = 1000.0
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,12 @@ class Similarity:
 
 def world_transform(
     poses: Mapping[str, Mapping[str, np.ndarray]], options: Mapping, source: str
-) -> tuple[Similarity, str]:
-    """The similarity from the world of ``poses`` to the one that everything after uses, and its reason in words.
+) -> tuple[Similarity, np.ndarray, str]:
+    """The similarity from the world of ``poses`` to the one that everything after uses; what is to be added to the
+    latter's coordinates for those outside, [3]; and its reason in words.
+
+    What is added is not 0 only where poses keep their world and lie far from its origin, as in UTM or geocentric
+    coordinates (ECEF): inside, their middle is the origin.
 
     With an up direction (from the cameras, or given) z of the new world points up, +y is the mean viewing direction on
     the ground, and the origin is the middle of the cameras: unlike the point that they look at, it always exists.
@@ -62,8 +69,12 @@ def world_transform(
         scale, unit = 1 / extent, "the unit is the mean distance of the cameras from their middle"
     else:
         scale, unit = 1.0, "the unit is that of the given poses"
+    if up == "keep" and np.linalg.norm(middle) > FAR * extent > 0:
+        told = f"axes as the poses came; inside, ({', '.join(f'{x:.1f}' for x in middle)}) is the origin; {unit}"
+        return Similarity(scale, np.eye(3), -scale * middle), scale * middle, told
+    nothing = np.zeros(3)
     if up == "keep":
-        return Similarity(scale, np.eye(3), np.zeros(3)), f"axes and origin as the poses came; {unit}"
+        return Similarity(scale, np.eye(3), nothing), nothing, f"axes and origin as the poses came; {unit}"
     if up == "cameras":
         direction, reason = gravity(c2w)
     else:
@@ -71,7 +82,7 @@ def world_transform(
         if not np.linalg.norm(direction) > 0:
             raise ConfigurationError(f"world.up: {list(up)} has no length; expected a direction, such as [0, -1, 0]")
     rotation = _axes(direction / np.linalg.norm(direction), c2w)
-    return Similarity(scale, rotation, -scale * rotation @ middle), f"{reason}; {unit}"
+    return Similarity(scale, rotation, -scale * rotation @ middle), nothing, f"{reason}; {unit}"
 
 
 def gravity(c2w: np.ndarray) -> tuple[np.ndarray, str]:

@@ -1,5 +1,6 @@
 """Frames as point clouds: a PLY per frame, in world coordinates."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ from mixdepth.exports.source import Source
 
 # Depth from this share of a ray's far end on is background: rendered depth is the far end where little is absorbed.
 BACKGROUND = 0.999
-PROPERTIES = [(axis, "<f4") for axis in "xyz"] + [(colour, "|u1") for colour in ("red", "green", "blue")]
-VERTEX = np.dtype(PROPERTIES)
+COLOURS = ("red", "green", "blue")
+KINDS = {"<f4": "float", "<f8": "double", "|u1": "uchar"}  # numpy's and PLY's names of types
 
 
 def write_points(source: Source, folder: Path, most: int | None) -> None:
@@ -21,6 +22,9 @@ def write_points(source: Source, folder: Path, most: int | None) -> None:
         most: points per frame; more are thinned out evenly. None: all.
     """
     camera, rays, far = None, np.empty(0), np.empty(0)
+    origin = np.array(source.space.origin)
+    place = "<f8" if origin.any() else "<f4"  # far from their origin, coordinates have more digits than a float holds
+    properties = [(axis, place) for axis in "xyz"] + [(colour, "|u1") for colour in COLOURS]
     for index, (name, rgb, depth) in enumerate(source.frames()):
         if source.cameras[index] is not camera:  # the rays of a camera that stands still are made once
             camera = source.cameras[index]
@@ -28,14 +32,14 @@ def write_points(source: Source, folder: Path, most: int | None) -> None:
         chosen = np.flatnonzero(depth.ravel() < BACKGROUND * far)
         if most is not None and len(chosen) > most:
             chosen = chosen[np.arange(most) * len(chosen) // most]
-        vertices = np.empty(len(chosen), VERTEX)
-        places = camera.centre + depth.ravel()[chosen, None] * rays[chosen]
+        vertices = np.empty(len(chosen), np.dtype(properties))
+        places = camera.centre + depth.ravel()[chosen, None] * rays[chosen] + origin
         for column, values in enumerate(places.T):
             vertices["xyz"[column]] = values
-        for column, colour in enumerate(("red", "green", "blue")):
+        for column, colour in enumerate(COLOURS):
             vertices[colour] = rgb.reshape(-1, 3)[chosen, column]
         with (folder / f"{name}.ply").open("wb") as file:
-            file.write(_header(len(vertices)))
+            file.write(_header(len(vertices), properties))
             file.write(vertices.tobytes())
 
 
@@ -57,9 +61,8 @@ def far_depth(camera: Camera, space: Space) -> np.ndarray:
     return np.nanmin(np.maximum(faces[0], faces[1]), axis=1)
 
 
-def _header(count: int) -> bytes:
+def _header(count: int, properties: Sequence[tuple[str, str]]) -> bytes:
     """Header of a binary PLY file with ``count`` vertices."""
-    kinds = {"<f4": "float", "|u1": "uchar"}
-    properties = [f"property {kinds[kind]} {name}" for name, kind in PROPERTIES]
+    listed = [f"property {KINDS[kind]} {name}" for name, kind in properties]
     lines = ["ply", "format binary_little_endian 1.0", "comment world coordinates of mixdepth, colours sRGB"]
-    return "\n".join([*lines, f"element vertex {count}", *properties, "end_header", ""]).encode("ascii")
+    return "\n".join([*lines, f"element vertex {count}", *listed, "end_header", ""]).encode("ascii")

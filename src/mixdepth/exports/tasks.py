@@ -1,7 +1,11 @@
 """The export stage: renders as other programs read them, in a folder per kind."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from mixdepth.cameras.camera import moved
 from mixdepth.cameras.formats.camera_path import write_camera_path
 from mixdepth.cameras.formats.transforms import write_transforms
 from mixdepth.cameras.lens import Lens
@@ -42,9 +46,10 @@ def export_renders(
 def _write_cameras(source: Source, folder: Path) -> None:
     """The camera of every frame: transforms.json, which names the frames of the export ``png`` beside it, and
     camera_path.json."""
-    images = {}
-    for index, camera in enumerate(source.cameras):
+    images, origin = {}, np.array(source.space.origin)
+    outside = [replace(camera, c2w=moved(camera.c2w, origin)) for camera in source.cameras]
+    for index, camera in enumerate(outside):
         lens = Lens("PINHOLE", camera.width, camera.height, (camera.fx, camera.fy, camera.cx, camera.cy))
         images[f"../png/{frame_name(index)}.png"] = lens, camera.c2w
     write_transforms(folder / "transforms.json", images)
-    write_camera_path(folder / "camera_path.json", source.cameras, source.fps, source.times)
+    write_camera_path(folder / "camera_path.json", outside, source.fps, source.times)

@@ -39,6 +39,8 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+ROTATIONS = {3: 180, 6: 90, 8: 270}  # EXIF orientation -> degrees clockwise, of those that do not mirror
+DENSITY = 7200.0  # dots per inch; it means nothing, but is rounded to whole numbers per metre
 # What Pillow raises of damaged files (AssertionError of a palette that is not there); and MemoryError of a wrong size.
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, AssertionError, struct.error)
 # Phones take 200 million pixels; Pillow's own limit of 179 million, against files that lie, is set here instead.
@@ -81,6 +83,24 @@ def image_size(path: Path, whole: bool = False) -> tuple[int, int]:
             image.draft("RGB", (width // 8, height // 8))
             image.load()
     return (height, width) if orientation >= 5 else (width, height)
+
+
+def turned_by(path: Path) -> int:
+    """Degrees clockwise by which :func:`read_image` turns the stored picture; 0 where its tag says to mirror it."""
+    with _opened(path) as image:
+        return ROTATIONS.get(_orientation(image, path), 0)
+
+
+def pixel_ratio(path: Path) -> float:
+    """Width over height of the pixels of a PNG file, by its pHYs block (see :func:`dots`); 1 where it has none."""
+    with Image.open(path) as image:
+        across, down = image.info.get("dpi", (1.0, 1.0)) if image.format == "PNG" else (1.0, 1.0)
+    return down / across if min(across, down) > 0 else 1.0
+
+
+def dots(ratio: float) -> dict[str, tuple[float, float]]:
+    """Options of :func:`write_image` that say that pixels are ``ratio`` times as wide as high; none for square ones."""
+    return {"dpi": (DENSITY, DENSITY * ratio)} if ratio != 1 else {}
 
 
 def camera_tags(path: Path) -> list[object]:

@@ -142,18 +142,19 @@ def reading(path: Path, kind: str, mend: str = "Delete it and run the same comma
         raise DamagedFile(f"{path}: cannot be read as {kind}, it is damaged ({error!s:.300}). {mend}") from None
 
 
-def read_json(path: Path, shape: object = None) -> dict:
+def read_json(path: Path, shape: object = None, encoding: str = "utf-8") -> dict:
     """Read a JSON object.
 
     Args:
         shape: what must be in it, see :func:`mixdepth.files.shapes.mismatch`; None where the caller looks itself.
+        encoding: "utf-8-sig" of files from outside, which may begin with a byte order mark.
 
     Raises:
         DamagedFile: the file is missing, not JSON, has a key twice, or is not of that shape.
     """
     with reading(path, "JSON", "Correct it; or delete it and run the same command again, if that wrote it."):
         check_checksum(Path(path))
-        value = json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=_no_key_twice)
+        value = json.loads(Path(path).read_text(encoding=encoding), object_pairs_hook=_no_key_twice)
         if not isinstance(value, dict):
             raise ValueError(f"it holds a {type(value).__name__}, expected an object")
         if shape is not None and (wrong := mismatch(value, shape)):

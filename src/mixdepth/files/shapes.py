@@ -12,7 +12,8 @@ CAPTURE = {"cameras": {str: SIZED}, "photos": {str: SIZED}, "fps": (float, None)
 CAMERAS = {str: {**SIZED, "fx": float, "fy": float, "cx": float, "cy": float, "c2w": [[float] * 4] * 4}}
 LENSES = {group: {str: {**SIZED, "model": str, "params": [float]}} for group in ("cameras", "photos")}
 BOUNDS = {group: {str: [float] * 2} for group in ("cameras", "photos")}
-WORLD = {"reason": str, "scale": float, "rotation": [[float] * 3] * 3, "translation": [float] * 3}
+WORLD = {"reason": str, "scale": float, "rotation": [[float] * 3] * 3}
+WORLD |= dict.fromkeys(("translation", "origin"), [float] * 3) | {"bounds": BOUNDS}
 SPACE = {
     **dict.fromkeys(("kind", "reason"), str),
     **dict.fromkeys(("near", "far", "reference_near", "reference_far"), float),

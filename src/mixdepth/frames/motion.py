@@ -247,6 +247,11 @@ def moving_parts(rgb: np.ndarray, light: Light, noise: float, plate: np.ndarray,
     return found
 
 
+def moving_in(frame: np.ndarray, gain: np.ndarray, noise: float, plate: np.ndarray) -> np.ndarray:
+    """[H, W] bool: where one frame [H, W, 3] uint8 shows something else than ``plate``."""
+    return deviation(squared_deviation(frame, gain, plate), 1, noise) > MOVING_STD
+
+
 def squared_deviation(frame: np.ndarray, gain: np.ndarray, plate: np.ndarray) -> np.ndarray:
     """[H, W] float32: the squared difference of ``frame`` from ``plate`` as it would be exposed (both [H, W, 3] uint8),
     mean over the channels, colours in 0..1."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixdepth.errors import CaptureError, ConfigurationError, DamagedFile
-from mixdepth.files.images import image_size
+from mixdepth.files.images import image_size, turned_by
 from mixdepth.frames.decode import (
     demuxed,
     first_decoded,
@@ -38,9 +38,9 @@ def probe_capture(
         known: cameras of the capture, also those not in use, whose offsets change nothing.
 
     Returns:
-        ``{"cameras": {name: see probe_camera}, "photos": {stem: {path, width, height}}, "fps", "notes"}``, sorted by
-        name; sizes of the upright image in original pixels; ``fps`` the common rate, None where no camera has one;
-        ``notes`` sentences about what was found and what it means.
+        ``{"cameras": {name: see probe_camera}, "photos": {stem: {path, width, height, rotation}}, "fps", "notes"}``,
+        sorted by name; sizes of the upright image in original pixels; ``fps`` the common rate, None where no camera has
+        one; ``notes`` sentences about what was found and what it means.
 
     Raises:
         UserError: something is missing, unreadable, of unequal size within one folder, cut short or too short; or
@@ -55,7 +55,10 @@ def probe_capture(
         _check_lengths(paths, {name: camera.track for name, camera in found.items()}, timeline)
     return {
         "cameras": {name: camera.facts for name, camera in found.items()},
-        "photos": {stem: {"path": str(photos[stem]), "width": w, "height": h} for stem, (w, h) in sizes.items()},
+        "photos": {
+            stem: {"path": str(photos[stem]), "width": w, "height": h, "rotation": turned_by(Path(photos[stem]))}
+            for stem, (w, h) in sizes.items()
+        },
         "fps": timeline.fps,
         "notes": [
             *timeline.notes,
@@ -72,7 +75,8 @@ def probe_camera(path: Path) -> dict:
     Returns:
         ``path``; ``width`` and ``height`` of the upright picture; ``frames`` of the whole video or folder; ``fps`` as
         the header says and ``seconds`` (both None for a folder); ``variable``, whether the rate is; ``codec``;
-        ``bits`` per channel; ``rotation``, degrees clockwise that make the stored picture upright. JSON-ready.
+        ``bits`` per channel; ``rotation``, degrees clockwise that make the stored picture upright; where pixels are
+        not square, ``pixel_ratio``, width over height of the upright ones. JSON-ready.
 
     Raises:
         UserError: missing, unreadable, without frames, of unequal size (folder) or not upright by quarter turns.
@@ -106,6 +110,13 @@ def _look(path: Path) -> _Camera:
     return _Camera(facts, track, notes)
 
 
+def pixel_ratio(path: Path) -> float:
+    """Width over height of the pixels of the upright picture, by the header of a video; 1 of a folder of images."""
+    if path.is_dir():
+        return 1.0
+    return _video_picture(path)[1].get("pixel_ratio", 1.0)
+
+
 def _video_picture(path: Path) -> tuple[dict, dict, list[str]]:
     """Size and kind (codec, bits, rotation) of the pictures of a video, and notes, from its first frame."""
     with open_video(path) as (container, stream):
@@ -136,10 +147,12 @@ def _video_picture(path: Path) -> tuple[dict, dict, list[str]]:
         notes.append(f"high dynamic range ({HDR_TRANSFERS[frame.color_trc]}): its colours are taken as they are.")
     if frame.interlaced_frame:
         notes.append("it is interlaced: export it deinterlaced, or moving edges are combed.")
+    bits = frame.format.components[0].bits
+    kind: dict = {"codec": codec, "bits": bits, "rotation": rotation}
     if ratio and ratio != 1:
         notes.append(f"its pixels are not square ({ratio.numerator}:{ratio.denominator}): fx and fy differ.")
-    bits = frame.format.components[0].bits
-    return {"width": width, "height": height}, {"codec": codec, "bits": bits, "rotation": rotation}, notes
+        kind["pixel_ratio"] = float(1 / ratio if rotation % 180 else ratio)
+    return {"width": width, "height": height}, kind, notes
 
 
 def _folder_picture(folder: Path) -> tuple[dict, dict, list[str]]:
@@ -154,7 +167,7 @@ def _folder_picture(folder: Path) -> tuple[dict, dict, list[str]]:
                 "Export the frames of one camera at one size."
             )
     codec = "png" if files[0].suffix.lower() == ".png" else "jpeg"
-    return {"width": usual[0], "height": usual[1]}, {"codec": codec, "bits": 8, "rotation": 0}, []
+    return {"width": usual[0], "height": usual[1]}, {"codec": codec, "bits": 8, "rotation": turned_by(files[0])}, []
 
 
 def _photo_size(path: Path) -> tuple[int, int]:

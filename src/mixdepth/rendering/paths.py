@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mixdepth.cameras.camera import Camera
+from mixdepth.cameras.camera import Camera, moved
 from mixdepth.cameras.formats.camera_path import read_camera_path
 from mixdepth.rendering.orbit import orbit
 
@@ -39,6 +39,7 @@ class Rig:
     default: str  # the camera to start from, where none is asked for: a held-out one, if there is one
     near: float  # of the space, world units
     far: float
+    origin: Sequence[float] = (0.0, 0.0, 0.0)  # of the space: what a file's coordinates have more than ours
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def make_path(settings: Mapping[str, Any], rig: Rig, clock: Clock, file: Path | 
     if kind == "file":
         assert file is not None
         cameras, shares, own_fps = read_camera_path(file)
+        cameras = [replace(camera, c2w=moved(camera.c2w, -np.array(rig.origin))) for camera in cameras]
     else:
         names = settings["cameras"] or {"camera": [rig.default], "spiral": rig.train}.get(kind) or visiting(rig.cameras)
         cameras = [rig.cameras[name] for name in names]

@@ -59,7 +59,8 @@ def render_path(
     frames = header["segments"][-1][1]
     fps = frame_rate(read_json(capture)["fps"], scene.config.frames.step, frames)
     posed = load_cameras(cameras)
-    rig = Rig(posed, scene.train_cameras, (scene.test_cameras or scene.used_cameras)[0], whole.near, whole.far)
+    default = (scene.test_cameras or scene.used_cameras)[0]
+    rig = Rig(posed, scene.train_cameras, default, whole.near, whole.far, whole.origin)
     file = scene.data / settings["file"] if settings["file"] else None
     made = make_path(settings, rig, Clock(frames, fps), file)
     with atomic_folder(output) as folder:

@@ -18,6 +18,11 @@ POSES_FILES = {
     "transforms": "transforms.json",
     "panoptic": "",
     "toml": "calibration.toml",
+    "metashape": "cameras.xml",
+    "realitycapture": "cameras.csv",
+    "opencv": "",
+    "easymocap": "",
+    "pinf": "",
 }
 
 

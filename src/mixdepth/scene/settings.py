@@ -27,7 +27,19 @@ class Frames(Section):
 class Poses(Section):
     """Where the cameras come from."""
 
-    source: Literal["colmap", "llff", "model", "transforms", "panoptic", "toml"]
+    source: Literal[
+        "colmap",
+        "llff",
+        "model",
+        "transforms",
+        "panoptic",
+        "toml",
+        "metashape",
+        "realitycapture",
+        "opencv",
+        "easymocap",
+        "pinf",
+    ]
     path: str | None
     intrinsics: str | None
     allow_missing: bool

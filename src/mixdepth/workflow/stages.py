@@ -104,6 +104,13 @@ def given_poses(scene: Scene) -> list[Path]:
     assert path is not None, "asked of given cameras only"
     if source == "panoptic":
         return [path / file for file in ("train_meta.json", "test_meta.json")]
+    if source == "easymocap":
+        return [path / file for file in ("intri.yml", "extri.yml")]
+    if source == "pinf":
+        return [file for file in visible(path) if file.suffix == ".npz"]
+    if source == "opencv" and path.is_dir():
+        kinds = (".yml", ".yaml", ".xml")
+        return [file for file in visible(path) if file.stem in ("intrinsics", "extrinsics") and file.suffix in kinds]
     if source == "model":
         # Binary or text, with or without rigs and frames; reading it says what is missing.
         return [file for file in visible(path) if file.suffix.lower() in (".bin", ".txt")]
@@ -268,21 +275,20 @@ def triangulate(r: Results, scene: Scene) -> Files:
 )
 def colmap_depth(r: Results, scene: Scene) -> Files:
     """The gate: where the cameras cannot be trusted nothing goes on."""
-    with_bounds = scene.config.poses.source == "llff"
     return files(
-        **posed(r),
+        cameras=r.cameras,
+        photos=r.photos,
         world=r.world,
         model=r.sparse_model,
         plates=r.plates_model,
         report=r.cameras_report,
-        source=given_poses(scene) if with_bounds else None,
     )
 
 
 @stage(lambda r: files(output=r.space), "cameras", ["space", "near", "far"], level=RIG)
 def space(r: Results, scene: Scene) -> Files:
-    """The depth only for the reason in words: how many points near and far come from."""
-    return files(cameras=r.cameras, photos=r.photos, bounds=r.bounds, depth=r.colmap_depth)
+    """World and depth only for the reason in words: what near and far come from."""
+    return files(cameras=r.cameras, photos=r.photos, world=r.world, bounds=r.bounds, depth=r.colmap_depth)
 
 
 @stage(
@@ -522,7 +528,7 @@ def report_html(r: Results, scene: Scene) -> Files:
 )
 def export(r: Results, scene: Scene) -> Files:
     """The cameras as other programs read them, for the original images."""
-    return files(**posed(r), bounds=r.bounds, model=r.sparse_model)
+    return files(**posed(r), world=r.world, bounds=r.bounds, model=r.sparse_model)
 
 
 def path_settings(scene: Scene, variant: str, path: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import math
 import multiprocessing
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 # Pillow first: with pycolmap imported before it, a later PNG write aborts the process (pycolmap 4.2.1, Pillow 13.0.0).
@@ -19,10 +19,11 @@ import numpy as np
 import pycolmap
 
 from mixdepth.errors import DamagedFile
-from mixdepth.files.images import read_image
+from mixdepth.files.images import pixel_ratio, read_image
 from mixdepth.progress import Progress
 
 LOWER_PEAK, MORE_FEATURES = 1 / 3, 2  # factors of `thorough`
+SQUARE = 1e-3  # how far from 1 the ratio of square pixels may be, by rounding
 LARGEST_SIDE = 3200  # pixels; larger images are shrunk for detection (COLMAP's own default for SIFT)
 
 
@@ -45,6 +46,10 @@ class Features:
         """[N, 2] float64 pixels of the original."""
         return self.xy * np.divide(self.size, self.detection_size)
 
+    def subset(self, keep: np.ndarray) -> "Features":
+        """Those key points where ``keep`` [N] is true."""
+        return replace(self, keypoints=self.keypoints[keep], descriptors=self.descriptors[keep])
+
 
 def detect(
     images: Mapping[str, Path], options: Mapping, masks: Mapping[str, Path] | None = None, threads: int = 1
@@ -53,7 +58,8 @@ def detect(
 
     Args:
         images: image name to file; turned upright as its EXIF orientation says.
-        options: the scene's ``colmap`` section: max_features, peak_threshold, upscale_to.
+        options: the scene's ``colmap`` section: max_features, peak_threshold, upscale_to; and largest_side, pixels, to
+            which larger images are shrunk (LARGEST_SIDE).
         masks: image name to an image of the same size that is not 0 where things move; key points there are dropped.
         threads: processes to use; the features are the same for any number.
 
@@ -86,7 +92,8 @@ def thorough(options: Mapping) -> dict:
 def _detect(options: Mapping, job: tuple[Path, Path | None]) -> Features:
     path, mask = job
     image = Image.fromarray(read_image(path)).convert("L")
-    size = _detection_size(*image.size, options["upscale_to"])
+    largest = options.get("largest_side", LARGEST_SIDE)
+    size = _detection_size(*image.size, options["upscale_to"], largest, pixel_ratio(path))
     pixels = image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
     settings = pycolmap.FeatureExtractionOptions()
     settings.num_threads = 1
@@ -96,11 +103,15 @@ def _detect(options: Mapping, job: tuple[Path, Path | None]) -> Features:
     extractor = pycolmap.FeatureExtractor.create(settings, pycolmap.Device.cpu)
     keypoints, descriptors = extractor.extract_from_uint8_array(np.asarray(pixels))
     features = Features(image.size, size, pycolmap.keypoints_to_matrix(keypoints), descriptors.data)
-    return features if mask is None else _without_moving(features, Path(mask))
+    return features if mask is None else features.subset(~moving_at(features, Path(mask)))
 
 
-def _without_moving(features: Features, mask: Path) -> Features:
-    """``features`` without those on pixels that are not 0 in ``mask``."""
+def moving_at(features: Features, mask: Path) -> np.ndarray:
+    """Which key points lie on pixels that are not 0 in ``mask``, [N] bool.
+
+    Raises:
+        UserError: it is missing, unreadable or of another size.
+    """
     moving = read_image(mask)[..., 0] > 0
     width, height = features.size
     if moving.shape != (height, width):
@@ -109,13 +120,16 @@ def _without_moving(features: Features, mask: Path) -> Features:
             "Delete the folder it is in and run the same command again."
         )
     column, row = np.clip(features.uv.astype(int), 0, [width - 1, height - 1]).T
-    still = ~moving[row, column]
-    return Features(features.size, features.detection_size, features.keypoints[still], features.descriptors[still])
+    return moving[row, column]
 
 
-def _detection_size(width: int, height: int, upscale_to: int) -> tuple[int, int]:
-    if max(width, height) > LARGEST_SIDE:
-        shrink = LARGEST_SIDE / max(width, height)
+def _detection_size(width: int, height: int, upscale_to: int, largest_side: int, ratio: float = 1.0) -> tuple[int, int]:
+    """The size for detection; pixels that are ``ratio`` times as wide as high become square: COLMAP's cameras have one
+    focal length."""
+    if abs(ratio - 1) > SQUARE:
+        width, height = (round(width * ratio), height) if ratio > 1 else (width, round(height / ratio))
+    if max(width, height) > largest_side:
+        shrink = largest_side / max(width, height)
         return round(width * shrink), round(height * shrink)
     factor = max(1, math.ceil(upscale_to / width))  # whole, so that no pixel centre has to be rounded
     return width * factor, height * factor

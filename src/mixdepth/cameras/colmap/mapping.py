@@ -17,7 +17,7 @@ from mixdepth.cameras.colmap.features import Features  # isort: skip
 import numpy as np
 import pycolmap
 
-from mixdepth.cameras.colmap.matching import match, near_epipolar_line
+from mixdepth.cameras.colmap.matching import match, match_groups, near_epipolar_line
 from mixdepth.cameras.lens import Lens
 from mixdepth.cameras.model import Model
 from mixdepth.errors import CaptureError, OutOfRoom
@@ -29,6 +29,7 @@ from mixdepth.results import MODEL_FILES
 RATIO = 0.7  # Lowe's, of matches that poses are found from; COLMAP's 0.8 lets half as many false ones more through
 MIN_INLIERS = 15  # verified matches that a pair of images needs (COLMAP's default)
 ROBUST = 1.0  # detection pixels
+TWO_SCALES = 1.005  # ratio of the factors of both axes above which they are no rounding
 GUIDED_ERROR = 4.0  # detection pixels from the epipolar line for guided matching (COLMAP's default)
 
 Pairs = dict[tuple[str, str], np.ndarray]  # sorted names of two images -> [M, 2] uint32 indices of matched key points
@@ -110,7 +111,10 @@ def initial_cameras(
     cameras = {}
     for name in sorted(images):
         lens = known.get(name)
-        key = lens or _sharing(name, images[name], features[name].size, options["share_intrinsics"])
+        key = lens or (
+            *_sharing(name, images[name], features[name].size, options["share_intrinsics"]),
+            features[name].detection_size,  # cameras with pixels of another shape are others
+        )
         if key not in shared:
             camera = _known_camera(lens, features[name], images[name]) if lens else None
             shared[key] = camera or _guessed_camera(images[name], features[name], options["camera_model"])
@@ -134,6 +138,10 @@ def _guessed_camera(path: Path, features: Features, model: str) -> pycolmap.Came
         prior, focal = camera.has_prior_focal_length, camera.mean_focal_length()
         camera = pycolmap.Camera.create_from_model_name(1, model, focal, *features.size)
         camera.has_prior_focal_length = prior
+    across, down = np.divide(features.detection_size, features.size)
+    if max(across / down, down / across) > TWO_SCALES:  # pixels that are not square were made so
+        focal = camera.mean_focal_length() * max(across, down)
+        return pycolmap.Camera.create_from_model_name(1, model, focal, *features.detection_size)
     camera.rescale(*features.detection_size)
     return camera
 
@@ -147,7 +155,20 @@ def _known_camera(lens: Lens, features: Features, path: Path) -> pycolmap.Camera
         )
     camera = colmap_camera(lens)
     camera.has_prior_focal_length = True
-    camera.rescale(*features.detection_size)
+    return _rescaled(camera, features.detection_size)
+
+
+def _rescaled(camera: pycolmap.Camera, size: tuple[int, int]) -> pycolmap.Camera:
+    """``camera`` for its image scaled to ``size``; with two focal lengths where it had one and the axes are scaled
+    differently."""
+    across, down = size[0] / camera.width, size[1] / camera.height
+    # By rounding they differ a little, which COLMAP takes the mean of.
+    if max(across / down, down / across) > TWO_SCALES and len(camera.focal_length_idxs()) == 1:
+        lens = Lens(camera.model_name, camera.width, camera.height, tuple(map(float, camera.params)))
+        prior, number = camera.has_prior_focal_length, camera.camera_id
+        camera = colmap_camera(lens.with_two_focal_lengths())
+        camera.has_prior_focal_length, camera.camera_id = prior, number
+    camera.rescale(*size)
     return camera
 
 
@@ -163,13 +184,20 @@ def known_cameras(
 
 
 def match_pairs(
-    pairs: Collection[tuple[str, str]], features: Mapping[str, Features], *max_ratios: float
+    pairs: Collection[tuple[str, str]],
+    features: Mapping[str, Features],
+    *max_ratios: float,
+    groups: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[Pairs, ...]:
-    """The matches of pairs of images, once for each of the ratios (Lowe 2004) that they may have at most."""
+    """The matches of pairs of images, once for each of the ratios (Lowe 2004) that they may have at most; with
+    ``groups``, one number per key point of each image, only within a group."""
     found: tuple[Pairs, ...] = tuple({} for _ in max_ratios)
     for pair in Progress("colmap matches", len(pairs)).over(pairs):
         one, two = (features[name].descriptors for name in pair)
-        indices, ratio = match(one, two, max_ratio=max(max_ratios))
+        if groups:
+            indices, ratio = match_groups((one, two), (groups[pair[0]], groups[pair[1]]), max(max_ratios))
+        else:
+            indices, ratio = match(one, two, max_ratio=max(max_ratios))
         for matches, limit in zip(found, max_ratios, strict=True):
             matches[pair] = indices[ratio < limit]
     return found
@@ -262,7 +290,11 @@ def map_images(
         settings = pipeline_options(seed)
         settings.min_model_size = 2
         settings.triangulation.ignore_two_view_tracks = False  # two views constrain each other's poses as well
-        settings.constant_cameras = {numbers[id(cameras[name])] for name in fixed if name in features}
+        known = [cameras[name] for name in fixed if name in features]
+        settings.constant_cameras = {numbers[id(camera)] for camera in known}
+        # Else COLMAP leaves out the images of known lenses with larger terms.
+        terms = [abs(camera.params[index]) for camera in known for index in camera.extra_params_idxs()]
+        settings.max_extra_param = max([settings.max_extra_param, *(1.01 * term for term in terms)])
         progress = Progress("colmap mapping", len(features))
         models = pycolmap.incremental_mapping(
             path,
@@ -319,7 +351,10 @@ def to_original_pixels(model: pycolmap.Reconstruction, features: Mapping[str, Fe
     """Scale cameras and key points of ``model`` from the detection size to the original size, in place."""
     sizes = {image.camera_id: features[image.name].size for image in model.images.values()}
     for camera_id, size in sizes.items():
-        model.camera(camera_id).rescale(*size)
+        rescaled = _rescaled(model.camera(camera_id), size)
+        model.camera(camera_id).model = rescaled.model
+        model.camera(camera_id).params = rescaled.params
+        model.camera(camera_id).width, model.camera(camera_id).height = size
     for image in model.images.values():
         factor = np.divide(features[image.name].size, features[image.name].detection_size)
         for point in image.points2D:
@@ -328,7 +363,8 @@ def to_original_pixels(model: pycolmap.Reconstruction, features: Mapping[str, Fe
 
 
 def colmap_camera(lens: Lens) -> pycolmap.Camera:
-    """``lens`` as a pycolmap camera, without a number."""
+    """``lens`` as a pycolmap camera, without a number; where COLMAP does not have it, the nearest that it has."""
+    lens, _ = lens.colmaps
     return pycolmap.Camera(model=lens.model, width=lens.width, height=lens.height, params=list(lens.params))
 
 

@@ -9,6 +9,10 @@ from collections.abc import Callable
 import numpy as np
 
 CHUNK = 2048  # rows of the similarity matrix held at once: bounds memory at 64 MB for 8192 features
+TWIN_ANGLE = (
+    0.25  # radians between descriptors: matches of two views differ by 0.2 to 0.3, two corners of a place by 0.5
+)
+TWIN_DISTANCE = 10.0  # detection pixels
 SIFT_NORM = 512.0  # COLMAP stores L2-normalised descriptors times 512, as uint8
 
 
@@ -55,6 +59,45 @@ def match(
     good &= np.bincount(partner[good], minlength=len(descriptors2))[partner] <= 1
     indices = np.stack([np.flatnonzero(good), partner[good]], axis=1).astype(np.uint32)
     return indices, angle[0, good] / angle[1, good]
+
+
+def match_groups(
+    descriptors: tuple[np.ndarray, np.ndarray], groups: tuple[np.ndarray, np.ndarray], max_ratio: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`match` within each group of key points alone, as if the others were not there.
+
+    Args:
+        descriptors: of two images, [N1, 128] and [N2, 128] uint8.
+        groups: of their key points, [N1] and [N2] int; key points match within their group.
+        max_ratio, and returns: as there.
+    """
+    found = [np.zeros((0, 2), np.uint32)]
+    ratios = [np.zeros(0)]
+    for group in np.intersect1d(*groups):
+        one, two = (np.flatnonzero(own == group) for own in groups)
+        indices, ratio = match(descriptors[0][one], descriptors[1][two], max_ratio=max_ratio)
+        found.append(np.stack([one[indices[:, 0]], two[indices[:, 1]]], axis=1).astype(np.uint32))
+        ratios.append(ratio)
+    indices, ratio = np.concatenate(found), np.concatenate(ratios)
+    order = np.argsort(indices[:, 0])
+    return indices[order], ratio[order]
+
+
+def has_twin(descriptors: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    """Which key points of one image are seen again elsewhere in it (tiles, wallpaper), [N] bool: a match of theirs may
+    be one of a look-alike.
+
+    Args:
+        descriptors: [N, 128] uint8.
+        xy: [N, 2] detection pixels.
+    """
+    known, found = descriptors.astype(np.float32), np.zeros(len(xy), bool)
+    least = np.float32(np.cos(TWIN_ANGLE) * SIFT_NORM**2)
+    for start in range(0, len(xy), CHUNK):
+        rows = slice(start, start + CHUNK)
+        apart = np.hypot(xy[rows, None, 0] - xy[:, 0], xy[rows, None, 1] - xy[:, 1])
+        found[rows] = ((known[rows] @ known.T >= least) & (apart > TWIN_DISTANCE)).any(axis=1)
+    return found
 
 
 def near_epipolar_line(

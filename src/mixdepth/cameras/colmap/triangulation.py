@@ -2,12 +2,13 @@
 
 import itertools
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 # Before pycolmap: it sees to it that Pillow is imported first.
-from mixdepth.cameras.colmap.features import Features, detect, thorough  # isort: skip
+from mixdepth.cameras.colmap.features import Features, thorough  # isort: skip
 import numpy as np
 import pycolmap
 
@@ -15,7 +16,6 @@ from mixdepth.cameras.colmap.mapping import (
     RATIO,
     Database,
     Pairs,
-    as_arrays,
     inliers,
     known_cameras,
     match_pairs,
@@ -25,10 +25,13 @@ from mixdepth.cameras.colmap.mapping import (
     verify_pairs,
     write_model,
 )
-from mixdepth.cameras.colmap.matching import epipolar_error
+from mixdepth.cameras.colmap.matching import epipolar_error, has_twin
+from mixdepth.cameras.colmap.moments import STILL, Picture, gather
 from mixdepth.cameras.lens import Lens
 from mixdepth.cameras.model import Model
+from mixdepth.cameras.verification.borne_out import around_lines, borne_out
 from mixdepth.cameras.verification.verify import Verification, verify
+from mixdepth.cameras.verification.view import View
 
 MIN_INLIERS_GIVEN = 8  # matches that a pair needs where each is checked by itself (fewer are mostly chance)
 EPIPOLAR_ERROR = 2.0  # detection pixels within which matches must agree with known poses
@@ -39,60 +42,54 @@ Posed = tuple[Lens, np.ndarray]  # lens at the original size, c2w [4, 4]
 
 
 def triangulate(
-    images: Mapping[str, Path], cameras: Mapping[str, Posed], output: Path, options: Mapping
+    images: Mapping[str, Path],
+    cameras: Mapping[str, Posed],
+    output: Path,
+    options: Mapping,
+    pictures: Mapping[str, Sequence[Picture]] | None = None,
+    still: Path | None = None,
 ) -> Verification:
     """Triangulate SIFT features with the poses and intrinsics held fixed.
 
     Args:
-        images: COLMAP image name to file; only these are looked at.
+        images: COLMAP image name to file, all of one moment; the verification is of these.
         cameras: image name to (lens at the original size, c2w [4, 4]).
         output: folder for the binary model, in pixels of the original images; its points have a mean reprojection
             error up to ``max_reprojection_error`` (original pixels), a triangulation angle of at least ``min_angle``
             and lie before every camera of their track. No points is not an error: the model is then empty.
         options: the scene's ``colmap`` section.
+        pictures: of the same images, which the points are of: several moments. Those of ``images`` unless given.
+        still: folder for the model of those points that stand still.
 
     Returns:
-        whether the matches of each pair of images, verified without the poses, agree with the poses.
+        whether the images agree with the poses.
 
     Raises:
         UserError: an image is missing, unreadable, or of another size than its camera.
     """
-    task = _Task(images, cameras, options)
-    evidence = task.gather(options)
-    model = task.points(evidence)
+    task = _Task(images, cameras, options, pictures)
+    model = task.points(task.every)
     write_model(model, output)
-    return task.verify(as_arrays(model), evidence)
+    if still:
+        _drop_movers(model, task.every)
+        write_model(model, still)
+    return task.verify()
 
 
-def triangulated(
+def triangulated(images: Mapping[str, Path], cameras: Mapping[str, Posed], options: Mapping) -> pycolmap.Reconstruction:
+    """The model of :func:`triangulate`, which says what its arguments and errors are, unwritten and unverified."""
+    task = _Task(images, cameras, options)
+    return task.points(task.one)
+
+
+def check_poses(
     images: Mapping[str, Path],
     cameras: Mapping[str, Posed],
     options: Mapping,
-    masks: Mapping[str, Path] | None = None,
-) -> pycolmap.Reconstruction:
-    """The model of :func:`triangulate`, which says what its arguments and errors are, unwritten and unverified.
-
-    Args:
-        masks: image name to an image of the same size that is not 0 where no key point is wanted.
-    """
-    task = _Task(images, cameras, options, masks)
-    return task.points(task.gather(options))
-
-
-def check_poses(images: Mapping[str, Path], cameras: Mapping[str, Posed], options: Mapping) -> Verification:
+    pictures: Mapping[str, Sequence[Picture]] | None = None,
+) -> Verification:
     """Whether the images agree with given poses; arguments and errors as :func:`triangulate`."""
-    task = _Task(images, cameras, options)
-    names = sorted(images)
-    model = Model(
-        {name: cameras[name][0] for name in names},
-        {name: cameras[name][1] for name in names},
-        points=np.zeros((0, 3)),
-        error=np.zeros(0),
-        track_point=np.zeros(0, int),
-        track_image=np.zeros(0, int),
-        track_uv=np.zeros((0, 2)),
-    )
-    return task.verify(model, task.gather(options))
+    return _Task(images, cameras, options, pictures).verify()
 
 
 @dataclass(frozen=True)
@@ -103,6 +100,24 @@ class _Evidence:
     lenses: dict[str, pycolmap.Camera]
     matches: Pairs  # with a ratio up to LOOSE_RATIO
     strict: Pairs  # with a ratio up to RATIO
+    moments: dict[str, np.ndarray]  # by image, the moment of each key point (mixdepth.cameras.colmap.moments)
+    seed: int  # of RANSAC's draws
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """The matches of each pair that agree with a geometry of its own (RANSAC), which knows nothing of the poses."""
+        return inliers(verify_pairs(self.strict, self.features, self.lenses, self.seed))
+
+    @cached_property
+    def distinct(self) -> Pairs:
+        """Those of the ``pairs`` whose key points have no look-alike in their own image."""
+        twins = {name: has_twin(features.descriptors, features.xy) for name, features in self.features.items()}
+        return {(a, b): own[~twins[a][own[:, 0]] & ~twins[b][own[:, 1]]] for (a, b), own in self.pairs.items()}
+
+    @property
+    def keypoints(self) -> dict[str, np.ndarray]:
+        """Pixels of the original, by image."""
+        return {name: features.uv for name, features in self.features.items()}
 
 
 @dataclass(frozen=True)
@@ -112,13 +127,35 @@ class _Task:
     images: Mapping[str, Path]
     cameras: Mapping[str, Posed]
     options: Mapping
-    masks: Mapping[str, Path] | None = None
+    pictures: Mapping[str, Sequence[Picture]] | None = None
 
-    def gather(self, options: Mapping) -> _Evidence:
+    @cached_property
+    def one(self) -> _Evidence:
+        """Of one moment."""
+        return self._gather(self._moment, self.options)
+
+    @cached_property
+    def thorough(self) -> _Evidence:
+        """The same with more features."""
+        return self._gather(self._moment, thorough(self.options))
+
+    @cached_property
+    def every(self) -> _Evidence:
+        """Of all pictures."""
+        return self._gather(self.pictures, self.options) if self.pictures else self.one
+
+    @property
+    def _moment(self) -> dict[str, list[Picture]]:
+        return {name: [Picture(path)] for name, path in self.images.items()}
+
+    def _gather(self, pictures: Mapping[str, Sequence[Picture]], options: Mapping) -> _Evidence:
         pairs = list(itertools.combinations(sorted(self.images), 2))
-        features = detect(self.images, options, self.masks)
+        seen = gather(pictures, options)
+        features = {name: sighting.features for name, sighting in seen.items()}
+        moments = {name: sighting.moment for name, sighting in seen.items()}
         lenses = known_cameras(self.images, features, {name: self.cameras[name][0] for name in self.images})
-        return _Evidence(features, lenses, *match_pairs(pairs, features, LOOSE_RATIO, RATIO))
+        found = match_pairs(pairs, features, LOOSE_RATIO, RATIO, groups=moments)
+        return _Evidence(features, lenses, *found, moments, self.options["seed"])
 
     def points(self, evidence: _Evidence) -> pycolmap.Reconstruction:
         """The points that the matches make with the cameras fixed, in pixels of the original images."""
@@ -141,18 +178,51 @@ class _Task:
             print(told, file=sys.stderr)
         return model
 
-    def verify(self, model: Model, evidence: _Evidence) -> Verification:
-        """Verify ``model``; where ``evidence`` proves nothing, once more with more features."""
-        found = self._verify(model, evidence)
-        if found.verdict == "unproven":
-            found = self._verify(model, self.gather(thorough(self.options)))
-        return found
+    def verify(self) -> Verification:
+        """Verify the poses by one moment; where that is not enough by all pictures, and by more features."""
+        found = self._verify(self.one)
+        if not found.trusted:
+            found = self._second_opinion(found)
+        return self._verify(self.thorough) if found.verdict == "unproven" else found
 
-    def _verify(self, model: Model, evidence: _Evidence) -> Verification:
-        # RANSAC on the matches alone: it knows the lenses, not the poses.
-        geometries = verify_pairs(evidence.strict, evidence.features, evidence.lenses, self.options["seed"])
-        keypoints = {name: features.uv for name, features in evidence.features.items()}
-        return verify(model, keypoints, inliers(geometries), sorted(self.images))
+    def _verify(self, evidence: _Evidence) -> Verification:
+        """By matches; where these contradict, what those say that are of no pattern that repeats."""
+        found = verify(self._model, evidence.keypoints, evidence.pairs, sorted(self.images))
+        if found.verdict != "contradicted":
+            return found
+        again = verify(self._model, evidence.keypoints, evidence.distinct, sorted(self.images))
+        told = "Only look-alikes contradict the poses, which their own image shows more than once."
+        return found if again.verdict == "contradicted" else replace(again, reason=f"{told} {again.reason}")
+
+    @property
+    def _model(self) -> Model:
+        """The cameras, without points."""
+        none, names = np.zeros(0, int), sorted(self.images)
+        lenses, poses = ({name: self.cameras[name][part] for name in names} for part in (0, 1))
+        return Model(lenses, poses, np.zeros((0, 3)), np.zeros(0), none, none, np.zeros((0, 2)))
+
+    def _second_opinion(self, first: Verification) -> Verification:
+        """``first``, unless the matches of all pictures bear out every pose: then what those along the epipolar lines
+        say, in which look-alikes have no voice."""
+        uv = self.every.keypoints
+        views = {name: View.of(*self.cameras[name], uv[name]) for name in uv}
+        if borne_out(views, self.every.strict) != set(views):
+            return first
+        pairs = {
+            pair: around_lines(*(views[name] for name in pair), found) for pair, found in self.every.strict.items()
+        }
+        found = verify(self._model, uv, pairs, sorted(views))
+        told = "One moment says too little, or shows look-alikes, but matches of several moments bear out the poses."
+        return replace(found, reason=f"{told} {found.reason}") if found.trusted else first
+
+
+def _drop_movers(model: pycolmap.Reconstruction, evidence: _Evidence) -> None:
+    """Delete, in place, the points that any image saw at one moment only, on something that moves."""
+    moments = {image_id: evidence.moments[image.name] for image_id, image in model.images.items()}
+    for point_id in list(model.point3D_ids()):
+        track = model.point3D(point_id).track.elements
+        if any(moments[element.image_id][element.point2D_idx] != STILL for element in track):
+            model.delete_point3D(point_id)
 
 
 def _posed_model(database: Database, evidence: _Evidence, cameras: Mapping[str, Posed]) -> pycolmap.Reconstruction:
@@ -201,6 +271,9 @@ def _triangulate(model: pycolmap.Reconstruction, database: Path, work: Path, see
     settings.fix_existing_frames = settings.mapper.fix_existing_frames = True
     settings.min_num_matches = MIN_INLIERS_GIVEN
     settings.triangulation.ignore_two_view_tracks = False
+    # Lenses are known: COLMAP would leave out the images of those whose terms are above 1 or whose focal length is odd.
+    settings.max_extra_param = settings.max_focal_length_ratio = 1e9
+    settings.min_focal_length_ratio = 1e-9
     return pycolmap.triangulate_points(model, database, work, work, True, settings, refine_intrinsics=False)
 
 

@@ -7,7 +7,7 @@ k3, k4, k5, k6; with ``fisheye = true`` k1 to k4), and world to camera ``rotatio
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from mixdepth.cameras.formats.posed import (
     FISHEYE,
     PERSPECTIVE,
     Posed,
+    Unsized,
     inverse_pose,
     make_lens,
     numbers,
@@ -24,7 +25,8 @@ from mixdepth.cameras.formats.posed import (
 from mixdepth.cameras.lens import Lens
 from mixdepth.errors import CaptureError, DamagedFile
 
-ORDER = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")  # of OpenCV's distortion coefficients
+# Of OpenCV's distortion coefficients; the thin prism's and the tilt's are held by no lens here.
+ORDER = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6", "s1", "s2", "s3", "s4", "tau_x", "tau_y")
 FISHEYE_ORDER = ("k1", "k2", "k3", "k4")
 LONGEST_LINE = 10_000  # characters
 KEYS = ("size", "matrix", "distortions")
@@ -52,7 +54,7 @@ def read_calibration(path: Path) -> list[tuple[str, Posed]]:
         if "rotation" in table:
             vector = numbers(f"{where}: rotation", table["rotation"], (3,), (3, 3))
             advice = "Expected Rodrigues' vector or a 3x3 rotation matrix, world to camera."
-            rotation = _rodrigues(vector) if vector.ndim == 1 else rotation_matrix(where, vector, advice)
+            rotation = rodrigues(vector) if vector.ndim == 1 else rotation_matrix(where, vector, advice)
             c2w = inverse_pose(rotation, numbers(f"{where}: translation", table["translation"], (3,)))
         found.append((name, Posed(_lens(where, table), c2w)))
     if not found:
@@ -63,7 +65,7 @@ def read_calibration(path: Path) -> list[tuple[str, Posed]]:
 def _tables(path: Path) -> list[tuple[str, dict]]:
     """Section and content of every table that describes a camera; Caliscope's "null" is no value."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         # The time that tomllib takes for a key of many parts grows with the square of their number.
         if (longest := max(map(len, text.split("\n")))) > LONGEST_LINE:
             raise ValueError(f"a line of {longest} characters")
@@ -87,27 +89,42 @@ def _tables(path: Path) -> list[tuple[str, dict]]:
 def _lens(where: str, table: Mapping) -> Lens:
     """The lens of a camera's table."""
     size = numbers(f"{where}: size", table["size"], (2,))
-    matrix = numbers(f"{where}: matrix", table["matrix"], (3, 3))
+    given, fisheye = table["distortions"], table.get("fisheye") in (True, 1, "true", "True")
+    lens = opencv_lens(where, size, table["matrix"], given, fisheye)
+    assert isinstance(lens, Lens)  # its size is known
+    return lens
+
+
+def opencv_lens(
+    where: str, size: Sequence[float] | np.ndarray | None, matrix: object, distortion: object, fisheye: bool
+) -> Lens | Unsized:
+    """The lens of OpenCV's camera ``matrix`` (3x3) and ``distortion``, for images of ``size`` (width, height) pixels;
+    without a size, that of the images it is for.
+
+    Raises:
+        UserError: numbers of the wrong shape, a skew, or a distortion that no lens holds (it is named).
+    """
+    matrix = numbers(f"{where}: matrix", matrix, (3, 3))
     if matrix[0, 1] or matrix[1, 0] or matrix[2].tolist() != [0, 0, 1]:
         raise CaptureError(f"{where}: matrix is {matrix.tolist()}; expected fx, 0, cx; 0, fy, cy; 0, 0, 1.")
     # Half a pixel: from centres at whole numbers to centres at halves.
     values = {"fx": matrix[0, 0], "fy": matrix[1, 1], "cx": matrix[0, 2] + 0.5, "cy": matrix[1, 2] + 0.5}
-    fisheye = table.get("fisheye") is True
-    order = FISHEYE_ORDER if fisheye else ORDER
-    given = table["distortions"]
-    count = len(given) if isinstance(given, list) else 0
-    distortion = numbers(f"{where}: distortions", given, (count,)).tolist()
-    if any(distortion[len(order) :]):
+    order, models = (FISHEYE_ORDER, FISHEYE) if fisheye else (ORDER, PERSPECTIVE)
+    given = distortion.ravel() if isinstance(distortion, np.ndarray) else distortion
+    count = len(given) if isinstance(given, (list, np.ndarray)) else 0
+    terms = numbers(f"{where}: distortions", given, (count,)).tolist()
+    if any(terms[len(order) :]):
         raise CaptureError(
-            f"{where}: has {count} distortions; expected at most {len(order)} ({', '.join(order)}). Calibrate with "
-            "fewer parameters, or undistort the videos."
+            f"{where}: has {count} distortions; expected at most {len(order)} ({', '.join(order)}). Calibrate "
+            "with fewer parameters, or undistort the videos."
         )
-    return make_lens(
-        where, size, values | dict(zip(order, distortion, strict=False)), FISHEYE if fisheye else PERSPECTIVE
-    )
+    values |= dict(zip(order, terms, strict=False))
+    if size is None:
+        return Unsized(where, tuple(values.items()), models)
+    return make_lens(where, size, values, models)
 
 
-def _rodrigues(vector: np.ndarray) -> np.ndarray:
+def rodrigues(vector: np.ndarray) -> np.ndarray:
     """Rotation matrix [3, 3] of a rotation vector [3]: axis times angle in radians (Rodrigues' formula)."""
     angle = np.linalg.norm(vector)
     x, y, z = vector / angle if angle else vector

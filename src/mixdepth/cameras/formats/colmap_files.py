@@ -1,12 +1,13 @@
 """COLMAP's model files, binary and text, without COLMAP (https://colmap.github.io/format.html).
 
 An image's pose is world to camera: a quaternion (w, x, y, z) and a translation; camera axes as OpenCV's. Binary files
-are little endian. Rigs and frames, which COLMAP writes since 3.12, repeat what the images say and are not needed.
+are little endian. Where there are rigs and frames, which COLMAP writes since 3.12, the poses are theirs, as for COLMAP
+itself: the image's camera in its rig, and the rig of its frame in the world; what the images say can be out of date.
 """
 
 import math
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,7 @@ MODEL_IDS = {
 }
 UNIT_TOLERANCE = 1e-3  # of a quaternion's length
 LONGEST_NAME = 4096  # characters
+CAMERA = 0  # number of COLMAP's sensors that are cameras
 GREY = 128  # the colour of a point whose colour is not known
 
 
@@ -54,26 +56,48 @@ def read_colmap(folder: Path) -> list[tuple[str, Posed]]:
     for suffix, cameras, images in ((".bin", _binary_cameras, _binary_images), (".txt", _text_cameras, _text_images)):
         paths = folder / f"cameras{suffix}", folder / f"images{suffix}"
         if all(path.is_file() for path in paths):
-            lenses = cameras(paths[0])
-            return [(image[0], _posed(paths[1], lenses, *image)) for image in images(paths[1])]
+            lenses, rigged = cameras(paths[0]), _rigged(folder, suffix)
+            return [
+                (name, _posed(paths[1], lenses, name, camera, rigged.get((number, camera)) or pose))
+                for number, name, camera, pose in images(paths[1])
+            ]
     raise CaptureError(
         f"{folder}: no COLMAP model; expected cameras.bin and images.bin there, or cameras.txt and images.txt. Correct "
         "`poses.path`."
     )
 
 
-def _posed(
-    path: Path, lenses: Mapping[int, Lens], name: str, camera: int, quaternion: list, translation: list
-) -> Posed:
+Steps = tuple[Sequence[float], ...]  # (quaternion, translation) of each step from the world to the camera, last first
+
+
+def _posed(path: Path, lenses: Mapping[int, Lens], name: str, camera: int, steps: Steps) -> Posed:
     where = f"{path}: image {name}"
     if camera not in lenses:
         raise CaptureError(f"{where}: its camera {camera} is not in the model; it has {sorted(lenses)}.")
-    if not np.isfinite([*quaternion, *translation]).all():
-        raise CaptureError(f"{where}: not finite: {[*quaternion, *translation]}. Make the model again.")
-    length = math.hypot(*quaternion)
-    if abs(length - 1) > UNIT_TOLERANCE:
-        raise CaptureError(f"{where}: its quaternion has the length {length:g}; expected 1, as of a rotation.")
-    return Posed(lenses[camera], inverse_pose(_rotation(np.array(quaternion) / length), np.array(translation)))
+    c2w = np.eye(4)
+    for step in reversed(steps):
+        if not np.isfinite(step).all():
+            raise CaptureError(f"{where}: not finite: {list(step)}. Make the model again.")
+        length = math.hypot(*step[:4])
+        if abs(length - 1) > UNIT_TOLERANCE:
+            raise CaptureError(f"{where}: its quaternion has the length {length:g}; expected 1, as of a rotation.")
+        c2w = c2w @ inverse_pose(_rotation(np.array(step[:4]) / length), np.array(step[4:]))
+    return Posed(lenses[camera], c2w)
+
+
+def _rigged(folder: Path, suffix: str) -> dict[tuple[int, int], Steps]:
+    """The steps to the pose of every image, by its number and its camera's, as far as rigs and frames tell them."""
+    paths = folder / f"rigs{suffix}", folder / f"frames{suffix}"
+    if not all(path.is_file() for path in paths):
+        return {}
+    rigs, frames = (_binary_rigs, _binary_frames) if suffix == ".bin" else (_text_rigs, _text_frames)
+    sensors, found = rigs(paths[0]), {}
+    for rig, pose, images in frames(paths[1]):
+        for camera, number in images:
+            if (rig, camera) in sensors:
+                own = sensors[rig, camera]
+                found[number, camera] = (own, pose) if own is not None else (pose,)
+    return found
 
 
 def _lens(where: str, model: str | int, size: tuple[int, int], params: Iterable[float]) -> Lens:
@@ -141,14 +165,38 @@ def _binary_cameras(path: Path) -> dict[int, Lens]:
     return lenses
 
 
-def _binary_images(path: Path) -> Iterator[tuple[str, int, list, list]]:
-    """Name, camera number, quaternion and translation of every image."""
+def _binary_images(path: Path) -> Iterator[tuple[int, str, int, Steps]]:
+    """Number, name, camera's number, and quaternion and translation of every image."""
     reader = _Reader(path)
     for _ in range(reader.count(73)):
-        _, *pose, camera = reader.take("I7dI")
+        number, *pose, camera = reader.take("I7dI")
         name = reader.name()
         reader.skip(24 * reader.count(24))
-        yield name, camera, pose[:4], pose[4:]
+        yield number, name, camera, (pose,)
+
+
+def _binary_rigs(path: Path) -> dict[tuple[int, int], Sequence[float] | None]:
+    """Quaternion and translation of every camera in its rig, by both numbers; None: the rig's own. One of which they
+    are not known is left out."""
+    reader, found = _Reader(path), {}
+    for _ in range(reader.count(8)):
+        rig, sensors = reader.take("II")
+        for index in range(sensors):
+            kind, sensor = reader.take("iI")
+            known = index > 0 and reader.take("B")[0]
+            pose = reader.take("7d") if known else None
+            if kind == CAMERA and (known or index == 0):
+                found[rig, sensor] = pose
+    return found
+
+
+def _binary_frames(path: Path) -> Iterator[tuple[int, Sequence[float], list[tuple[int, int]]]]:
+    """Rig, its quaternion and translation, and (camera, image) of what was taken, of every frame."""
+    reader = _Reader(path)
+    for _ in range(reader.count(68)):
+        _, rig, *pose = reader.take("II7d")
+        taken = [reader.take("iIQ") for _ in range(reader.take("I")[0])]
+        yield rig, pose, [(sensor, image) for kind, sensor, image in taken if kind == CAMERA]
 
 
 def read_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -174,7 +222,7 @@ def read_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
     """Every line with where it is, comments left out."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DamagedFile(f"{path}: not a text file ({error}).") from None
     for number, line in enumerate(text.split("\n"), start=1):
@@ -207,8 +255,9 @@ def _text_cameras(path: Path) -> dict[int, Lens]:
     return lenses
 
 
-def _text_images(path: Path) -> Iterator[tuple[str, int, list, list]]:
-    """Name, camera number, quaternion and translation of every image. Each has a second line: X Y POINT3D_ID ..."""
+def _text_images(path: Path) -> Iterator[tuple[int, str, int, Steps]]:
+    """Number, name, camera's number, and quaternion and translation of every image. Each has a second line: X Y
+    POINT3D_ID ..."""
     expected = "IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME"
     lines = _lines(path)
     for where, line in lines:
@@ -217,13 +266,51 @@ def _text_images(path: Path) -> Iterator[tuple[str, int, list, list]]:
         words = line.split(maxsplit=9)
         if len(words) < 10:
             raise CaptureError(f"{where}: has {len(words)} words; expected {expected}.")
-        _, *pose, camera = _parsed(where, words[:9], (int, *[float] * 7, int), expected)
+        number, *pose, camera = _parsed(where, words[:9], (int, *[float] * 7, int), expected)
         where, points = next(lines, (where, ""))
         if len(points.split()) % 3:
             raise CaptureError(
                 f"{where}: expected X Y POINT3D_ID of the points that {words[9]} sees, or an empty line."
             )
-        yield words[9], camera, pose[:4], pose[4:]
+        yield number, words[9], camera, (pose,)
+
+
+def _text_rigs(path: Path) -> dict[tuple[int, int], Sequence[float] | None]:
+    """As :func:`_binary_rigs`."""
+    expected, found = "RIG_ID NUM_SENSORS REF_SENSOR_TYPE REF_SENSOR_ID, then SENSOR_TYPE SENSOR_ID HAS_POSE POSE", {}
+    for where, line in _lines(path):
+        words = line.split()
+        if not words:
+            continue
+        rig, _ = _parsed(where, words[:2], (int, int), expected)
+        rest = words[2:]
+        for index in range(len(words)):  # at most
+            if not rest:
+                break
+            kind = rest[0]
+            (sensor,) = _parsed(where, rest[1:2], (int,), expected)
+            known = index > 0 and rest[2:3] == ["1"]
+            pose = _parsed(where, rest[3:10], [float] * 7, expected) if known else None
+            if kind == "CAMERA" and (known or index == 0):
+                found[rig, sensor] = pose
+            rest = rest[2 if index == 0 else 10 if known else 3 :]
+    return found
+
+
+def _text_frames(path: Path) -> Iterator[tuple[int, Sequence[float], list[tuple[int, int]]]]:
+    """As :func:`_binary_frames`."""
+    expected = "FRAME_ID RIG_ID QW QX QY QZ TX TY TZ NUM_DATA_IDS, then SENSOR_TYPE SENSOR_ID DATA_ID"
+    for where, line in _lines(path):
+        words = line.split()
+        if not words:
+            continue
+        _, rig, *pose, count = _parsed(where, words[:10], (int, int, *[float] * 7, int), expected)
+        taken = words[10:]
+        if len(taken) != 3 * count:
+            raise CaptureError(f"{where}: has {len(taken)} words behind NUM_DATA_IDS {count}; expected {expected}.")
+        numbers = _parsed(where, [*taken[1::3], *taken[2::3]], [int] * (2 * count), expected)
+        pairs = zip(taken[::3], numbers[:count], numbers[count:], strict=True)
+        yield rig, pose, [(sensor, image) for kind, sensor, image in pairs if kind == "CAMERA"]
 
 
 # Writing

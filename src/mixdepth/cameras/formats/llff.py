@@ -16,8 +16,14 @@ from mixdepth.errors import CaptureError
 from mixdepth.files.io import read_npy, write_npy
 
 
-def read_poses_bounds(path: Path, names: Iterable[str]) -> dict[str, Posed]:
+def read_poses_bounds(path: Path, names: Iterable[str], files: Mapping[str, str] | None = None) -> dict[str, Posed]:
     """Read the cameras of ``names``, whose sorted order is the order of the rows.
+
+    Args:
+        path: the file.
+        names: of the cameras.
+        files: name to the file's name to sort by instead, as text: LLFF's imgs2poses.py does (``np.argsort(names)`` in
+            llff/poses/pose_utils.py), so that 10.jpg comes before 2.jpg.
 
     Returns:
         by name: lens (at the file's size), pose, and (near, far) in world units.
@@ -26,7 +32,7 @@ def read_poses_bounds(path: Path, names: Iterable[str]) -> dict[str, Posed]:
         UserError: a file that is missing, of the wrong shape or type, with the wrong number of rows, or a row that is
             not finite, not a rotation, or whose bounds are not 0 < near < far.
     """
-    names = sorted(names)
+    names = sorted(names, key=lambda name: files[name] if files else name)
     found = {}
     for number, (name, row) in enumerate(zip(names, _load(path, names), strict=True)):
         where = f"{path}: row {number} (camera {name})"
@@ -54,8 +60,9 @@ def _load(path: Path, names: Sequence[str]) -> np.ndarray:
     if len(rows) != len(names):
         raise CaptureError(
             f"{path}: has {len(rows)} rows, but there are {len(names)} cameras: {', '.join(names)}. Expected one row "
-            "per camera in this order: use the file that belongs to these images, or name the cameras (`cameras`, "
-            "`photo_files`) that it describes."
+            "per camera in this order: use the file that belongs to these images, or name all cameras that it "
+            "describes (`cameras`, `photo_files`), also one whose video is gone, and those to use in `train_cameras` "
+            "and `test_cameras`."
         )
     return rows.astype(np.float64)
 

@@ -13,12 +13,46 @@ from mixdepth.files.io import read_json
 
 ASPECT_TOLERANCE = 0.01  # relative difference of the file's and the images' aspect
 ROTATION_TOLERANCE = 1e-3  # largest entry of R^T R - I (published files are rounded to float32 or worse)
+OFF_CENTRE = 0.25  # share of the image that its principal point may be away from its middle
+LARGEST_MISFIT = 1.0  # pixels by which COLMAP's nearest lens may miss one that it does not have
 ROUNDED = 1e-6  # a rotation that is off by more was rounded to float32 or worse: the nearest true one is taken
 # From the simplest to the one that holds most.
-PERSPECTIVE = ("PINHOLE", "OPENCV", "FULL_OPENCV")
+PERSPECTIVE = ("PINHOLE", "OPENCV", "FULL_OPENCV", "BROWN4")
 FISHEYE = ("OPENCV_FISHEYE",)
 
 Size = tuple[int, int]  # (width, height), pixels
+
+
+@dataclass(frozen=True)
+class Unsized:
+    """A lens whose file does not tell the size of the images that it is for, which is that of those there are.
+
+    ``values`` are those of :func:`make_lens`, in pixels; where they are ``relative``, lengths are shares of the longer
+    side, and the principal point counts from the middle.
+    """
+
+    where: str
+    values: tuple[tuple[str, float], ...]
+    models: tuple[str, ...]
+    relative: bool = False
+
+    def at(self, size: Size) -> Lens:
+        """The lens for images of ``size``.
+
+        Raises:
+            UserError: as of :func:`make_lens`; or a principal point that no image of that size has.
+        """
+        values = dict(self.values)
+        if self.relative:
+            scaled = {key: values[key] * max(size) for key in ("fx", "fy", "cx", "cy")}
+            values |= scaled | {"cx": size[0] / 2 + scaled["cx"], "cy": size[1] / 2 + scaled["cy"]}
+        off = max(abs(values["cx"] / size[0] - 0.5), abs(values["cy"] / size[1] - 0.5))
+        if not off < OFF_CENTRE:
+            raise CaptureError(
+                f"{self.where}: its principal point is {values['cx']:.1f}, {values['cy']:.1f}, far from the middle of "
+                f"the image, which is {size[0]}x{size[1]}. Expected the images that were calibrated, at their own size."
+            )
+        return make_lens(self.where, size, values, self.models)
 
 
 @dataclass(frozen=True)
@@ -28,9 +62,19 @@ class Posed:
     ``c2w`` is [4, 4] float64, OpenCV camera to world; None where the file has a lens only.
     """
 
-    lens: Lens
+    lens: Lens | Unsized
     c2w: np.ndarray | None = field(repr=False)
     bounds: tuple[float, float] | None = None
+
+    def sized(self, size: Size) -> "Posed":
+        """With a lens for images of ``size`` (width, height), if it has none yet."""
+        return Posed(self.lens.at(size), self.c2w, self.bounds) if isinstance(self.lens, Unsized) else self
+
+    @property
+    def known_lens(self) -> Lens:
+        """``lens``, once its size is known."""
+        assert isinstance(self.lens, Lens)
+        return self.lens
 
     @property
     def pose(self) -> np.ndarray:
@@ -46,7 +90,7 @@ def read_object(path: Path, what: str) -> dict:
         UserError: missing, not a file, not JSON, nested too deeply, or not an object.
     """
     try:
-        return read_json(path)
+        return read_json(path, encoding="utf-8-sig")
     except UserError as error:
         raise type(error)(f"{error} Expected {what}.") from None
 
@@ -60,6 +104,8 @@ def numbers(where: str, value: object, *shapes: tuple[int, ...]) -> np.ndarray:
     expected = "expected " + " or ".join(
         f"{' x '.join(map(str, shape))} numbers" if shape else "one number" for shape in shapes
     )
+    if isinstance(value, np.ndarray) and value.shape not in shapes:  # before it is copied: a file may say any shape
+        raise CaptureError(f"{where}: has the shape {list(value.shape)}; {expected}.")
     try:
         array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -127,16 +173,30 @@ def make_lens(
         names = MODELS[model]
         if given <= set(names) and ("fx" in names or values["fx"] == values["fy"]):
             params = ({**values, "f": values["fx"]}.get(name, 0.0) for name in names)
-            return Lens(model, width, height, tuple(map(float, params)))
-    lost = sorted(given - set(MODELS[models[-1]]))
+            return _usable(where, Lens(model, width, height, tuple(map(float, params))))
+    lost = sorted(given - set().union(*(MODELS[model] for model in models))) or sorted(given)
     raise CaptureError(
-        f"{where}: its lens has {', '.join(lost)}, which {models[-1]} does not hold. Undistort the images and give "
-        f"pinhole cameras, or calibrate with fewer parameters."
+        f"{where}: its lens has {', '.join(lost)}, which {' or '.join(models)} does not hold. Undistort the images and "
+        f"give pinhole cameras, or calibrate with fewer parameters."
     )
 
 
-def fit_lens(where: str, lens: Lens, size: Size) -> Lens:
+def _usable(where: str, lens: Lens) -> Lens:
+    """``lens``, if COLMAP, which triangulates, has one near enough."""
+    _, off = lens.colmaps
+    if off > LARGEST_MISFIT:
+        raise CaptureError(
+            f"{where}: its lens has a k4 of r^8 that COLMAP's lenses miss by {off:.2g} pixels. Undistort the images "
+            "and give pinhole cameras, or calibrate with k1 to k3 only."
+        )
+    return lens
+
+
+def fit_lens(where: str, lens: Lens, size: Size, ratio: float = 1.0) -> Lens:
     """``lens`` for the same picture at another ``size`` (width, height).
+
+    Args:
+        ratio: width over height of the image's pixels; the lens may also be for the picture with square ones.
 
     Raises:
         UserError: another aspect, so it cannot be the same picture.
@@ -144,7 +204,7 @@ def fit_lens(where: str, lens: Lens, size: Size) -> Lens:
     if (lens.width, lens.height) == tuple(size):
         return lens
     sx, sy = size[0] / lens.width, size[1] / lens.height
-    if abs(sx / sy - 1) > ASPECT_TOLERANCE:
+    if min(abs(sx / sy - 1), abs(sx / sy * ratio - 1)) > ASPECT_TOLERANCE:
         raise CaptureError(
             f"{where}: made for images of {lens.width}x{lens.height} pixels, but the image is {size[0]}x{size[1]}, "
             "which is another aspect. Expected the same picture at any size; use uncropped images, or the file made "

@@ -1,7 +1,9 @@
 """transforms.json of nerfstudio and instant-ngp. Its conventions exist only here.
 
 ``transform_matrix`` is camera to world in OpenGL's axes (columns right, up, backwards). fl_x, fl_y, cx, cy, w, h are in
-pixels of the images, the centre of the top left one at 0.5; distortion is OpenCV's, and so are the fisheye's k1 to k4.
+pixels of the images, the centre of the top left one at 0.5; distortion is OpenCV's, and so are the fisheye's k1 to k4;
+but k4 of a perspective lens is that of r^8 (nerfstudio's camera_utils.py, `_compute_residual_and_jacobian`; Metashape
+and RealityCapture mean the same), unless the frame has k5 or k6 or names FULL_OPENCV, whose rational k4 it then is.
 Each key may stand in the frame or for all frames at the top; the frame's own counts. The poses are used as they are:
 nerfstudio's ``applied_transform`` says how they came from COLMAP's and needs nothing done
 (https://docs.nerf.studio/quickstart/data_conventions.html).
@@ -81,9 +83,11 @@ def _lens(where: str, values: Mapping) -> Lens:
     fx, fy = _focal_lengths(where, read)
     named = {"fx": fx, "fy": fy, "cx": read.get("cx", read["w"] / 2), "cy": read.get("cy", read["h"] / 2)}
     models = _models(where, values)
+    if models[0] != "FULL_OPENCV" and models[-1] not in FISHEYE and not (read.get("k5") or read.get("k6")):
+        read["r8"] = read.pop("k4", 0.0)
     # nerfstudio's examples have p1 and p2 too, which its fisheye does not use
     unused = ("p1", "p2") if models[-1] in FISHEYE else ()
-    distortion = {key: read[key] for key in DISTORTION if key in read and key not in unused}
+    distortion = {key: read[key] for key in (*DISTORTION, "r8") if key in read and key not in unused}
     return make_lens(where, (read["w"], read["h"]), named | distortion, models)
 
 
@@ -131,9 +135,11 @@ def write_transforms(path: Path, images: Mapping[str, tuple[Lens, np.ndarray]]) 
     for name, (lens, c2w) in sorted(images.items()):
         (fx, fy), (cx, cy) = lens.focal, lens.principal_point
         named = dict(zip(MODELS[lens.model], lens.params, strict=True))
-        frame = {"file_path": name, "camera_model": lens.model, "w": lens.width, "h": lens.height}
+        model = "OPENCV" if "r8" in named else lens.model  # as nerfstudio names the lens with that k4
+        frame = {"file_path": name, "camera_model": model, "w": lens.width, "h": lens.height}
         frame |= {"fl_x": fx, "fl_y": fy, "cx": cx, "cy": cy}
         frame |= {key: named[key] for key in DISTORTION if key in named}
+        frame |= {"k4": named["r8"]} if "r8" in named else {}
         matrix = np.array(c2w, dtype=np.float64)
         matrix[:3, :3] *= OPENGL
         frames.append({**frame, "transform_matrix": (matrix + 0.0).tolist()})

@@ -26,6 +26,7 @@ import numpy as np
 
 from mixdepth.cameras.model import Model
 from mixdepth.cameras.verification.cuts import smallest_cut, weakest_cut
+from mixdepth.cameras.verification.view import View, misses
 from mixdepth.words import first_of
 
 AGREEMENT = 0.003  # of the diagonal: how far a match that agrees may lie from where the poses allow it
@@ -137,31 +138,11 @@ class _Pair:
 
 
 @dataclass(frozen=True)
-class _View:
-    """The key points of one image, without distortion."""
-
-    pose: np.ndarray  # [4, 4] c2w
-    xy: np.ndarray  # [N, 2] normalised coordinates (x/z, y/z), NaN where the lens has none
-    diagonal: float  # pixels
-    focal: float  # pixels
-
-    @property
-    def scale(self) -> float:
-        """From normalised coordinates to shares of the diagonal."""
-        return self.focal / self.diagonal
-
-    @property
-    def rays(self) -> np.ndarray:
-        """Directions of the key points in the camera's frame, [N, 3] with z = 1."""
-        return np.concatenate([self.xy, np.ones((len(self.xy), 1))], axis=1)
-
-
-@dataclass(frozen=True)
 class _Evidence:
     """What was measured on the N registered images."""
 
     names: list[str]
-    views: list[_View]
+    views: list[View]
     pairs: list[_Pair]
     agree: np.ndarray  # [N, N] weights of the pairs that agree
     contradict: np.ndarray  # [N, N] and of those that contradict
@@ -175,11 +156,7 @@ def _measure(
 ) -> _Evidence:
     names = sorted(model.c2w)
     number = {name: i for i, name in enumerate(names)}
-    views = []
-    for name in names:
-        lens = model.lenses[name]
-        xy = lens.undistort(keypoints[name])
-        views.append(_View(model.c2w[name], xy, float(np.hypot(lens.width, lens.height)), float(np.mean(lens.focal))))
+    views = [View.of(model.lenses[name], model.c2w[name], keypoints[name]) for name in names]
     known = []
     for pair, indices in sorted(pairs.items()):
         if all(name in number for name in pair):
@@ -187,7 +164,7 @@ def _measure(
             matches = np.asarray(indices).reshape(-1, 2).astype(int)
             seen = np.isfinite(views[one].xy[matches[:, 0]] + views[two].xy[matches[:, 1]]).all(axis=1)
             if seen.sum() >= LEAST_MATCHES:
-                known.append(_Pair(one, two, matches[seen], _misses(views[one], views[two], matches[seen])))
+                known.append(_Pair(one, two, matches[seen], misses(views[one], views[two], matches[seen])))
     agree, contradict, support = np.zeros((3, len(names), len(names)))
     for both in known:
         table = agree if both.agrees else contradict
@@ -200,45 +177,12 @@ def _measure(
     return _Evidence(names, views, known, agree, contradict, support, predicted, angles)
 
 
-def _misses(one: _View, two: _View, matches: np.ndarray) -> np.ndarray:
-    """How far matches [K, 2] lie from where the poses allow them, in the worse of both images: [K], of the diagonal."""
-    found = []
-    for this, other, own, theirs in ((one, two, *matches.T), (two, one, *matches.T[::-1])):
-        relative = np.linalg.inv(other.pose) @ this.pose
-        directions = this.rays[own] @ relative[:3, :3].T
-        found.append(_ray_distance(directions, relative[:3, 3], other.xy[theirs]) * other.scale)
-    return np.maximum(*found)
-
-
-def _ray_distance(direction: np.ndarray, start: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    """Distance [K] of ``xy`` [K, 2] from the images of the rays start + s direction, 0 < s <= infinity.
-
-    ``direction`` [K, 3] and ``start`` [3] are in the frame of the camera that looks at the rays. The image of a ray is
-    the part of the epipolar line between its vanishing point and the epipole. Unlike the whole line it allows no
-    negative depth, and where two cameras share their place it is a point. Infinite where the ray is behind the camera.
-    """
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        vanishing, epipole = direction[:, :2] / direction[:, 2:], start[:2] / start[2]
-        ahead, starts_ahead = direction[:, 2] > 0, start[2] > 0
-        # From the end that lies before the camera towards the other, which is at infinity where it lies behind.
-        origin = np.where(ahead[:, None], vanishing, epipole)
-        towards = np.where(
-            ahead[:, None], start[:2] - vanishing * start[2], direction[:, :2] - epipole * direction[:, 2:]
-        )
-        length = np.linalg.norm(towards, axis=1, keepdims=True)
-        towards = np.where(length > 0, towards / length, 0.0)
-        end = np.where(ahead & starts_ahead, np.linalg.norm(epipole - vanishing, axis=1), np.inf)
-        step = np.clip(np.sum((xy - origin) * towards, axis=1), 0, end)
-        distance = np.linalg.norm(xy - origin - step[:, None] * towards, axis=1)
-    return np.where(ahead | starts_ahead, distance, np.inf)
-
-
 def _shares(agree: np.ndarray, contradict: np.ndarray) -> np.ndarray:
     """The share of each image's matches that agree with the poses, [N]."""
     return (agree.sum(axis=1) + PRIOR) / (agree.sum(axis=1) + contradict.sum(axis=1) + PRIOR)
 
 
-def _predictions(views: Sequence[_View], pairs: Sequence[_Pair], witness: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _predictions(views: Sequence[View], pairs: Sequence[_Pair], witness: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Medians over the matched key points of each image; NaN for fewer than LEAST_POINTS of them.
 
     Args:
@@ -285,7 +229,7 @@ def _predictions(views: Sequence[_View], pairs: Sequence[_Pair], witness: np.nda
     return distances, angles
 
 
-def _place_distance(view: _View, points: np.ndarray, xy: np.ndarray) -> np.ndarray:
+def _place_distance(view: View, points: np.ndarray, xy: np.ndarray) -> np.ndarray:
     """Distance [K] of key points from the images of ``points`` [K, 3], of the diagonal; at most 1, also behind."""
     local = (points - view.pose[:3, 3]) @ view.pose[:3, :3]
     with np.errstate(divide="ignore", invalid="ignore"):
