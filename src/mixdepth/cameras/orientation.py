@@ -76,7 +76,9 @@ def _others(cameras: Cameras, quarters: Mapping, told: Mapping) -> bool | None:
     for stored in (False, True):
         poses = [_turned(cameras[group][name].pose, q if stored else 0) for (group, name), q in quarters.items()]
         length = np.linalg.norm(np.mean([pose[:3, 1] for pose in poses], axis=0))
-        spread.append(np.degrees(np.sqrt(2 * max(1 - length, 0.0))))  # of unit vectors about their mean, while small
+        spread.append(
+            np.degrees(np.sqrt(2 * max(1 - float(length), 0.0)))
+        )  # of unit vectors about their mean, while small
     return bool(spread[1] < spread[0]) if abs(spread[1] - spread[0]) > TELLING else None
 
 

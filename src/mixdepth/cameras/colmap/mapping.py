@@ -353,7 +353,7 @@ def to_original_pixels(model: pycolmap.Reconstruction, features: Mapping[str, Fe
     for camera_id, size in sizes.items():
         rescaled = _rescaled(model.camera(camera_id), size)
         model.camera(camera_id).model = rescaled.model
-        model.camera(camera_id).params = rescaled.params
+        model.camera(camera_id).params = list(rescaled.params)
         model.camera(camera_id).width, model.camera(camera_id).height = size
     for image in model.images.values():
         factor = np.divide(features[image.name].size, features[image.name].detection_size)

@@ -154,8 +154,8 @@ class _Task:
         features = {name: sighting.features for name, sighting in seen.items()}
         moments = {name: sighting.moment for name, sighting in seen.items()}
         lenses = known_cameras(self.images, features, {name: self.cameras[name][0] for name in self.images})
-        found = match_pairs(pairs, features, LOOSE_RATIO, RATIO, groups=moments)
-        return _Evidence(features, lenses, *found, moments, self.options["seed"])
+        loose, strict = match_pairs(pairs, features, LOOSE_RATIO, RATIO, groups=moments)
+        return _Evidence(features, lenses, loose, strict, moments, self.options["seed"])
 
     def points(self, evidence: _Evidence) -> pycolmap.Reconstruction:
         """The points that the matches make with the cameras fixed, in pixels of the original images."""
@@ -198,7 +198,8 @@ class _Task:
     def _model(self) -> Model:
         """The cameras, without points."""
         none, names = np.zeros(0, int), sorted(self.images)
-        lenses, poses = ({name: self.cameras[name][part] for name in names} for part in (0, 1))
+        lenses = {name: self.cameras[name][0] for name in names}
+        poses = {name: self.cameras[name][1] for name in names}
         return Model(lenses, poses, np.zeros((0, 3)), np.zeros(0), none, none, np.zeros((0, 2)))
 
     def _second_opinion(self, first: Verification) -> Verification:
@@ -209,7 +210,7 @@ class _Task:
         if borne_out(views, self.every.strict) != set(views):
             return first
         pairs = {
-            pair: around_lines(*(views[name] for name in pair), found) for pair, found in self.every.strict.items()
+            (one, two): around_lines(views[one], views[two], found) for (one, two), found in self.every.strict.items()
         }
         found = verify(self._model, uv, pairs, sorted(views))
         told = "One moment says too little, or shows look-alikes, but matches of several moments bear out the poses."

@@ -91,7 +91,8 @@ def _rigged(folder: Path, suffix: str) -> dict[tuple[int, int], Steps]:
     if not all(path.is_file() for path in paths):
         return {}
     rigs, frames = (_binary_rigs, _binary_frames) if suffix == ".bin" else (_text_rigs, _text_frames)
-    sensors, found = rigs(paths[0]), {}
+    sensors = rigs(paths[0])
+    found: dict[tuple[int, int], Steps] = {}
     for rig, pose, images in frames(paths[1]):
         for camera, number in images:
             if (rig, camera) in sensors:
@@ -178,7 +179,8 @@ def _binary_images(path: Path) -> Iterator[tuple[int, str, int, Steps]]:
 def _binary_rigs(path: Path) -> dict[tuple[int, int], Sequence[float] | None]:
     """Quaternion and translation of every camera in its rig, by both numbers; None: the rig's own. One of which they
     are not known is left out."""
-    reader, found = _Reader(path), {}
+    reader = _Reader(path)
+    found: dict[tuple[int, int], Sequence[float] | None] = {}
     for _ in range(reader.count(8)):
         rig, sensors = reader.take("II")
         for index in range(sensors):
@@ -277,7 +279,8 @@ def _text_images(path: Path) -> Iterator[tuple[int, str, int, Steps]]:
 
 def _text_rigs(path: Path) -> dict[tuple[int, int], Sequence[float] | None]:
     """As :func:`_binary_rigs`."""
-    expected, found = "RIG_ID NUM_SENSORS REF_SENSOR_TYPE REF_SENSOR_ID, then SENSOR_TYPE SENSOR_ID HAS_POSE POSE", {}
+    expected = "RIG_ID NUM_SENSORS REF_SENSOR_TYPE REF_SENSOR_ID, then SENSOR_TYPE SENSOR_ID HAS_POSE POSE"
+    found: dict[tuple[int, int], Sequence[float] | None] = {}
     for where, line in _lines(path):
         words = line.split()
         if not words:

@@ -142,7 +142,7 @@ def _xml_value(where: str, node: Element) -> Any:
     """A value of XML; matrices as arrays, several words as a list."""
     if (data := node.find("data")) is not None:
         return _matrix(where, node.findtext("rows"), node.findtext("cols"), (data.text or "").split())
-    words = (node.text or "").split() or [child.text for child in node]
+    words = (node.text or "").split() or [child.text or "" for child in node]
     return words[0] if len(words) == 1 else words
 
 
