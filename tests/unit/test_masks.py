@@ -192,7 +192,7 @@ def scene(photos: bool) -> Scene:
         variants=["none"], video_variant="none", video_camera="cam01",
         options={
             "static": section, "dynamic": dynamic, "truth": None, "frames": {"start": 0, "count": 6, "step": 1},
-            "poses": {"source": "colmap"}, "lpips": {"alex": None, "vgg": None},
+            "quality": "standard", "poses": {"source": "colmap"}, "lpips": {"alex": None, "vgg": None},
         },
     )  # fmt: skip
 

@@ -67,7 +67,7 @@ def test_what_needs_no_training_is_made_without_the_gpu(tmp_path: Path) -> None:
     ("preset", "changed", "told"),
     [
         ("S", {}, BOTH + TOLD),
-        ("cpu", {}, ""),
+        ("tiny", {}, ""),
         ("S", {"local_exec": False}, ""),  # a cluster
         ("S", {"touch": True}, ""),
         ("S", {"deployment_settings": SimpleNamespace(deployment_method={"conda"})}, ""),

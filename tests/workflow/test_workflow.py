@@ -130,7 +130,9 @@ def test_a_folder_of_frames_is_watched_frame_by_frame(tmp_path: Path) -> None:
             path.touch()
     jobs = plan(tmp_path, "results/x/frames/cam02/rgb.npy")
     (store,) = (job for job in jobs if job.rule == "frame_store")
-    assert {path for path in store.input if "videos" in path} == {f"data/x/videos/2/{i:03d}.jpg" for i in range(2)}
+    own = {f"data/x/videos/2/{i:03d}.jpg" for i in range(2)}
+    # Of the others the folder counts, for the numbers in it.
+    assert {path for path in store.input if "videos" in path} == own | {"data/x/videos/1", "data/x/videos/3"}
 
 
 def test_the_demo_runs_where_no_other_capture_is(tmp_path: Path) -> None:
