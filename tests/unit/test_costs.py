@@ -103,7 +103,9 @@ def test_the_jobs_of_a_size_are_those_of_the_scene(tmp_path: Path, options: dict
 
 
 def test_a_scene_of_photos_has_the_jobs_of_the_static_model_alone() -> None:
-    found = jobs(Size(cameras=0, held_out=0, photos=12, variants=0, static=True))
+    size = Size(cameras=0, held_out=0, width=0, height=0, photos=12, variants=0, static=True)
+    assert scene_cost(size, 2).seconds > cost("train_static", size).seconds > 0
+    found = jobs(size)
     assert {"train_static", "static_test_set", "static_metrics"} <= set(found)
     assert set(found.values()) == {1}
     assert not {"static_depth", "train_dynamic", "render", "video", "report_html", "provenance"} & set(found)

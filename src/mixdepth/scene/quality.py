@@ -70,7 +70,7 @@ def sized_static(given: Mapping[str, Any], quality: str, seen: Seen) -> dict[str
         **_along(given, cells, round(SAMPLES * cells)),
         "density_components": density,
         "colour_components": colour,
-        "total_variation": round(SMOOTHNESS * min(1.0, SMOOTH_PIXELS / seen.pixels), 5),
+        "total_variation": round(SMOOTHNESS * min(1.0, SMOOTH_PIXELS / max(seen.pixels, 1.0)), 5),
         **given,
     }
 

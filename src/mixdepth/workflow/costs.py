@@ -133,7 +133,6 @@ class Sizes(NamedTuple):
 
 def sizes(size: Size) -> Sizes:
     """The sizes of a scene's training, before anything is known of what its images show."""
-
     scaled = size.width * size.scale, size.height * size.scale
     videos = expected_seen(size.cameras, *scaled)
     photos = expected_seen(size.photos, size.photo_width * size.photo_scale, size.photo_height * size.photo_scale)
