@@ -250,7 +250,7 @@ SECONDS: Table = {
     "train_static": {"job": 4, "static_steps": 18, "static_updates": 4.2},
     "static_depth": {"job": 3, "frames": 14},
     "static_metrics": {"job": 3, "frames": 0.2, "scored_photo": 60},
-    "train_dynamic": {"job": 5, "own_steps": 16, "own_updates": 4.2, "steps": 55, "before": 10},
+    "train_dynamic": {"job": 5, "own_steps": 16, "own_updates": 4.2, "steps": 55, "before": 3},
     # What stands still is rendered once.
     "render": {"job": 3, "frame": 12, "video": 0.7},
     "evaluate": {"job": 4, "held_out_video": 4},
