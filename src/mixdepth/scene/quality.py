@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 SAMPLES = 0.4375  # per ray, of the cells along an axis: surfaces are smooth
 DYNAMIC_SAMPLES = 0.5  # the same of the dynamic branch, whose box is a part of the space
 START = 48  # cells along an axis at the start: shapes before details
-START_SAMPLES = 0.43  # of the samples at the end
+START_SAMPLES, DYNAMIC_START_SAMPLES = 0.43, 0.57  # of the samples at the end
 STATIC_PIXELS = 6e6  # of all images, from which on more of them need more steps
 # Total variation is a prior: it counts the less the more there is to learn, from so many pixels of all images on.
 SMOOTHNESS, SMOOTH_PIXELS = 0.05, 1e6
@@ -67,7 +67,7 @@ def sized_static(given: Mapping[str, Any], quality: str, seen: Seen) -> dict[str
     density, colour = level.components
     return {
         "steps": _steps(level.static_steps, seen.pixels / STATIC_PIXELS),
-        **_along(given, cells, round(SAMPLES * cells)),
+        **_along(given, cells, round(SAMPLES * cells), START_SAMPLES),
         "density_components": density,
         "colour_components": colour,
         "total_variation": round(SMOOTHNESS * min(1.0, SMOOTH_PIXELS / max(seen.pixels, 1.0)), 5),
@@ -84,7 +84,7 @@ def sized_dynamic(given: Mapping[str, Any], quality: str, seen: Seen, moving: Mo
     cells = given.get("resolution") or _cells(level.cells * moving.across, level.range)
     return {
         "steps": _steps(level.steps, learnt / MOVING_PIXELS),
-        **_along(given, cells, max(static["samples"], round(DYNAMIC_SAMPLES * cells))),
+        **_along(given, cells, max(static["samples"], round(DYNAMIC_SAMPLES * cells)), DYNAMIC_START_SAMPLES),
         "segment": segment,
         **given,
         "static": static,
@@ -108,10 +108,10 @@ def _cells(wanted: float, limits: tuple[int, int]) -> int:
     return 16 * round(min(max(wanted, limits[0]), limits[1]) / 16)
 
 
-def _along(given: Mapping[str, Any], cells: int, samples: int) -> dict[str, int]:
-    """Cells along an axis and samples along a ray, at the end and at the start."""
+def _along(given: Mapping[str, Any], cells: int, samples: int, share: float) -> dict[str, int]:
+    """Cells along an axis and samples along a ray, at the end and at the start, where they are a ``share``."""
     samples = given.get("samples") or samples
-    start = {"start_resolution": min(START, cells), "start_samples": max(8, round(START_SAMPLES * samples))}
+    start = {"start_resolution": min(START, cells), "start_samples": max(8, round(share * samples))}
     return {"resolution": cells, "samples": samples, **start}
 
 
