@@ -16,12 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from mixdepth.demo import materials
-from mixdepth.demo.capture import write_photo, write_video
+from mixdepth.demo.capture import VIEW_STEPS, write_films, write_photo
 from mixdepth.demo.render import Shot
-from mixdepth.demo.rig import FOCAL, PHOTO_CAMERAS, VIDEO_CAMERAS
+from mixdepth.demo.rig import PHOTO_CAMERAS, VIDEO_CAMERAS
 from mixdepth.demo.scene import FRAMES, rolled
 from mixdepth.demo.solids import Ball
-from mixdepth.files.io import write_npz
 from mixdepth.progress import Progress
 
 EXPOSURE = 0.7  # of the photos, in display colours, by that of the videos
@@ -48,18 +47,7 @@ def main() -> None:
     for name in PHOTO_CAMERAS:
         picture = Shot(PHOTO_CAMERAS[name]).still()
         write_photo(output / "photos" / name, np.round(EXPOSURE * picture).astype(np.uint8))
-    truth: dict[str, list[np.ndarray]] = {"depth": [], "moving": [], "static_depth": []}
-    for name in Progress("room", len(VIDEO_CAMERAS)).over(VIDEO_CAMERAS):
-        shot = Shot(VIDEO_CAMERAS[name])
-        every = zip(*(shot.frame(movers(frame)) for frame in range(FRAMES)), strict=True)
-        pictures, depth, moving = (np.stack(arrays) for arrays in every)
-        write_video(output / "videos" / f"{name}.mp4", pictures)
-        truth["depth"].append(depth.astype(np.float16))
-        truth["moving"].append(moving)
-        truth["static_depth"].append(shot.still_depth())
-    c2w = np.stack([camera.c2w for camera in VIDEO_CAMERAS.values()])
-    arrays = {key: np.stack(values) for key, values in truth.items()}
-    write_npz(output / "truth.npz", {**arrays, "c2w_opencv": c2w, "focal": np.array(FOCAL, np.float64)})
+    write_films(output, movers, Progress("room", len(VIDEO_CAMERAS) * (VIEW_STEPS + FRAMES)))
 
 
 if __name__ == "__main__":

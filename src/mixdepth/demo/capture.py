@@ -1,7 +1,7 @@
 """The demo capture as files: videos, photos and the truth, laid out like a user's own capture."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from mixdepth.demo.render import Shot
 from mixdepth.demo.rig import FOCAL, PHOTO_CAMERAS, VIDEO_CAMERAS
 from mixdepth.demo.scene import FPS, FRAMES, movers
+from mixdepth.demo.solids import Ball
 from mixdepth.errors import ConfigurationError
 from mixdepth.files.images import write_image
 from mixdepth.files.io import write_checksum, write_npz
@@ -17,7 +18,8 @@ from mixdepth.progress import Progress
 
 CAMERA_NAMES = tuple(VIDEO_CAMERAS)
 PHOTO_FILES = tuple(PHOTO_CAMERAS)
-_VIEW_STEPS = 25  # seeing the still scene takes about as long as adding what moves to this many frames
+Movers = Callable[[int], tuple[Ball, ...]]  # by frame
+VIEW_STEPS = 25  # seeing the still scene takes about as long as adding what moves to this many frames
 
 
 def make_demo(output: Path) -> None:
@@ -26,15 +28,25 @@ def make_demo(output: Path) -> None:
     The same bytes every time on one machine; the pixels before encoding are the same on every machine.
     """
     views = len(PHOTO_FILES) + len(CAMERA_NAMES)
-    progress = Progress("demo capture", views * _VIEW_STEPS + len(CAMERA_NAMES) * FRAMES)
+    progress = Progress("demo capture", views * VIEW_STEPS + len(CAMERA_NAMES) * FRAMES)
     for name in PHOTO_FILES:
         write_photo(output / "photos" / name, render_photo(name))
-        progress.update(_VIEW_STEPS)
+        progress.update(VIEW_STEPS)
+    write_films(output, movers, progress)
+
+
+def write_films(output: Path, movers: Movers, progress: Progress) -> None:
+    """Write the videos of all cameras and ``truth.npz`` into ``output``.
+
+    Args:
+        movers: what moves at a frame.
+        progress: counts a step per frame, and ``VIEW_STEPS`` per camera.
+    """
     truth: dict[str, list[np.ndarray]] = {"depth": [], "moving": [], "static_depth": []}
     for name in CAMERA_NAMES:
         shot = Shot(VIDEO_CAMERAS[name])
-        progress.update(_VIEW_STEPS)
-        frames = zip(*progress.over(render_video(shot)), strict=True)
+        progress.update(VIEW_STEPS)
+        frames = zip(*progress.over(render_video(shot, movers)), strict=True)
         pictures, depth, moving = (np.stack(arrays) for arrays in frames)
         write_video(output / "videos" / f"{name}.mp4", pictures)
         truth["depth"].append(depth.astype(np.float16))
@@ -50,7 +62,7 @@ def render_photo(name: str) -> np.ndarray:
     return Shot(PHOTO_CAMERAS[name]).still()
 
 
-def render_video(shot: Shot) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def render_video(shot: Shot, movers: Movers = movers) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Each frame's picture before encoding [H, W, 3] uint8, depth [H, W] float32 and moving mask [H, W] bool."""
     return (shot.frame(movers(frame)) for frame in range(FRAMES))
 

@@ -26,13 +26,12 @@ def seen_by(cameras: Sequence[Camera], space: SpaceMap) -> Seen:
     origins, directions = batch.rays(camera, uv)
     near, far = space.depth_range(origins, directions)
     z = space.depths(torch.full_like(near, 0.5)[:, None], near, far)
-    right, below = ([APART, 0.0], [0.0, APART])
-    middle, *beside = (
+    middle, right, below = (
         space.normalise(origins + z * batch.rays(camera, uv + uv.new_tensor(shift))[1])
-        for shift in ([0.0, 0.0], right, below)
+        for shift in ([0.0, 0.0], [APART, 0.0], [0.0, APART])
     )
-    sides = [(one - middle).norm(dim=-1) / APART for one in beside]
-    footprint = (sides[0] * sides[1]).sqrt()[middle.abs().amax(-1) <= 1]
+    across, down = ((one - middle).norm(dim=-1) / APART for one in (right, below))
+    footprint = (across * down).sqrt()[middle.abs().amax(-1) <= 1]
     pixels = float(sum(c.width * c.height for c in cameras))
     if not len(footprint):  # nothing that they look at is in the space
         return Seen(float(max(max(c.width, c.height) for c in cameras)), pixels)

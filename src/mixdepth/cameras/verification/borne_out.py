@@ -13,9 +13,8 @@ from mixdepth.cameras.verification.view import View, misses
 
 CLOSE = 0.003  # of the diagonal: how far from its line a match that bears out a pose may lie
 AROUND = 0.015  # of the diagonal: and how far one that lies beside it
-SHARE = (
-    0.7  # of the matches around its lines that must be close (basketball: 0.79 and more; 3 degrees off, 0.59 at most)
-)
+# Of the matches around its lines that must be close (basketball: 0.79 and more; 3 degrees off, 0.59 at most).
+SHARE = 0.7
 FEWEST = 50  # matches close to the lines of an image
 EXCESS = 2.0  # how many times more they are than those close to lines elsewhere (the median: some shifts go along them)
 ELSEWHERE = 0.05 * np.array([[np.cos(a), np.sin(a)] for a in np.arange(6) * np.pi / 3])  # of the diagonal
