@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,19 +22,36 @@ class Pair:
     votes: np.ndarray  # [_PARTS + 1] best lags, sub-column: of everything, and with each part of the time left out
 
 
-def align(signals: list[Signal]) -> tuple[np.ndarray, np.ndarray]:
-    """Offsets [N] to the first signal, frames, and the confidence [N] in 0..1 that a camera is in its place.
+def align(signals: Sequence[Signal]) -> tuple[np.ndarray, np.ndarray]:
+    """What :func:`align_pairs` finds for one signal of each camera, with the first frames of the signals added."""
+    span = max((signal.values.shape[2] for signal in signals), default=0)
+    pairs = {}
+    for i, a in enumerate(signals[:-1]):
+        pairs |= {(i, j): pair for j, pair in enumerate(compared(a, signals[i + 1 :], span), start=i + 1)}
+    rate = signals[0].rate if signals else 1.0
+    offsets, confidence = align_pairs(pairs, [signal.values.shape[2] for signal in signals], span, rate)
+    starts = np.array([signal.start for signal in signals])
+    return offsets + starts - starts[:1], confidence
+
+
+def align_pairs(
+    pairs: Mapping[tuple[int, int], Pair], lengths: Sequence[int], span: int, rate: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets [N] to the first camera, frames, and the confidence [N] in 0..1 that a camera is in its place.
 
     A camera's lag is where it fits all others best, not a mean of its best lags: many pairs know nothing of each other.
     Confidence is relative to the surest camera: a product of the share of the evidence that agrees within half a frame,
     of :func:`_sharp` and of :func:`_single`; and no more than the share that agrees within a frame between any two
     cameras on the best way to that one from pair to pair, so that two groups may not each be sure of another time.
+
+    Args:
+        pairs: how every two cameras (their numbers, ascending) fit at the lags -span..span.
+        lengths: columns of each camera.
+        rate: columns per frame.
     """
-    count = len(signals)
+    count = len(lengths)
     if count < 2:
         return np.zeros(count), np.zeros(count)
-    rate, span = signals[0].rate, max(signal.values.shape[2] for signal in signals)
-    pairs = _compared(signals, span)
     lags = _solved(pairs, count, span)
     fits = [_total_fit(pairs, lags, c, span) for c in range(count)]
     offsets = np.array([_summit(fit, lag + 2 * span) - 2 * span for fit, lag in zip(fits, lags, strict=True)])
@@ -46,32 +64,30 @@ def align(signals: list[Signal]) -> tuple[np.ndarray, np.ndarray]:
     confidence = (weight * agree).sum(axis=1) / weight.sum(axis=1)
     for c, fit in enumerate(fits):
         top = lags[c] + 2 * span
-        confidence[c] *= _sharp(fit / (count - 1), top, signals[c].values.shape[2], rate)
+        confidence[c] *= _sharp(fit / (count - 1), top, lengths[c], rate)
         confidence[c] *= _single(_total_fit(pairs, lags, c, span, alike=True), top, fit)
     reach = np.zeros(count)
     reach[confidence.argmax()] = 1
     for _ in range(count):
         reach = np.maximum(reach, np.minimum(near, reach).max(axis=1))
-    starts = np.array([signal.start for signal in signals])
-    return (offsets - offsets[0]) / rate + starts - starts[0], np.minimum(confidence, reach)
+    return (offsets - offsets[0]) / rate, np.minimum(confidence, reach)
 
 
-def _compared(signals: list[Signal], span: int) -> dict[tuple[int, int], Pair]:
-    """Every two signals (their numbers, ascending) at the lags -span..span."""
-    found = {}
-    for i, a in enumerate(signals[:-1]):
-        length = a.values.shape[2]
-        keep = np.ones((_PARTS + 1, length), np.float32)  # everything, and all but one part of the time
-        for block, columns in enumerate(np.array_split(np.arange(length), _PARTS), start=1):
-            keep[block, columns] = 0
-        for j, fits in enumerate(_fits(a, signals[i + 1 :], keep, span), start=i + 1):
-            votes = np.array([_summit(fit, int(fit.argmax())) - span for fit in fits])
-            overlap = _slide(keep[0], np.ones(signals[j].values.shape[2], np.float32), span, _fast_size(2 * span))
-            found[i, j] = Pair(fits[0].copy(), fits[0] * length / np.maximum(overlap, 1), votes)
+def compared(a: Signal, others: Sequence[Signal], span: int) -> list[Pair]:
+    """A signal with each of the ``others`` at the lags -span..span."""
+    length = a.values.shape[2]
+    keep = np.ones((_PARTS + 1, length), np.float32)  # everything, and all but one part of the time
+    for block, columns in enumerate(np.array_split(np.arange(length), _PARTS), start=1):
+        keep[block, columns] = 0
+    found = []
+    for b, fits in zip(others, _fits(a, others, keep, span), strict=True):
+        votes = np.array([_summit(fit, int(fit.argmax())) - span for fit in fits])
+        overlap = _slide(keep[0], np.ones(b.values.shape[2], np.float32), span, _fast_size(2 * span))
+        found.append(Pair(fits[0].copy(), fits[0] * length / np.maximum(overlap, 1), votes))
     return found
 
 
-def _fits(a: Signal, others: list[Signal], keep: np.ndarray, span: int) -> list[np.ndarray]:
+def _fits(a: Signal, others: Sequence[Signal], keep: np.ndarray, span: int) -> list[np.ndarray]:
     """How well other signals, moved by each lag -span..span, fit the columns of ``a`` that each row of ``keep`` marks.
 
     The correlation rho of the two pictures where they overlap in time, at the best of some shifts and scales of rows
@@ -144,7 +160,7 @@ def _stretched(values: np.ndarray, scale: float) -> np.ndarray:
     return np.einsum("ij,cjt->cit", weights, values)
 
 
-def _solved(pairs: dict[tuple[int, int], Pair], count: int, span: int) -> np.ndarray:
+def _solved(pairs: Mapping[tuple[int, int], Pair], count: int, span: int) -> np.ndarray:
     """Lags [N] that fit all pairs together, columns: the surest camera first, the next to those placed before."""
     first = max(pairs, key=lambda ends: pairs[ends].fits.max())[0]
     lags = np.zeros(count, int)
@@ -165,7 +181,7 @@ def _solved(pairs: dict[tuple[int, int], Pair], count: int, span: int) -> np.nda
 
 
 def _total_fit(
-    pairs: dict[tuple[int, int], Pair],
+    pairs: Mapping[tuple[int, int], Pair],
     lags: np.ndarray,
     camera: int,
     span: int,

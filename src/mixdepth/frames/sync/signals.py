@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,7 @@ MAX_FRAMES = 2000  # at the common rate, from the start of each video
 MAX_SOUND = 300.0  # seconds, from the start of each video
 ROWS = 48  # of the motion
 BANDS = 8  # of the sound
+CELL = 4  # pixels of the small pictures, each side of a cell that changes
 
 _WIDTH = 160  # pixels, longer side of the small pictures that motion is looked for in
 _SHIFT = 16  # most rows that the same height may lie apart in two cameras
@@ -41,9 +43,16 @@ class Signal:
     scales: tuple[float, ...] = (1.0,)  # and factors that its rows may be scaled by
 
 
-def seen_signals(path: Path, rate: float | None) -> tuple[Signal, Signal]:
-    """What brightens and what darkens in each image row from one frame to the next, values [2, ROWS, T]; and by how
-    much the whole picture does suddenly, by a flash or a lamp, values [1, 1, T].
+class Seen(NamedTuple):
+    """What a camera's pictures show from one frame to the next."""
+
+    motion: Signal  # what brightens and what darkens in each image row, values [2, ROWS, T]
+    light: Signal  # by how much the whole picture changes suddenly, by a flash or a lamp, values [1, 1, T]
+    change: np.ndarray  # [T, h, w] uint8: the largest change in each cell, 16 times the root of its grey levels
+
+
+def seen_signals(path: Path, rate: float | None) -> Seen:
+    """What changes in the pictures of a video or folder.
 
     Where no camera has a ``rate``, the frames of a video count as those of a folder do: one by one.
     """
@@ -54,15 +63,17 @@ def seen_signals(path: Path, rate: float | None) -> tuple[Signal, Signal]:
     stack = np.stack(list(itertools.islice(pictures, MAX_FRAMES)))  # [T + 1, h, w] uint8: 29 MB at most
     rows = _row_means(stack.shape[1])
     values = np.zeros((2, ROWS, max(len(stack) - 1, 1)), np.float32)
+    cells = np.zeros((values.shape[2], *(-(-side // CELL) for side in stack.shape[1:])), np.uint8)
     for t, (before, after) in enumerate(itertools.pairwise(stack)):
         change = _blurred(after.astype(np.float32) - before)  # noise is of single pixels, motion is not
         floor = 3 + 4 * np.median(np.abs(change))  # most of a picture is still: its usual change is noise
         for channel, sign in enumerate((1, -1)):
             values[channel, :, t] = rows @ np.maximum(sign * change - floor, 0).mean(axis=1)
+        cells[t] = np.rint(16 * np.sqrt(_largest(np.maximum(np.abs(change) - floor, 0), cells.shape[1:])))
     values = _centred_rows(np.sqrt(values))  # the root, so that one large thing does not drown all others
     if np.mean(values**2) < _STILL:  # key frames stir even a still picture, and all cameras' at the same numbers
-        values[:] = 0
-    return Signal(values, 1.0, 0.5, _SHIFT, _SCALES), Signal(_flashes(stack), 1.0, 0.5)
+        values[:], cells[:] = 0, 0
+    return Seen(Signal(values, 1.0, 0.5, _SHIFT, _SCALES), Signal(_flashes(stack), 1.0, 0.5), cells)
 
 
 def _flashes(stack: np.ndarray) -> np.ndarray:
@@ -75,6 +86,12 @@ def _flashes(stack: np.ndarray) -> np.ndarray:
     sudden = np.clip(np.abs(change) - _SUDDEN - 4 * np.median(np.abs(change)), 0, _FLASH) * np.sign(change)
     sudden[:_ENDS] = sudden[max(len(sudden) - _ENDS, 0) :] = 0
     return _centred_rows(sudden[None, None].astype(np.float32))
+
+
+def _largest(picture: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The largest value in each of ``shape`` equal parts of a picture."""
+    down, across = (np.arange(parts) * side // parts for parts, side in zip(shape, picture.shape, strict=True))
+    return np.maximum.reduceat(np.maximum.reduceat(picture, down, axis=0), across, axis=1)
 
 
 def _blurred(picture: np.ndarray) -> np.ndarray:
