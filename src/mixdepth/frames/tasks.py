@@ -47,10 +47,17 @@ def probe(scene: Scene, *, output: Path) -> None:
     write_json(output, {**found, "unused": unused_files(scene)})
 
 
-def sync(scene: Scene, *, output: Path) -> None:
-    """Write sync.json: by how many frames the videos seem to be out of step."""
-    time = timeline(scene)
-    for note in write_sync(output, videos(scene), time.fps, time.shifts)["notes"]:
+def sync(scene: Scene, *, output: Path, cameras: Path | None = None, lenses: Path | None = None) -> None:
+    """Write sync.json: by how many frames the videos seem to be out of step.
+
+    Args:
+        cameras, lenses: of given cameras, whose geometry says it too.
+    """
+    time, poses = timeline(scene), {}
+    if cameras and lenses:
+        known = load_lenses(lenses)["cameras"]
+        poses = {name: (known[name], camera.c2w) for name, camera in load_cameras(cameras).items()}
+    for note in write_sync(output, videos(scene), time.fps, time.shifts, poses)["notes"]:
         print(f"sync: {note}")
 
 

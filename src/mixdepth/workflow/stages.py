@@ -187,12 +187,6 @@ def probe(r: Results, scene: Scene) -> Files:
     return files(source=[*used_videos(scene), *photo_files(scene, list(scene.photos))])
 
 
-@stage(lambda r: files(output=r.sync), "sync", ["frames"], each=with_cameras, level=CAPTURE)
-def sync(r: Results, scene: Scene) -> Files:
-    """Whether the videos show the same moments. Reported, never applied: `frames.offsets` is the user's."""
-    return files(source=used_videos(scene))
-
-
 @stage(
     lambda r, camera: files(output=r.reference(camera).folder),
     "reference",
@@ -235,6 +229,14 @@ def cameras(r: Results, scene: Scene) -> Files:
         source_sizes=[*used_videos(scene), *photo_files(scene, list(scene.photos))],
         sfm_model=None if scene.poses_given else r.sfm_model,
     )
+
+
+@stage(lambda r: files(output=r.sync), "sync", ["frames"], each=with_cameras, level=CAPTURE)
+def sync(r: Results, scene: Scene) -> Files:
+    """Whether the videos show the same moments. Reported, never applied: `frames.offsets` is the user's. Only given
+    cameras are asked: those that COLMAP finds would have it wait for hours."""
+    given = scene.poses_given
+    return files(source=used_videos(scene), cameras=r.cameras if given else None, lenses=r.lenses if given else None)
 
 
 @stage(

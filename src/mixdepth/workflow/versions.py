@@ -10,7 +10,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "frames": 3,
     "motion": 1,
     "reference": 4,
-    "sync": 2,
+    "sync": 3,
     "cameras": 5,
     "static": 5,
     "dynamic": 6,

@@ -35,7 +35,7 @@ def align(signals: Sequence[Signal]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def align_pairs(
-    pairs: Mapping[tuple[int, int], Pair], lengths: Sequence[int], span: int, rate: float = 1.0
+    pairs: Mapping[tuple[int, int], Pair], lengths: Sequence[int], span: int, rate: float = 1.0, blur: float = 4.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Offsets [N] to the first camera, frames, and the confidence [N] in 0..1 that a camera is in its place.
 
@@ -48,6 +48,7 @@ def align_pairs(
         pairs: how every two cameras (their numbers, ascending) fit at the lags -span..span.
         lengths: columns of each camera.
         rate: columns per frame.
+        blur: see :func:`_sharp`.
     """
     count = len(lengths)
     if count < 2:
@@ -64,7 +65,7 @@ def align_pairs(
     confidence = (weight * agree).sum(axis=1) / weight.sum(axis=1)
     for c, fit in enumerate(fits):
         top = lags[c] + 2 * span
-        confidence[c] *= _sharp(fit / (count - 1), top, lengths[c], rate)
+        confidence[c] *= _sharp(fit / (count - 1), top, lengths[c], blur * rate)
         confidence[c] *= _single(_total_fit(pairs, lags, c, span, alike=True), top, fit)
     reach = np.zeros(count)
     reach[confidence.argmax()] = 1
@@ -216,19 +217,19 @@ def _width(curve: np.ndarray, top: int) -> tuple[int, int]:
     return (int(low[-1]) if len(low) else 0), (top + int(high[0]) if len(high) else len(curve) - 1)
 
 
-def _sharp(fit: np.ndarray, top: int, columns: int, rate: float) -> float:
+def _sharp(fit: np.ndarray, top: int, columns: int, blur: float) -> float:
     """0..1: whether a peak of the mean fit to the others is high and narrow enough to be placed within half a frame.
 
     For Gaussian signals whose columns are independent beyond the peak's width (2.4 s), the curvature of the likelihood
     gives the variance 5 s^3 / (columns * height) of the place. What cameras see differently moves the peak too, however
-    long they watch: by a part of s, times the ratio of the unshared to the shared amplitude. 4 frames for both is where
-    captures with known offsets begin to fail: see benchmarks/sync.py.
+    long they watch: by a part of s, times the ratio of the unshared to the shared amplitude. ``blur`` columns for
+    both is where captures with known offsets begin to fail, see benchmarks/sync.py: 4 frames, of signals of one camera.
     """
     low, high = _width(fit, top)
     deviation, height = max(high - low - 1, 1) / 2.35, max(float(fit[top]), 1e-9)
     chance = 5 * deviation**3 / (columns * height)
     difference = deviation**2 / math.expm1(height)
-    return math.exp(-(chance + difference) / (4 * rate) ** 2)
+    return math.exp(-(chance + difference) / blur**2)
 
 
 def _single(alike: np.ndarray, top: int, fit: np.ndarray) -> float:

@@ -16,6 +16,8 @@ from mixdepth.frames.sync.alignment import align_pairs, compared
 from mixdepth.frames.sync.signals import Signal
 
 LINES = 32  # of each pair of cameras, at most
+BLUR = 5.5  # frames, see mixdepth.frames.sync.alignment: lines have less that only one camera sees than rows have,
+FEW = 20  # but so few frames may fit by chance
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,9 @@ def align_views(views: Sequence[View]) -> tuple[np.ndarray, np.ndarray]:
     for (i, a), (j, b) in itertools.combinations(enumerate(views), 2):
         first, second = line_signals(a, b)
         (pairs[i, j],) = compared(first, [second], span)
-    return align_pairs(pairs, [len(view.change) for view in views], span)
+    lengths = [len(view.change) for view in views]
+    offsets, confidence = align_pairs(pairs, lengths, span, blur=BLUR)
+    return offsets, confidence * (1 - np.exp(-np.array(lengths) / FEW))
 
 
 def line_signals(a: View, b: View) -> tuple[Signal, Signal]:

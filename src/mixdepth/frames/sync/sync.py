@@ -1,34 +1,49 @@
-"""How far a capture's cameras are out of step: by sound, else by motion or sudden light. An estimate; it changes
-nothing."""
+"""How far a capture's cameras are out of step: by sound, else by motion or sudden light, and by geometry where poses
+are known. An estimate; it changes nothing."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
+from mixdepth.cameras.lens import Lens
 from mixdepth.files.io import write_json
 from mixdepth.frames.sync.alignment import align
-from mixdepth.frames.sync.signals import BANDS, MAX_FRAMES, MAX_SOUND, ROWS, Signal, seen_signals, sound_signal
+from mixdepth.frames.sync.geometry import LINES, View, align_views
+from mixdepth.frames.sync.signals import BANDS, MAX_FRAMES, MAX_SOUND, ROWS, Seen, Signal, seen_signals, sound_signal
 from mixdepth.frames.timing import read_rate
 
 TRUSTED = 0.5  # confidence from which an estimate is worth acting on
 FLOOR = 0.1  # confidence below which there is no estimate
 AGREEING = 0.75  # frames: half a frame that a right estimate may be off, and a quarter that rounding may add
+Poses = Mapping[str, tuple[Lens, np.ndarray]]  # camera name -> lens of the original pictures, [4, 4] c2w
 
 
-def write_sync(path: Path, videos: Mapping[str, Path], fps: float | None, configured: Mapping[str, float]) -> dict:
+def write_sync(
+    path: Path,
+    videos: Mapping[str, Path],
+    fps: float | None,
+    configured: Mapping[str, float],
+    poses: Poses | None = None,
+) -> dict:
     """Write :func:`estimate_offsets` as JSON and return it."""
-    result = estimate_offsets(videos, fps, configured)
+    result = estimate_offsets(videos, fps, configured, poses)
     write_json(path, result)
     return result
 
 
-def estimate_offsets(videos: Mapping[str, Path], fps: float | None, configured: Mapping[str, float]) -> dict:
+def estimate_offsets(
+    videos: Mapping[str, Path], fps: float | None, configured: Mapping[str, float], poses: Poses | None = None
+) -> dict:
     """Offsets between the cameras of a capture, in the convention of the setting ``frames.offsets``.
 
     Args:
         videos: camera name -> video file or folder of images.
         fps: common rate, frames per second; None takes the lowest of the videos' rates. Folders have the common rate.
         configured: camera name -> offset that the configuration gives, frames at the common rate.
+        poses: of the cameras whose poses are known.
 
     Returns:
         ``{"reference", "method": {...}, "fps", "cameras": {name: {"offset_frames", "offset_seconds", "confidence",
@@ -43,8 +58,8 @@ def estimate_offsets(videos: Mapping[str, Path], fps: float | None, configured: 
     """
     paths = {name: Path(videos[name]) for name in sorted(videos)}
     rate = fps or min(filter(None, map(read_rate, paths.values())), default=None)
-    found, notes = _found(paths, rate)
-    reference = max(found, key=lambda name: (found[name].method != "motion", found[name].confidence))
+    found, notes = _found(paths, rate, poses or {})
+    reference = max(found, key=lambda name: (found[name].method in ("audio", "light"), found[name].confidence))
     cameras = {}
     for name, place in found.items():
         # Two cameras are in step as surely as the less sure of them; the reference is the surest.
@@ -65,6 +80,7 @@ def estimate_offsets(videos: Mapping[str, Path], fps: float | None, configured: 
             "audio": f"energy that rises in {BANDS} frequency bands, the first {MAX_SOUND:g} s",
             "motion": f"brightening and darkening of {ROWS} image rows, the first {MAX_FRAMES} frames",
             "light": f"sudden changes of the whole picture's brightness, the first {MAX_FRAMES} frames",
+            "geometry": f"motion on {LINES} lines that two known cameras share, the first {MAX_FRAMES} frames",
         },
         "fps": rate,
         "cameras": cameras,
@@ -78,30 +94,72 @@ class Place:
 
     offset: float  # frames at the common rate; only differences matter
     confidence: float  # 0..1
-    method: str  # "audio", "motion" or "light"
+    method: str  # "audio", "motion", "light" or "geometry"
 
 
-def _found(paths: Mapping[str, Path], rate: float | None) -> tuple[dict[str, Place], list[str]]:
-    """Every camera's place, by sound for those whose sounds agree, and what to tell.
+def _found(paths: Mapping[str, Path], rate: float | None, poses: Poses) -> tuple[dict[str, Place], list[str]]:
+    """Every camera's place, and what to tell."""
+    sounds = {name: sound_signal(path, rate) for name, path in paths.items()} if rate else {}
+    heard = _sure({name: sound for name, sound in sounds.items() if sound is not None}, "audio")
+    if len(heard) == len(paths) and not poses:
+        return heard, []
+    seen = {name: seen_signals(path, rate) for name, path in paths.items()}
+    found = heard if len(heard) == len(paths) else _by_signals(heard, seen)
+    views = {name: View.of(seen[name].change, *poses[name]) for name in paths if name in poses}
+    found, notes = _joined(found, _as_places(views, *align_views(list(views.values())), "geometry"))
+    cut = [name for name, one in seen.items() if len(one.change) >= MAX_FRAMES - 1]
+    return found, notes + (
+        [f"Motion was looked at in the first {MAX_FRAMES} frames of {', '.join(cut)}."] if cut else []
+    )
+
+
+def _by_signals(sure: Mapping[str, Place], seen: Mapping[str, Seen]) -> dict[str, Place]:
+    """Every camera's place, by sound for those that are ``sure`` by it.
 
     Else by motion; or by sudden light, where that is sure of more cameras.
     """
-    sounds = {name: sound_signal(path, rate) for name, path in paths.items()} if rate else {}
-    sure = _sure({name: sound for name, sound in sounds.items() if sound is not None}, "audio")
-    if len(sure) == len(paths):
-        return sure, []
-    signals = {name: seen_signals(path, rate) for name, path in paths.items()}
-    seen = _places({name: motion for name, (motion, _) in signals.items()}, "motion")
-    if not sure and (lit := _sure({name: light for name, (_, light) in signals.items()}, "light")):
-        sure = lit if len(lit) > sum(place.confidence >= TRUSTED for place in seen.values()) else {}
+    moved = _places({name: one.motion for name, one in seen.items()}, "motion")
+    if not sure and (lit := _sure({name: one.light for name, one in seen.items()}, "light")):
+        sure = lit if len(lit) > _trusted(moved) else {}
     if sure:
         # The cameras that are placed in both ways tie the two together, the surest one first.
-        link = max(sure, key=lambda name: seen[name].confidence)
-        apart, limit = sure[link].offset - seen[link].offset, seen[link].confidence
-        seen = {n: Place(p.offset + apart, min(p.confidence, limit), "motion") for n, p in seen.items()}
-    cut = [name for name, (motion, _) in signals.items() if motion.values.shape[2] >= MAX_FRAMES - 1]
-    notes = [f"Motion was looked at in the first {MAX_FRAMES} frames of {', '.join(cut)}."] if cut else []
-    return {name: sure.get(name, place) for name, place in seen.items()}, notes
+        link = max(sure, key=lambda name: moved[name].confidence)
+        moved = _tied(moved, sure[link].offset - moved[link].offset, moved[link].confidence)
+    return {**moved, **sure}
+
+
+def _joined(found: Mapping[str, Place], shown: Mapping[str, Place]) -> tuple[dict[str, Place], list[str]]:
+    """Of each camera the surer one of its places by signals and by geometry, and the trusted ones that contradict.
+
+    The way that trusts fewer cameras is tied to the other where both do, at the middle one of their differences; if
+    that is nowhere, at the surest camera, and is then no surer than that.
+    """
+    if not shown:
+        return dict(found), []
+    main, other = (shown, found) if _trusted(shown) > _trusted(found) else (found, shown)
+    surest = {name: min(main[name].confidence, other[name].confidence) for name in shown}
+    common = [name for name in shown if surest[name] >= TRUSTED]
+    link = max(shown, key=lambda name: surest[name])
+    apart = {name: main[name].offset - other[name].offset for name in common or [link]}
+    middle = statistics.median_low(apart.values())
+    other = _tied(other, middle, surest[link])
+    notes = [
+        f"{name}: {main[name].method} and {other[name].method} differ by {abs(apart[name] - middle):.1f} frames "
+        f"(confidence {main[name].confidence:.2f} and {other[name].confidence:.2f}); the surer one is taken."
+        for name in common
+        if abs(apart[name] - middle) > AGREEING
+    ]
+    every = [(name, place) for way in (main, other) for name, place in way.items()]
+    return {n: max((p for name, p in every if name == n), key=lambda p: p.confidence) for n in found}, notes
+
+
+def _tied(places: Mapping[str, Place], apart: float, most: float) -> dict[str, Place]:
+    """``places`` moved by ``apart`` frames, no surer than ``most``."""
+    return {n: replace(p, offset=p.offset + apart, confidence=min(p.confidence, most)) for n, p in places.items()}
+
+
+def _trusted(places: Mapping[str, Place]) -> int:
+    return sum(place.confidence >= TRUSTED for place in places.values())
 
 
 def _sure(signals: Mapping[str, Signal], method: str) -> dict[str, Place]:
@@ -111,8 +169,11 @@ def _sure(signals: Mapping[str, Signal], method: str) -> dict[str, Place]:
 
 
 def _places(signals: Mapping[str, Signal], method: str) -> dict[str, Place]:
-    offsets, confidence = align(list(signals.values()))
-    return {n: Place(float(o), float(c), method) for n, o, c in zip(signals, offsets, confidence, strict=True)}
+    return _as_places(signals, *align(list(signals.values())), method)
+
+
+def _as_places(names: Iterable[str], offsets: np.ndarray, confidence: np.ndarray, method: str) -> dict[str, Place]:
+    return {n: Place(float(o), float(c), method) for n, o, c in zip(names, offsets, confidence, strict=True)}
 
 
 def _advice(reference: str, cameras: Mapping[str, dict]) -> list[str]:
