@@ -1,13 +1,19 @@
 #!/usr/bin/env python3
 """Print a Markdown table of errors and confidences of `mixdepth.frames.sync.sync` on captures whose offsets are known.
 
-.venv/bin/python benchmarks/sync.py [--data ../shared/data]
+.venv/bin/python benchmarks/sync.py [--data ../shared/data] [--geometry basketball room4 game]
 
 A capture's cameras are different viewpoints, cut so that they are -7, 0 and +12 frames out of step (-2, 0 and +5 for
 the 24 frames of arc8). Errors are to the most confident camera, in frames.
+
+With --geometry, captures whose poses are given, at half their rate: one camera after the other is -7, 0, +12 and +3.5
+frames out of step with all others (which have the even frames of the capture, and at 3.5 it has odd ones); and all are
+at once.
 """
 
 import argparse
+import functools
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,14 +22,20 @@ from pathlib import Path
 
 import numpy as np
 
+from mixdepth.cameras.given import read_given
 from mixdepth.demo import materials, render, scene
 from mixdepth.demo.rig import HEIGHT, VIDEO_CAMERAS, WIDTH, pixel_rays
 from mixdepth.demo.solids import FAR, Ball
-from mixdepth.frames.decode import read_frames
+from mixdepth.files.images import write_image
+from mixdepth.frames.decode import picture_size, read_frames
 from mixdepth.frames.encode import write_video
-from mixdepth.frames.sync.sync import TRUSTED, estimate_offsets
+from mixdepth.frames.sync import sync
+from mixdepth.frames.sync.sync import TRUSTED, Poses, estimate_offsets
+from mixdepth.frames.timing import read_track
 
 SHIFTS = (-7.0, 0.0, 12.0)
+HALF_SHIFTS = (-7.0, 0.0, 12.0, 3.5)  # frames at half the rate
+SMALL = 160  # pixels, the longer side: what sync looks at
 FRAMES = 72
 RATE = 12
 
@@ -129,10 +141,79 @@ def row(title: str, paths: Mapping[str, Path], shifts: Sequence[float], fps: flo
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    data = parser.parse_args().data
+def known_capture(data: Path, name: str, folder: Path) -> tuple[dict[str, list[Path]], Poses]:
+    """Small pictures of each camera of a capture, written below ``folder``, and the cameras' lenses and poses."""
+    if name == "basketball":
+        source, poses, root = "panoptic", data / "panoptic_basketball", data / "panoptic_basketball/ims"
+    else:
+        source, poses, root = "transforms", data / name / "transforms.json", data / name / "videos"
+    videos = {path.stem: path for path in sorted(root.iterdir())}
+    sizes = {camera: picture_size(path) for camera, path in videos.items()}
+    pictures = {}
+    for camera, path in videos.items():
+        (folder / camera).mkdir(parents=True)
+        count, scale = read_track(path).frames, SMALL / max(sizes[camera])
+        width, height = (round(side * scale) for side in sizes[camera])
+        pictures[camera] = [folder / camera / f"{frame:04d}.png" for frame in range(count)]
+        for file, picture in zip(pictures[camera], read_frames(path, range(count), (width, height)), strict=True):
+            write_image(file, picture, "PNG")
+    given = read_given(source, poses, {"cameras": sizes, "photos": {}}, {n: str(p) for n, p in videos.items()}, {})
+    return pictures, {camera: (given.lenses["cameras"][camera], given.c2w["cameras"][camera]) for camera in videos}
+
+
+def half_rate(folder: Path, pictures: Mapping[str, Sequence[Path]], offsets: Mapping[str, float]) -> dict[str, Path]:
+    """Folders of links to every second picture: each shows at its offset what one without offset shows at 0."""
+    latest, paths = math.ceil(max(offsets.values())), {}
+    for camera, files in pictures.items():
+        first = round(2 * (latest - offsets[camera]))
+        paths[camera] = folder / camera / str(first)
+        if not paths[camera].exists():
+            paths[camera].mkdir(parents=True)
+            for file in files[first::2]:
+                (paths[camera] / file.name).symlink_to(file)
+    return paths
+
+
+def geometry_rows(name: str, data: Path, folder: Path) -> Iterable[str]:
+    """A row for each shift of one camera after the other, and one where all are out of step at once."""
+    pictures, poses = known_capture(data, name, folder / "pictures")
+    still = dict.fromkeys(pictures, 0.0)
+    cases = {f"{shift:+g}": [(camera, still | {camera: shift}) for camera in pictures] for shift in HALF_SHIFTS}
+    mixed = dict(zip(pictures, np.resize(HALF_SHIFTS, len(pictures)).tolist(), strict=True))
+    cases["all at once"] = [(camera, mixed) for camera in pictures]
+
+    @functools.cache
+    def estimated(offsets: tuple[tuple[str, float], ...]) -> dict:
+        return estimate_offsets(half_rate(folder / "half", pictures, dict(offsets)), None, {}, poses)
+
+    for title, shifted in cases.items():
+        answered, errors, trusted, confidence = 0, [], [], []
+        for camera, offsets in shifted:
+            found = estimated(tuple(offsets.items()))
+            apart = {
+                n: abs(one["offset_frames"] - (offsets[n] - offsets[found["reference"]]))
+                for n, one in found["cameras"].items()
+                if one["offset_frames"] is not None
+            }
+            sure = [n for n in apart if found["cameras"][n]["confidence"] > TRUSTED]
+            confidence.append(found["cameras"][camera]["confidence"])
+            answered += camera in sure
+            errors += [apart[camera]] if camera in apart else []
+            trusted += [apart[n] for n in sure]
+        cells = (
+            name,
+            len(pictures),
+            title,
+            f"{answered} of {len(shifted)}",
+            f"{np.median(errors):.2f} / {max(errors):.2f}" if errors else "-",
+            f"{max(trusted, default=0):.2f}",
+            f"{np.median(confidence):.2f} ({min(confidence):.2f} to {max(confidence):.2f})",
+        )
+        yield "| " + " | ".join(map(str, cells)) + " |"
+
+
+def signal_rows(data: Path) -> None:
+    """The table without --geometry."""
     print("| capture | cameras | shifts | estimated | error, median / largest | trusted: largest | confidence | s |")
     print("|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as temporary:
@@ -153,6 +234,24 @@ def main() -> None:
                 (folder / "pose").mkdir(exist_ok=True)
                 paths = pose2sim_capture(folder / "pose", data / "pose2sim", shifts)
                 print(row("pose2sim", paths, shifts), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--geometry", nargs="+", metavar="NAME", help="of these captures: basketball, room4, game")
+    args = parser.parse_args()
+    if args.geometry:
+        print("| capture | cameras | shift | answered | error, median / largest | trusted: largest | confidence |")
+        print("|---|---|---|---|---|---|---|")
+        # The cameras that are in step are the same in most cases.
+        sync.seen_signals = functools.cache(sync.seen_signals)
+        for name in args.geometry:
+            with tempfile.TemporaryDirectory() as temporary:
+                for line in geometry_rows(name, args.data, Path(temporary)):
+                    print(line, flush=True)
+    else:
+        signal_rows(args.data)
 
 
 if __name__ == "__main__":
