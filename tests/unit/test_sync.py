@@ -2,6 +2,8 @@
 
 import runpy
 import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -11,11 +13,19 @@ import pytest
 from PIL import Image
 
 from helpers.checkout import REPOSITORY
+from helpers.stages import work
+from mixdepth.cameras.camera import Camera, save_cameras
+from mixdepth.cameras.lens import Lens, save_lenses
 from mixdepth.errors import UserError
 from mixdepth.files.io import read_json
+from mixdepth.frames import tasks
+from mixdepth.frames.decode import read_frames
 from mixdepth.frames.encode import write_video
 from mixdepth.frames.sync import signals
 from mixdepth.frames.sync.sync import TRUSTED, estimate_offsets, write_sync
+from mixdepth.results import Results
+from mixdepth.scene.scene import Scene
+from mixdepth.workflow.stages import Job
 
 BENCHMARK = runpy.run_path(str(REPOSITORY / "benchmarks" / "sync.py"))
 SHIFTS = {"cam00": -7.0, "cam02": 0.0, "cam04": 12.0}
@@ -268,3 +278,119 @@ def test_unreadable_input_is_named(tmp_path):
     Image.new("RGB", (40, 30)).save(tmp_path / "c" / "1.png")
     one = estimate_offsets({"a": tmp_path / "a.mp4", "c": tmp_path / "c"}, None, {})  # a single image tells nothing
     assert one["cameras"]["c"]["method"] == "none"
+
+
+RING = ("cam00", "cam01", "cam02", "cam03", "cam04")
+AT_ONCE = {"cam00": 0.0, "cam01": -7.0, "cam02": 3.5, "cam03": 6.0, "cam04": 0.5}
+
+
+def ring_poses() -> dict[str, tuple[Lens, np.ndarray]]:
+    """Five cameras around a stage, 72 degrees apart at two heights, that look at its middle; one lens is distorted."""
+    poses = {}
+    for number, name in enumerate(RING):
+        angle = 2 * np.pi * number / 5
+        centre = np.array([5 * np.sin(angle), 1 + number % 2, 5 * np.cos(angle)])
+        z = -centre / np.linalg.norm(centre)
+        x = np.cross([0, -1.0, 0], z)
+        x /= np.linalg.norm(x)
+        c2w = np.eye(4)
+        c2w[:3] = np.stack([x, np.cross(z, x), z, centre], axis=1)
+        radial = -0.2 if name == "cam03" else 0.0
+        poses[name] = Lens("RADIAL", 960, 720, (800.0, 480.0, 360.0, radial, 0.0)), c2w
+    return poses
+
+
+def wandering(t: float) -> np.ndarray:
+    """Four balls [4, 3] on paths that do not repeat."""
+    rng = np.random.default_rng(8)
+    periods, phases = rng.uniform(25, 90, (2, 4, 3)), rng.uniform(0, 6.3, (2, 4, 3))
+    return np.sin(2 * np.pi * t / periods + phases).mean(axis=0) * [2, 1.2, 2]
+
+
+def turning(t: float) -> np.ndarray:
+    """Eight balls on a wheel, that look the same after every fourth frame."""
+    angle = 2 * np.pi * (np.arange(8) + t / 4) / 8
+    return np.stack([np.sin(angle), np.zeros(8), np.cos(angle)], axis=1)
+
+
+def filmed(
+    folder: Path, movers: Callable[[float], np.ndarray], offsets: Mapping[str, float], noise: float = 2.0
+) -> dict[str, Path]:
+    """80 frames of bright balls before a dark ground, as each camera of the ring sees them, 96x72."""
+    rng, paths = np.random.default_rng(1), {}
+    folder.mkdir(exist_ok=True)
+    grid = np.stack(np.meshgrid(np.arange(96) + 0.5, np.arange(72) + 0.5), axis=-1).reshape(-1, 2)
+    for name, (lens, c2w) in ring_poses().items():
+        rays = np.concatenate([lens.undistort(10 * grid), np.ones((len(grid), 1))], axis=1) @ c2w[:3, :3].T
+        rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+        pictures = np.full((80, 72, 96), 60.0) + rng.normal(0, noise, (80, 72, 96))
+        for frame in range(80):
+            balls = movers(frame - offsets[name]) - c2w[:3, 3]
+            near = np.sqrt(np.maximum((balls**2).sum(axis=1) - (rays @ balls.T) ** 2, 0)).min(axis=1)
+            pictures[frame] += 120 * np.clip((0.25 - near) / 0.05, 0, 1).reshape(72, 96)
+        pictures = np.repeat(pictures.clip(0, 255).astype(np.uint8)[..., None], 3, axis=3)
+        paths[name] = folder / f"{name}.mp4"
+        write_video(pictures, paths[name], RATE)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def ring(tmp_path_factory) -> dict[str, Path]:
+    """The ring's videos, all out of step."""
+    return filmed(tmp_path_factory.mktemp("ring"), wandering, AT_ONCE)
+
+
+def test_known_cameras_all_around_are_placed_by_geometry(ring):
+    assert len(errors(estimate_offsets(ring, None, {}), AT_ONCE, TRUSTED)) < 4  # rows do not tell
+    result = estimate_offsets(ring, None, {}, ring_poses())
+    assert len(errors(result, AT_ONCE, TRUSTED)) == 4
+    assert max(errors(result, AT_ONCE, TRUSTED)) < 0.25
+    assert {camera["method"] for camera in result["cameras"].values()} == {"geometry"}
+
+
+@pytest.mark.parametrize("kind", ["still", "periodic", "unrelated", "alone"])
+def test_geometry_keeps_quiet_where_motion_cannot_tell(kind, tmp_path):
+    movers = {"still": lambda t: wandering(0), "periodic": turning}.get(kind, wandering)
+    offsets = {name: 1000.0 * number for number, name in enumerate(RING)} if kind == "unrelated" else AT_ONCE
+    poses = ring_poses() if kind != "alone" else {"cam01": ring_poses()["cam01"]}
+    result = estimate_offsets(filmed(tmp_path, movers, offsets), None, {}, poses)
+    assert max(camera["confidence"] for camera in result["cameras"].values()) < TRUSTED
+    assert {camera["method"] for camera in result["cameras"].values()} == {"none"} or kind == "unrelated"
+
+
+def test_sound_and_geometry_that_contradict_each_other_are_told(ring, tmp_path):
+    whole = sum(room_sound("claps", 16, seed) for seed in range(3))
+    paths = {}
+    for name, offset in AT_ONCE.items():
+        late = offset + 6 * (name == "cam02")
+        start = int((10 - late) / HEARD * 16000)
+        pictures = np.stack(list(read_frames(ring[name], range(80))))
+        paths[name] = sounding(tmp_path / f"{name}.mp4", whole[start : start + int(80 / HEARD * 16000)], pictures)
+    assert {camera["method"] for camera in estimate_offsets(paths, None, {})["cameras"].values()} == {"audio"}
+    result = estimate_offsets(paths, None, {}, ring_poses())
+    (note,) = [note for note in result["notes"] if "differ" in note]
+    assert note.startswith("cam02: ")
+    assert float(note.partition("differ by ")[2].split()[0]) == pytest.approx(6, abs=0.5)
+    others = {name: camera for name, camera in result["cameras"].items() if name != "cam02"}
+    assert max(errors({**result, "cameras": others}, AT_ONCE, TRUSTED)) < 0.5
+
+
+def test_the_stage_asks_given_cameras_and_does_not_wait_for_colmap(ring, tmp_path):
+    frames = {"start": 0, "count": None, "step": 1, "fps": None, "offsets": {}}
+    train = {"cameras": {name: str(path) for name, path in ring.items()}, "train_cameras": list(RING)}
+    empty = {"photos": {}, "test_cameras": [], "train_photos": [], "test_photos": [], "variants": []}
+    video = {"video_variant": "none", "video_camera": "cam00"}
+    poses = {"source": "panoptic", "path": None, "trust": False, "intrinsics": None, "allow_missing": False}
+    scene = Scene(name="x", data=tmp_path, **train, **empty, **video, options={"frames": frames, "poses": poses})
+    save_lenses(tmp_path / "lenses.json", {"cameras": {n: lens for n, (lens, _) in ring_poses().items()}, "photos": {}})
+    cameras = {name: Camera(96, 72, 80, 80, 48, 36, c2w) for name, (_, c2w) in ring_poses().items()}
+    save_cameras(tmp_path / "cameras.json", cameras)
+    work(tasks.sync, "sync", scene, tmp_path)
+    result = read_json(tmp_path / "sync.json")
+    assert len(errors(result, AT_ONCE, TRUSTED)) == 4
+    assert max(errors(result, AT_ONCE, TRUSTED)) < 0.25
+
+    found = replace(scene, options={"frames": frames, "poses": {**poses, "source": "colmap"}})
+    assert not Job.of("sync").read(Results(tmp_path), found)
+    work(tasks.sync, "sync", found, tmp_path)
+    assert read_json(tmp_path / "sync.json") == estimate_offsets(ring, None, {})
