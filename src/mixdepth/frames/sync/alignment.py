@@ -25,7 +25,7 @@ class Pair:
 def align(signals: Sequence[Signal]) -> tuple[np.ndarray, np.ndarray]:
     """What :func:`align_pairs` finds for one signal of each camera, with the first frames of the signals added."""
     span = max((signal.values.shape[2] for signal in signals), default=0)
-    pairs = {}
+    pairs: dict[tuple[int, int], Pair] = {}
     for i, a in enumerate(signals[:-1]):
         pairs |= {(i, j): pair for j, pair in enumerate(compared(a, signals[i + 1 :], span), start=i + 1)}
     rate = signals[0].rate if signals else 1.0

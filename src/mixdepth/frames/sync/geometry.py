@@ -16,8 +16,8 @@ from mixdepth.frames.sync.alignment import align_pairs, compared
 from mixdepth.frames.sync.signals import Signal
 
 LINES = 32  # of each pair of cameras, at most
-BLUR = 5.5  # frames, see mixdepth.frames.sync.alignment: lines have less that only one camera sees than rows have,
-FEW = 20  # but so few frames may fit by chance
+BLUR = 5.5  # frames, see mixdepth.frames.sync.alignment: lines differ less between cameras than rows do
+FEW = 20  # frames, of which so few may fit by chance
 
 
 @dataclass(frozen=True)
