@@ -43,6 +43,7 @@ class ImageSet:
         support: per camera [H, W] float, for which share of the time a pixel shows this; None: for all of it.
         depth: per camera ([H, W] z-depth, NaN where unknown; [H, W] confidence in 0..1), or None.
         valid: per camera [H, W] bool, the pixels that are ever drawn, None where all are.
+        free: per camera [H, W] float, the z-depth up to which nothing static stands before a pixel; 0 where not known.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class ImageSet:
         support: Sequence[np.ndarray] | None = None,
         depth: Sequence[tuple[np.ndarray, np.ndarray]] | None = None,
         valid: Sequence[np.ndarray | None] | None = None,
+        free: Sequence[np.ndarray] | None = None,
     ):
         for image, camera in zip(images, cameras, strict=True):
             assert image.shape == (camera.height, camera.width, 3), (image.shape, camera)
@@ -60,6 +62,7 @@ class ImageSet:
         self.start = torch.tensor(np.cumsum([0] + [c.width * c.height for c in cameras]))
         self.width = torch.tensor([c.width for c in cameras])
         self.support = None if support is None else _flat(support)
+        self.free = None if free is None else _flat(free)
         self.depth = None if depth is None else _flat([d for d, _ in depth])
         self.confidence = None if depth is None else _flat([c for _, c in depth])
         self.valid: Tensor | None = None  # flat indices of the pixels that are drawn, where not all are
@@ -72,7 +75,7 @@ class ImageSet:
         moved = copy.copy(self)
         moved.cameras = self.cameras.to(device)
         moved.start, moved.width = self.start.to(device), self.width.to(device)
-        for name in ("rgb", "support", "depth", "confidence", "valid"):
+        for name in ("rgb", "support", "free", "depth", "confidence", "valid"):
             values = getattr(self, name)
             setattr(moved, name, None if values is None else place(values, device))
         return moved

@@ -51,7 +51,7 @@ def carve_hull(
     that see it agree that it moves.
 
     A camera sees a cell that projects into its image in front of its static surface. A cell belongs to the hull where
-    at least two cameras see it and at least the share ``vote`` of them sees it move (a vote, not a veto: one bad
+    at least two cameras see it move, and at least the share ``vote`` of those that see it (a vote, not a veto: one bad
     motion map must not cut a mover off).
 
     Args:
@@ -84,6 +84,6 @@ def carve_hull(
             seen[:, 0] += sees
             at = (sees & (sets.reshape(-1)[flat] != 0)).nonzero().squeeze(1)
             votes[at] += sets.reshape(-1)[flat[at], None] >> bits & 1
-        agreed = (((seen >= 2) & (votes >= vote * seen)) << bits).sum(1, dtype=torch.int32)
+        agreed = ((votes >= (vote * seen).clamp_min(2)) << bits).sum(1, dtype=torch.int32)
         found[slab * resolution**2 : (slab + 1) * resolution**2] = agreed
     return found.view(resolution, resolution, resolution)

@@ -32,7 +32,10 @@ GUIDED_REACH = 0.03  # relative to the prior depth: how far guided samples lie f
 # what the other cameras have taught once DOUBT_FROM of the steps are gone.
 LEAST, SURE, DOUBT, DOUBT_FROM = 0.5, 0.95, 0.06, 0.3
 # An empty background: at least this share of the pixels of most images is as black, or white, as nothing can be.
-VOID_SHARE, VOID_SPREAD, VOID_WEIGHT = 0.05, 8, 0.01
+VOID_SHARE, VOID_SPREAD = 0.05, 8
+# Of the opacity that a ray gathers where nothing static can stand: of a background that is taken for empty, where dark
+# things would be eaten by more; and before what moves.
+VOID_WEIGHT, FREE_WEIGHT = 0.01, 0.05
 DECAY = 0.1  # learning rates fall to this share over the training
 
 
@@ -127,13 +130,15 @@ class StaticTrainer:
         self.culls = field is None
         field = build_static(options, len(data.start) - 1) if field is None else field
         colour = void_colour(data) if self.culls else None
-        self.void = None
+        free = data.free
         if colour is not None:
             shown = (data.rgb.short() - colour).abs().amax(-1) <= VOID_SPREAD
-            self.void = place(shown, device)
+            free = torch.zeros(len(shown)) if free is None else free
+            free = torch.where(shown, torch.inf, free)
             field.background.data = torch.logit((colour / 255).clamp(0.002, 0.998))
             share = float(shown.float().mean())
             print(f"{share:.0%} of the pixels show an empty background of colour {colour.tolist()}", file=sys.stderr)
+        self.free = None if free is None else place(free, device)
         self.field = field.to(device)
         self.field.tone.requires_grad_(options.tone)
         self.field.amp = options.amp
@@ -198,10 +203,11 @@ class StaticTrainer:
         field.occupancy.record(field.occupancy.cells(traced.u), shade.weights.detach())
         error = self._errors(batch, shade).mean()
         loss = error
-        if self.void is not None:
-            # Nothing is to be seen there, so nothing is: a wall of the same colour would do as well, at any depth.
-            opacity = traced.sum(shade.weights)[: len(batch.index)]
-            loss = loss + VOID_WEIGHT * (opacity * take(self.void, batch.index)).mean()
+        if self.free is not None:
+            free = torch.zeros(len(batch.uv), device=batch.uv.device)
+            free[: len(batch.index)] = take(self.free, batch.index)
+            weight = torch.where(free.isinf(), VOID_WEIGHT, FREE_WEIGHT)[traced.rows] * (traced.z < free[traced.rows])
+            loss = loss + weight @ shade.weights / len(batch.index)
         if options.tone:
             loss = loss + 0.01 * field.tone.regularisation()
         if options.depth_weight > 0:

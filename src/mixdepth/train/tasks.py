@@ -34,6 +34,7 @@ from mixdepth.scene.settings import Dynamic
 from mixdepth.train.agreement import confidence
 from mixdepth.train.data import ImageSet, SparseRays
 from mixdepth.train.dynamic import moving_shares, static_surfaces, train_dynamic_field
+from mixdepth.train.free_space import free_depths
 from mixdepth.train.measure import moving_in, seen_by
 from mixdepth.train.options import (
     DynamicOptions,
@@ -369,7 +370,8 @@ def _static_branch(
     videos = capture.videos
     support = [video.support for video in videos]
     cameras, plates = [video.camera for video in videos], [video.plate for video in videos]
-    data = ImageSet(plates, cameras, support, depth.maps, capture.masks)
+    free = free_depths(videos, space, branch.samples)
+    data = ImageSet(plates, cameras, support, depth.maps, capture.masks, free)
     session = Session(run / "static", f"{label}, static", learnt)
     return train_static_field(data, depth.sparse, space, branch, session, inherited), learnt
 

@@ -1,0 +1,79 @@
+"""What movers prove to be empty: at a pixel that moves nothing static stands before what moves."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixdepth.compute.device import in_chunks
+from mixdepth.fields.region import BINS, Region, bin_of
+from mixdepth.rendering.rays import CameraBatch, SpaceMap
+from mixdepth.rendering.static_view import smaller
+from mixdepth.rendering.trace import sample_rays
+from mixdepth.train.hull import carve
+from mixdepth.train.video import Video
+
+WIDTH = 320  # pixels of the images whose rays are followed, at most
+RESOLUTION = 96  # cells of the hull
+# A place belongs to this hull where two cameras see it move, and this share of those that see it: what hides a mover
+# from one of them must not make its place free.
+VOTE = 0.5
+
+
+@torch.no_grad()
+def free_depths(videos: Sequence[Video], space: SpaceMap, samples: int) -> list[np.ndarray]:
+    """Per camera the z-depth [H, W] float32 up to which nothing static is on a pixel's ray; 0 where that is not known.
+
+    That is as far as where a pixel that moves first meets, at a time at which it moves, the hull of the moving pixels
+    alone, static surfaces left aside. A hull is never smaller than what moves, so this is never too far.
+
+    Args:
+        samples: along a ray.
+    """
+    device, frames = space.device, len(videos[0].rgb)
+    bins = bin_of(np.arange(frames), frames)
+    during = [torch.from_numpy(video.moving_during(bins)).to(device) for video in videos]
+    shown = [None if video.valid is None else torch.from_numpy(video.valid).to(device) for video in videos]
+    reach = [_everywhere(sets, valid) for sets, valid in zip(during, shown, strict=True)]
+    cameras = CameraBatch([video.camera for video in videos], device)
+    w2c = torch.from_numpy(np.stack([video.camera.w2c for video in videos])).float().to(device)
+    region = carve(space, w2c, cameras.intrinsics.float(), during, reach, RESOLUTION, VOTE, frames)
+    found = []
+    for video, sets in zip(videos, during, strict=True):
+        camera = smaller(video.camera, WIDTH)
+        rows, columns = (
+            torch.arange(count, device=device) * few // count
+            for count, few in ((video.camera.height, camera.height), (video.camera.width, camera.width))
+        )
+        coarse = torch.zeros(camera.height, camera.width, dtype=torch.int32, device=device)
+        for bit in range(BINS):
+            row, column = (sets >> bit & 1).nonzero().unbind(1)
+            coarse[rows[row], columns[column]] |= 1 << bit
+        depth = _first(region, space, CameraBatch([camera], device), coarse, samples)
+        found.append(torch.where(sets != 0, depth[rows[:, None], columns], 0.0).cpu().numpy())
+    return found
+
+
+def _everywhere(sets: Tensor, valid: Tensor | None) -> Tensor:
+    """Depths [H, W] that cut nothing off, but where a camera shows nothing."""
+    reach = torch.full(sets.shape, torch.inf, device=sets.device)
+    return reach if valid is None else torch.where(valid, reach, 0.0)
+
+
+def _first(region: Region, space: SpaceMap, camera: CameraBatch, sets: Tensor, samples: int) -> Tensor:
+    """z-depth [H, W] of where each pixel first meets ``region`` in one of the parts ``sets`` [H, W]; 0 where never."""
+    first = torch.zeros(sets.numel(), device=sets.device)
+    row, column = sets.nonzero().unbind(1)
+    uv, index = torch.stack([column, row], dim=-1).double() + 0.5, row * sets.shape[1] + column
+
+    def follow(part: slice) -> None:
+        pixel = index[part]
+        which, bits = torch.zeros_like(pixel), sets.view(-1)[pixel]
+        traced = sample_rays(space, camera, which, uv[part], samples, None, (region, bits))
+        meets = traced.offsets.diff() > 0
+        start = traced.offsets[:-1][meets]
+        first[pixel[meets]] = traced.z[start] - traced.dz[start]
+
+    in_chunks(follow, len(index), samples, sets.device)
+    return first.view(sets.shape)
