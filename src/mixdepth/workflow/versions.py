@@ -11,7 +11,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "motion": 1,
     "reference": 4,
     "sync": 2,
-    "cameras": 5,
+    "cameras": 6,
     "static": 5,
     "dynamic": 6,
     "rendering": 6,
