@@ -193,7 +193,7 @@ def _camera_path(path: Path) -> Path | None:
         _refuse_chapters(videos)
         raise CaptureError(
             f"{path}: {len(inside)} videos or folders of frames ({listed([entry.name for entry in inside][:20])}), "
-            f"expected one. If they follow each other, join them ({_joining(path)}); else say under `cameras` which "
+            f"expected one. If they follow each other, join them ({how_to_join(path)}); else say under `cameras` which "
             f"one is used, as in `cameras: {{{path.name}: {inside[0].relative_to(path.parent.parent)}}}`."
         )
     return inside[0] if inside else None
@@ -226,12 +226,13 @@ def _refuse_chapters(videos: Iterable[Path]) -> None:
             folder = paths[0].parent
             raise CaptureError(
                 f"{folder}: {listed([path.name for path in sorted(paths)])} are parts of one recording by their names, "
-                f"not cameras. Join them ({_joining(folder)}) and take the parts away; or say under `cameras` which "
+                f"not cameras. Join them ({how_to_join(folder)}) and take the parts away; or say under `cameras` which "
                 f"files are cameras, as in `cameras: {{cam00: {paths[0].relative_to(folder.parent)}}}`."
             )
 
 
-def _joining(folder: Path) -> str:
+def how_to_join(folder: Path) -> str:
+    """What joins the videos in a folder."""
     return f"in {folder}, list.txt with a line file '...' for each, and `ffmpeg -f concat -i list.txt -c copy all.mp4`"
 
 
