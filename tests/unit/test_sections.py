@@ -210,3 +210,14 @@ def test_a_frame_that_is_added_removed_renamed_or_changed_is_noticed(tmp_path):
         change()
         known.append(seen())
     assert len(set(known)) == 5
+
+
+@pytest.mark.parametrize("name", ["verify_held_out", "held_out_points"])
+def test_what_is_made_of_the_held_out_cameras_depends_on_which_these_are(tmp_path, name):
+    data = str(capture(tmp_path, cameras=4))
+    found = []
+    for camera in ("cam01", "cam02"):
+        options = {"data": data, "poses": {"source": "llff"}, "test_cameras": [camera]}
+        scenes = load_config({"scenes": {"given": options}})
+        found.append(sections_of(name, scenes).params["settings"](wildcards(name, "given")))
+    assert found[0] != found[1]

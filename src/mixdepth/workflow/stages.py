@@ -246,7 +246,7 @@ def cameras(r: Results, scene: Scene) -> Files:
 @stage(
     lambda r: files(output=r.held_out_report),
     "cameras",
-    ["colmap", "poses.trust"],
+    ["colmap", "poses.trust", "test_cameras"],
     each=if_given_and_held_out,
     level=CAPTURE,
 )
@@ -298,7 +298,12 @@ def space(r: Results, scene: Scene) -> Files:
 
 
 @stage(
-    lambda r: files(output=r.held_out_depth), "cameras", ["colmap"], each=if_held_out, level=CAPTURE, folders=["output"]
+    lambda r: files(output=r.held_out_depth),
+    "cameras",
+    ["colmap", "test_cameras"],
+    each=if_held_out,
+    level=CAPTURE,
+    folders=["output"],
 )
 def held_out_points(r: Results, scene: Scene) -> Files:
     """Where the held-out cameras see COLMAP's points, for scores of depth without a truth: nothing that trains may
