@@ -169,8 +169,9 @@ class Results:
     def export(self) -> Export:
         return Export(self.folder / "export")
 
-    # Depth, each a folder with a file per camera (see `depth_file`): sparse, of all that trains, the photos in one; the
-    # static model's, of the training cameras; where the held-out cameras see COLMAP's points, for scoring only.
+    # Depth, each a folder with a file per camera (see `depth_file`): sparse, of all that trains, the photos in one (see
+    # `photo_depth_file`); the static model's, of the training cameras; where the held-out cameras see COLMAP's points,
+    # for scoring only.
     colmap_depth = File("colmap_depth", below="_rig")
     static_depth = File(STATIC, "depth")
     held_out_depth = File("held_out_depth", below="_capture")
@@ -236,5 +237,10 @@ class AblationResults(Folder):
 
 
 def depth_file(folder: Path, name: str) -> Path:
-    """The file of one camera in a folder of depth, or of "photos" in that of the sparse depth."""
+    """The file of one camera in a folder of depth."""
     return folder / f"{name}.npz"
+
+
+def photo_depth_file(folder: Path) -> Path:
+    """The file of all photos in the folder of the sparse depth: in one of its own, which no camera's file can be."""
+    return folder / "photos" / "points.npz"

@@ -34,7 +34,7 @@ UNREAD = {
     "verify_held_out.py": r"S/reference/cam/(plate|moving|moving_\d+|unsure).png",  # a moment of the video alone
     "held_out_points.py": r"S/reference/cam/(plate|moving_\d+|unsure).png",
     "train_static.py": "S/(cameras.json|colmap_depth/cam.npz)",  # where it learns from videos, for want of photos
-    "train_dynamic.py": "S/colmap_depth/photos.npz",  # the photos' part of a folder
+    "train_dynamic.py": "S/colmap_depth/photos/points.npz",  # the photos' part of a folder
     "static_metrics.py": "S/(cameras.json|static/depth/cam.npz)",  # where there is a truth
     "comparison.py": "S/(cameras|static/metrics).json",  # the first where there is a truth
     "path_video.py": "S/V/paths/spiral/cameras.json",

@@ -1,36 +1,45 @@
-"""Names of files that shells and formats trip over: they work, or are refused where the capture is looked at."""
+"""Names of files that shells, formats and the pipeline's own files trip over: they work, or are refused where the
+capture is looked at."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from helpers.captures import write_capture
+from helpers.captures import capture, write_capture
 from helpers.tiny import tiny_config, write_config, write_tiny_capture
-from helpers.workflow import snakemake
-from mixdepth.files.io import read_npy, write_npy
+from helpers.workflow import plan, snakemake
+from mixdepth.files.io import read_npy, read_npz, write_npy, write_npz
+from mixdepth.results import Results, depth_file, photo_depth_file
+from mixdepth.scene.config import load_config
+from mixdepth.workflow import stages
+from mixdepth.workflow.graph import flat
 
 # In the order of the tiny capture's cameras: Korean, blanks, quotes, what shells run, what formats and globs replace.
 NAMES = ("카메라 하나", "b 'q' \"d\" $(touch ran) `touch ran`; touch ran", "%s %(x)s 100% *? [a] # & | > ran\\")
+# As arguments of NumPy's savez, and results, are called.
+OWN = ("allow_pickle", "file", "photos")
 
 
-@pytest.fixture
-def strange(tmp_path: Path) -> Path:
-    """The tiny capture in a folder with a strange name, with strange names for its cameras and photos."""
-    folder = write_tiny_capture(tmp_path / "폴더 'x' $(touch ran)")
+def tiny_capture_of(names: Sequence[str], folder: Path, **options: object) -> Path:
+    """The tiny capture with these names for its cameras and photos."""
+    write_tiny_capture(folder)
     data = folder / "data/x"
-    for number, name in enumerate(NAMES):
+    for number, name in enumerate(names):
         (data / f"videos/cam{number:02d}.mp4").rename(data / f"videos/{name}.mp4")
         if number:
             (data / f"photos/cam{number:02d}.png").rename(data / f"photos/{name}.png")
     rows = read_npy(data / "poses_bounds.npy").copy()
-    write_npy(data / "poses_bounds.npy", rows[sorted(range(len(NAMES)), key=NAMES.__getitem__)])
-    options = {"test_cameras": [NAMES[0]], "variants": ["none"], "video_variant": "none"}
-    write_config(folder, tiny_config(**options))
+    write_npy(data / "poses_bounds.npy", rows[sorted(range(len(names)), key=names.__getitem__)])
+    write_config(folder, tiny_config(test_cameras=[names[0]], **options))
     return folder
 
 
 @pytest.mark.slow
-def test_strange_names_work_from_videos_to_report_and_reach_no_shell(strange: Path) -> None:
+def test_strange_names_work_from_videos_to_report_and_reach_no_shell(tmp_path: Path) -> None:
+    options = {"variants": ["none"], "video_variant": "none"}
+    strange = tiny_capture_of(NAMES, tmp_path / "폴더 'x' $(touch ran)", **options)
     targets = ["results/x/video.mp4", "results/x/report.html", "results/x/contact_sheet.jpg"]
     done = snakemake(strange, "--configfile", str(strange / "config.yaml"), "--", *targets)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -39,6 +48,70 @@ def test_strange_names_work_from_videos_to_report_and_reach_no_shell(strange: Pa
     assert not list(strange.parent.rglob("ran"))
     page = (strange / "results/x/report.html").read_text()
     assert "카메라 하나" in page
+
+
+@pytest.mark.slow
+def test_names_of_the_pipelines_own_are_names_like_others_from_videos_to_scores(tmp_path: Path) -> None:
+    folder = tiny_capture_of(OWN, tmp_path)
+    done = snakemake(folder, "--configfile", str(folder / "config.yaml"), "--", "results/x/report.html")
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = Results(folder / "results/x")
+    assert read_npz(results.static_set).keys() == {"file", "photos"}
+    assert read_npz(photo_depth_file(results.colmap_depth))["names"].tolist() == ["file", "photos"]
+    assert read_npz(depth_file(results.colmap_depth, "photos")).keys() == {"uv", "z", "sigma"}
+
+
+def test_a_camera_called_photos_is_planned_as_any_other(tmp_path: Path) -> None:
+    write_capture(tmp_path, cameras={name: f"videos/cam{i:02d}.mp4" for i, name in enumerate((*OWN, "x"))})
+    jobs = plan(tmp_path, "results/x/report.html")
+    made = {path for job in jobs for path in job.output}
+    assert {f"results/x/frames/{name}/rgb.npy" for name in OWN} <= made
+    assert len(made) == sum(len(job.output) for job in jobs)
+
+
+def test_no_name_of_a_camera_makes_a_file_that_is_another_of_the_pipelines(tmp_path: Path) -> None:
+    # Every word in the names of results, with and without what they end in.
+    words = {part for path in every_file(["cam00", "cam01"], tmp_path) for part in path.relative_to(tmp_path).parts}
+    names = sorted(words | {Path(word).stem for word in words} | {*OWN, "a", "a.npy", "a.npz", "points"})
+    names = [name for name in names if name[0] != "."]
+    paths = every_file(names, tmp_path)
+    assert len(paths) == len(set(paths))
+    assert not set(paths) & {folder for path in paths for folder in path.parents}
+
+
+def every_file(names: Sequence[str], folder: Path) -> list[Path]:
+    """What is made of a capture whose cameras and photos have these names, folders by what is in them, with logs."""
+    data = capture(folder / "data", cameras=0, photos=2)
+    cameras = {name: f"videos/{name}.mp4" for name in names}
+    options = {"data": str(data), "cameras": cameras, "poses": {"source": "llff"}, "train_cameras": names[1:]}
+    one, results = load_config({"scenes": {"x": options}})["x"], Results(folder)
+    inside = {
+        results.colmap_depth: [
+            *(depth_file(results.colmap_depth, n) for n in one.train_cameras),
+            photo_depth_file(results.colmap_depth),
+        ],
+        results.static_depth: [depth_file(results.static_depth, n) for n in one.train_cameras],
+        results.held_out_depth: [depth_file(results.held_out_depth, n) for n in one.test_cameras],
+    }
+    jobs = list(stages.jobs(one))
+    made = [path for job in jobs for path in flat(job.makes(results))]
+    logs = [results.log(job.stage.name, *job.wildcards.values()) for job in jobs]
+    return [file for path in made + logs for file in inside.get(path, [path])]
+
+
+@pytest.mark.parametrize("names", [("a", "a.npy"), ("file", "allow_pickle"), ("path", "self", "카메라 하나")])
+def test_an_npz_file_holds_arrays_of_any_name(tmp_path: Path, names: Sequence[str]) -> None:
+    arrays = {name: np.full(3, i) for i, name in enumerate(names)}
+    write_npz(tmp_path / "set.npz", arrays)
+    found = read_npz(tmp_path / "set.npz")
+    assert {name: array.tolist() for name, array in found.items()} == {n: [i] * 3 for i, n in enumerate(names)}
+
+
+def test_an_npz_file_has_the_bytes_that_numpy_writes(tmp_path: Path) -> None:
+    arrays = {"names": np.array(["a", "bc"]), "uv": np.random.default_rng(0).random((50, 2)), "none": np.zeros((0, 2))}
+    write_npz(tmp_path / "ours.npz", arrays)
+    np.savez_compressed(tmp_path / "theirs.npz", allow_pickle=False, **arrays)
+    assert (tmp_path / "ours.npz").read_bytes() == (tmp_path / "theirs.npz").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["-rf", ".hidden", "a\nb", "{camera}", "a\x1b[2Jb"])

@@ -207,7 +207,7 @@ def test_what_partial_registration_left_out_is_in_no_file_and_named(
         write_model(tmp_path / name, EVERY[:2])
     work(tasks.write_depth, "colmap_depth", scene, tmp_path)
     assert len(read_npz(tmp_path / "colmap_depth/cam02.npz")["z"]) == 0
-    assert read_npz(tmp_path / "colmap_depth/photos.npz")["names"].tolist() == []
+    assert read_npz(tmp_path / "colmap_depth/photos/points.npz")["names"].tolist() == []
     assert set(read_json(tmp_path / "bounds.json")["cameras"]) == {"cam00", "cam01"}
 
 

@@ -154,6 +154,68 @@ def test_streams_that_were_joined_go_on_where_their_clock_starts_anew(tmp_path, 
     assert notes == ["a: its clock starts anew at frame 14: what follows is taken to go on without a pause."]
 
 
+@pytest.mark.parametrize(("suffix", "options"), [(".avi", ("-c:v", "mpeg4")), (".h264", ()), (".m2v", MPEG2)])
+def test_kinds_without_a_clock_of_their_own_are_read_wholly_where_they_were_joined(tmp_path, suffix, options):
+    assert taken({"a": joined(tmp_path, suffix, *options)}) == {"a": list(range(26))}
+
+
+FRAGMENTS = ("-movflags", "frag_keyframe+empty_moov+default_base_moof")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        *((suffix, H264) for suffix in (".mp4", ".mov", ".m4v", ".3gp", ".flv")),
+        (".mp4", ("-movflags", "faststart")),
+        (".mp4", FRAGMENTS),
+        (".wmv", ("-c:v", "wmv2")),
+        (".flv", ("-c:v", "flv")),
+        (".mxf", ("-c:v", "mpeg2video", "-r", "25")),
+        (".mxf", MPEG2),
+        (".y4m", ("-c:v", "rawvideo", "-pix_fmt", "yuv420p")),
+    ],
+)
+def test_kinds_that_cannot_be_joined_byte_by_byte_are_refused_where_they_were(tmp_path, suffix, options):
+    video = joined(tmp_path, suffix, *options)
+    # These two are damaged to ffmpeg.
+    said = "a second video begins amid it, .*Join the parts.*concat" if suffix not in (".y4m", ".mxf") else "cannot be"
+    with pytest.raises(UserError, match=rf"whole{suffix}: {said}"):
+        probe_capture({"a": video, "b": clip(tmp_path / "b.mp4", 26)}, {}, ALL)
+
+
+def joined(folder: Path, suffix: str, *options: str) -> Path:
+    """26 numbered frames in two files, one put after the other."""
+    parts = [clip(folder / f"{i}{suffix}", (14, 12)[i], *options, start=14 * i) for i in range(2)]
+    video = folder / f"whole{suffix}"
+    video.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return video
+
+
+def boxes_of(video: Path) -> list[tuple[bytes, bytes]]:
+    """The outermost boxes of an mp4: type and bytes."""
+    content, at, found = video.read_bytes(), 0, []
+    while at < len(content):
+        size = int.from_bytes(content[at : at + 4], "big")
+        found.append((content[at + 4 : at + 8], content[at : at + size]))
+        at += size
+    return found
+
+
+def test_a_second_header_in_a_file_that_is_one_recording_is_no_second_video(tmp_path):
+    video = clip(tmp_path / "a.mp4", 24, *H264, "-g", "6", *FRAGMENTS)
+    start, rest = boxes_of(video)[:2], boxes_of(video)[2:]
+    assert [name for name, _ in start] == [b"ftyp", b"moov"]
+    assert [name for name, _ in rest].count(b"moof") == 4
+    # As segments are that each begin with the header; and a header that is there twice, for safety.
+    again = b"".join(box for _, box in start)
+    video.write_bytes(again + b"".join((again if name == b"moof" else b"") + box for name, box in rest))
+    assert taken({"a": video}) == {"a": list(range(24))}
+    video = clip(tmp_path / "b.mp4", 24)
+    moov = next(box for name, box in boxes_of(video) if name == b"moov")
+    video.write_bytes(video.read_bytes() + moov)
+    assert taken({"b": video}) == {"b": list(range(24))}
+
+
 def test_a_pause_in_a_recording_that_keeps_time_is_no_new_start(tmp_path):
     ticks = np.array([*range(10), *range(400, 410)])
     video = browser_clip(tmp_path / "a.webm", ticks * 1000 / 30)

@@ -483,8 +483,8 @@ def test_the_stage_from_images_to_depth_files(place, results, tmp_path):
     assert "cameras/cam00.png" in report["images"]  # COLMAP found it too
 
     work(tasks.write_depth, "colmap_depth", one, folder)
-    files = sorted(path.name for path in (folder / "colmap_depth").iterdir())
-    assert files == [*(f"{name}.npz" for name in NAMES[1:]), "photos.npz"]
+    files = sorted(str(path.relative_to(folder)) for path in folder.glob("colmap_depth/**/*.npz"))
+    assert files == [*(f"colmap_depth/{name}.npz" for name in NAMES[1:]), "colmap_depth/photos/points.npz"]
     depth = np.load(folder / "colmap_depth/cam02.npz")
     assert len(depth["z"]) > 100
     assert (depth["uv"].max(axis=0) < [100, 75]).all()
@@ -493,7 +493,7 @@ def test_the_stage_from_images_to_depth_files(place, results, tmp_path):
     observed = sparse.track_uv[of_camera] / 2
     nearest = np.linalg.norm(depth["uv"][:, None] - observed[None], axis=-1).min(axis=1)
     assert np.median(nearest) < 0.3
-    photos = np.load(folder / "colmap_depth/photos.npz")
+    photos = np.load(folder / "colmap_depth/photos/points.npz")
     assert len(photos["image"]) == len(photos["z"]) > 100
     assert not photos["image"].any()
     bounds = read_json(folder / "bounds.json")

@@ -375,10 +375,3 @@ def test_every_configuration_of_the_project_is_valid(path: Path) -> None:
     # Given with --configfile they are merged over config.yaml: another key than scenes would change the demo.
     assert list(config) == ["scenes"]
     load_config(config)
-
-
-def test_a_camera_called_as_the_results_of_photos_is_refused(tmp_path: Path) -> None:
-    capture(tmp_path, cameras=2)
-    (tmp_path / "videos" / "photos.mp4").touch()
-    with pytest.raises(UserError, match=r"photos\.mp4: a camera cannot be called photos.*`cameras: \{cam00: "):
-        scene(tmp_path)

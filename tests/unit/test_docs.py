@@ -73,6 +73,12 @@ def test_every_linked_file_exists(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_named_test_exists(path: Path) -> None:
+    named = re.findall(r"(tests/[\w/]+\.py)::(\w+)", path.read_text())
+    assert [name for file, name in named if f"def {name}(" not in (REPOSITORY / file).read_text()] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_every_named_file_of_the_repository_exists(path: Path) -> None:
     text = re.sub(r"\]\([^)]*\)", "", path.read_text())  # links have a test of their own
     top = "benchmarks|config|docs|envs|profiles|rules|src|tests|workflow"

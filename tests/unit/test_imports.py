@@ -85,7 +85,9 @@ def test_no_module_can_read_or_write_a_pickle_or_run_what_a_file_says(path: Path
     calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     assert not calls & {"torch.load", "torch.save", "np.fromfile"}
     # Nothing is run, unpacked or made of what a file says.
-    assert not names & {"tarfile", "zipfile", "zipimport", "runpy", "code", "pty"}
+    writes_npz = {"zipfile"} if path.name == "io.py" else set()
+    assert not names & {"tarfile", "zipfile", "zipimport", "runpy", "code", "pty"} - writes_npz
+    assert not [call for call in calls if call.rpartition(".")[2] in ("extract", "extractall")]
     assert not calls & {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "shutil.unpack_archive"}
     assert not calls & {"yaml.unsafe_load", "yaml.full_load", "subprocess.getoutput", "importlib.import_module"}
     for node in ast.walk(tree):

@@ -75,7 +75,7 @@ def test_any_other_error_leaves_its_traceback_in_the_log(tmp_path: Path) -> None
 
 def test_what_a_killed_job_left_half_written_of_the_outputs_is_removed_and_nothing_else(tmp_path: Path) -> None:
     left = [".out.7.part.npy", "..out.npy.7.part.crc32", ".out.npy.8.part/cam01.png"]
-    kept = [".out.x.7.part.npy", ".other.7.part.npy", "out.npy", ".out.npy.crc32", "out.part.npy"]
+    kept = [".out.x.7.part.npy", ".other.7.part.npy", "out.npy", ".out.npy.crc32", "out.part.npy", ".out.9.part"]
     for name in left + kept:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()

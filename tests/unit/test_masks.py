@@ -176,7 +176,7 @@ def folder(tmp_path: Path) -> Path:
     for name in (*names, "cam03"):
         write_npz(tmp_path / "colmap_depth" / f"{name}.npz", empty if name == "cam03" else sparse)
     photos = {"names": np.array(["a", "b"]), "image": np.array([0, 0]), **sparse}
-    write_npz(tmp_path / "colmap_depth" / "photos.npz", photos)
+    write_npz(tmp_path / "colmap_depth" / "photos" / "points.npz", photos)
     write_npz(tmp_path / "static" / "set.npz", {name: blinking()[0].plate for name in ("a", "b")})
     return tmp_path
 

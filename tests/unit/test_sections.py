@@ -1,6 +1,9 @@
 """The sections of the rules, and the stages that they are taken from."""
 
+import contextlib
 import inspect
+import os
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +14,8 @@ from helpers.checkout import REPOSITORY
 from mixdepth.results import MODEL_FILES, Results
 from mixdepth.scene.config import Scenes, load_config
 from mixdepth.workflow import sections, stages
-from mixdepth.workflow.graph import AFTER, SIZES, SOURCE, given
+from mixdepth.workflow.dates import check_dates
+from mixdepth.workflow.graph import AFTER, SIZES, SOURCE, flat, given
 from mixdepth.workflow.sections import Sections
 from mixdepth.workflow.stages import STAGES
 from mixdepth.workflow.versions import STAGE_VERSIONS
@@ -132,3 +136,88 @@ def test_functions_are_given_results_alone(scenes: Scenes) -> None:
     assert AFTER in named
     assert set(given(named)) == set(named) - {SOURCE, SIZES, AFTER}
     assert sections.roles(scenes["found"])["data"] == str(scenes["found"].data)
+
+
+def write_frames(folder: Path, count: int) -> Scenes:
+    """A scene of two cameras with so many frames each, empty files."""
+    for name in ("cam00", "cam01", "cam02"):
+        (folder / "videos" / name).mkdir(parents=True)
+        for frame in range(count):
+            (folder / "videos" / name / f"{frame:03d}.png").touch()
+    return load_config({"scenes": {"found": {"data": str(folder)}}})
+
+
+def test_a_folder_of_frames_is_one_input_and_each_of_its_files_is_looked_at_twice_at_most(tmp_path, monkeypatch):
+    scenes, looked = write_frames(tmp_path, 50), Counter()
+    scan, plain = os.scandir, Path.stat
+
+    class Entry:
+        """An entry of a folder that counts how often its file is asked for."""
+
+        def __init__(self, entry):
+            self.entry, self.name, self.path = entry, entry.name, entry.path
+            self.is_dir, self.is_file = entry.is_dir, entry.is_file
+
+        def stat(self):
+            looked[self.path] += 1
+            return self.entry.stat()
+
+    @contextlib.contextmanager
+    def counted(path):
+        with scan(path) as entries:
+            yield map(Entry, entries)
+
+    def stat(path, **options):
+        looked[str(path)] += 1
+        return plain(path, **options)
+
+    monkeypatch.setattr(os, "scandir", counted)
+    monkeypatch.setattr(Path, "stat", stat)
+    check_dates(scenes["found"].files, tmp_path / "results")
+    every = [
+        job
+        for job in stages.jobs(scenes["found"])
+        if SOURCE in job.stage.reads(Results("r"), scenes["found"], **job.wildcards)
+    ]
+    inputs = [file for job in every for file in flat(job.reads(Results("r"), scenes["found"]))]
+    assert len([file for file in inputs if file.suffix == ".png"]) == 6  # two jobs of each camera
+    frames = {path: count for path, count in looked.items() if path.endswith(".png")}
+    assert len(frames) == 150
+    assert max(frames.values()) <= 2
+
+
+def test_a_frame_that_is_added_removed_renamed_or_changed_is_noticed(tmp_path):
+    def seen() -> tuple:
+        scenes = load_config({"scenes": {"found": {"data": str(tmp_path)}}})
+        for name in ("reference", "frame_store"):
+            at, of = sections_of(name, scenes), wildcards(name, "found")
+            found = at._inputs(of)["source"], at.params["images"](of), Path(at._inputs(of)["source"]).stat().st_mtime_ns
+        return found
+
+    write_frames(tmp_path, 5)
+    folder, known = tmp_path / "videos" / "cam01", []
+    known.append(seen())
+    assert seen() == known[0]
+    (folder / ".DS_Store").touch()
+    (folder / "notes.txt").touch()
+    assert seen() == known[0]
+    for change in (
+        lambda: (folder / "005.png").touch(),
+        lambda: (folder / "000.png").unlink(),
+        lambda: (folder / "001.png").rename(folder / "000.png"),
+        lambda: os.utime(folder / "002.png", (2e9, 2e9)),
+    ):
+        change()
+        known.append(seen())
+    assert len(set(known)) == 5
+
+
+@pytest.mark.parametrize("name", ["verify_held_out", "held_out_points"])
+def test_what_is_made_of_the_held_out_cameras_depends_on_which_these_are(tmp_path, name):
+    data = str(capture(tmp_path, cameras=4))
+    found = []
+    for camera in ("cam01", "cam02"):
+        options = {"data": data, "poses": {"source": "llff"}, "test_cameras": [camera]}
+        scenes = load_config({"scenes": {"given": options}})
+        found.append(sections_of(name, scenes).params["settings"](wildcards(name, "given")))
+    assert found[0] != found[1]

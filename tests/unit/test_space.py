@@ -14,7 +14,7 @@ from mixdepth.cameras.space import Space, choose_space, shared_bounds
 from mixdepth.demo.rig import PHOTO_CAMERAS, VIDEO_CAMERAS
 from mixdepth.errors import UserError
 from mixdepth.files.io import write_json, write_npz
-from mixdepth.results import Results, depth_file
+from mixdepth.results import Results, depth_file, photo_depth_file
 from mixdepth.scene.scene import Scene
 
 
@@ -156,8 +156,9 @@ def test_written_from_the_images_that_have_a_pose(tmp_path):
     world = {"reason": "", "scale": 1.0, "rotation": np.eye(3).tolist(), "translation": [0.0] * 3}
     nothing = {"cameras": {}, "photos": {}}
     write_json(tmp_path / "world.json", {**world, "origin": [1.0, 2.0, 3.0], "bounds": nothing})
-    for name in ("cam01", "cam02", "cam03", "photos"):
-        write_npz(depth_file(Results(tmp_path).colmap_depth, name), {"z": np.ones(7)})
+    depth = Results(tmp_path).colmap_depth
+    for path in (*(depth_file(depth, name) for name in ("cam01", "cam02", "cam03")), photo_depth_file(depth)):
+        write_npz(path, {"z": np.ones(7)})
     scene = Scene(
         name="tiny", data=tmp_path, cameras=dict.fromkeys(["cam00", "cam01", "cam02", "cam03"], "x"),
         photos={"a": "a", "b": "b"}, train_cameras=["cam01", "cam02", "cam03"], test_cameras=["cam00"],

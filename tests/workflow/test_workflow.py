@@ -1,5 +1,6 @@
 """The graph of jobs, read from dry runs on captures that are names only, and the rules themselves."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -128,11 +129,14 @@ def test_a_folder_of_frames_is_watched_frame_by_frame(tmp_path: Path) -> None:
             path = tmp_path / "data/x/videos" / camera / frame
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-    jobs = plan(tmp_path, "results/x/frames/cam02/rgb.npy")
-    (store,) = (job for job in jobs if job.rule == "frame_store")
-    own = {f"data/x/videos/2/{i:03d}.jpg" for i in range(2)}
-    # Of the others the folder counts, for the numbers in it.
-    assert {path for path in store.input if "videos" in path} == own | {"data/x/videos/1", "data/x/videos/3"}
+    for changed, other in (("000.jpg", "001.jpg"), ("001.jpg", "000.jpg")):
+        os.utime(tmp_path / "data/x/videos/2" / changed, (2e9 - 7e8, 2e9 - 7e8))
+        os.utime(tmp_path / "data/x/videos/2" / other, (1e9, 1e9))
+        jobs = plan(tmp_path, "results/x/frames/cam02/rgb.npy")
+        (store,) = (job for job in jobs if job.rule == "frame_store")
+        # The one that was changed last. Of the others the folder counts, for the numbers in it.
+        own = {f"data/x/videos/2/{changed}"}
+        assert {path for path in store.input if "videos" in path} == own | {"data/x/videos/1", "data/x/videos/3"}
 
 
 def test_the_demo_runs_where_no_other_capture_is(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from mixdepth.errors import CaptureError, ConfigurationError
 from mixdepth.files.images import image_size, read_image
 from mixdepth.files.io import atomic_folder, read_json, read_npz, write_checksum, write_json, write_npz
 from mixdepth.files.shapes import BOUNDS, VERIFICATION, WORLD
-from mixdepth.results import Reference, depth_file
+from mixdepth.results import Reference, depth_file, photo_depth_file
 from mixdepth.scene.scene import Scene
 from mixdepth.scene.sizes import photo_scale
 
@@ -334,7 +334,7 @@ def write_depth(
     with atomic_folder(output) as folder:
         for name in scene.train_cameras:
             _write_camera_depth(depth_file(folder, name), seen.get(camera_image(name), NOTHING))
-        _write_photo_depth(depth_file(folder, "photos"), {n: seen[image] for n, (image, _) in posed["photos"].items()})
+        _write_photo_depth(photo_depth_file(folder), {n: seen[image] for n, (image, _) in posed["photos"].items()})
 
     given, source = read_json(world, WORLD)["bounds"], "sparse points"
     seen_by = {group: {n: every[image] for n, (image, _) in own.items()} for group, own in posed.items()}
@@ -366,7 +366,8 @@ def write_space(
     test = _posed(scene, loaded, scene.test_cameras, scene.test_photos)
     posed = [camera for part in (train, test) for own in part.values() for _, camera in own.values()]
     seen = [tuple(ranges[group][name]) for group, own in train.items() for name in own]
-    count = sum(len(read_npz(depth_file(depth, name))["z"]) for name in [*scene.train_cameras, "photos"])
+    files = [*(depth_file(depth, name) for name in scene.train_cameras), photo_depth_file(depth)]
+    count = sum(len(read_npz(file)["z"]) for file in files)
     source = {"shared frusta": "two and more of them", "given file": "as the file of poses has it"}
     said = source.get(ranges.get("source", ""), f"{count} sparse depths")
     config = scene.config

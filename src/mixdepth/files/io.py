@@ -7,6 +7,7 @@ import math
 import os
 import re
 import shutil
+import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -91,8 +92,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 def sweep(path: Path) -> None:
     """Remove what killed processes left half written of ``path``, a file or a folder: nobody else would."""
     for whole in (path, _checksum_file(path)):
-        stems = f"{re.escape(whole.stem)}|{re.escape(whole.name)}"
-        half = re.compile(rf"\.({stems})\.[^.]+\.part({re.escape(whole.suffix)})?")
+        stem, suffix = re.escape(whole.stem), re.escape(whole.suffix)
+        half = re.compile(rf"\.({stem}\.[^.]+\.part{suffix}|{stem}{suffix}\.[^.]+\.part)")
         for left in [p for p in whole.parent.glob(".*") if half.fullmatch(p.name)]:
             shutil.rmtree(left) if left.is_dir() else left.unlink()
 
@@ -196,9 +197,11 @@ def new_npy(path: Path, shape: tuple[int, ...], dtype: type) -> Iterator[np.ndar
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write named arrays, compressed, never as pickle."""
-    with atomic(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+    """Write named arrays, compressed, never as pickle: as np.savez_compressed, whose arguments no name can be."""
+    with atomic(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
 
 
 def read_npy(path: Path, mend: str = "Delete it and run the same command again.") -> np.ndarray:
@@ -225,7 +228,8 @@ def read_npz(path: Path, **shapes: tuple) -> dict[str, np.ndarray]:
     """
     with reading(path, "npz file"):
         with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+            # By the names of its members: "a" and "a.npy" are two.
+            arrays = {name.removesuffix(".npy"): file[name] for name in file.zip.namelist()}
         if others := [key for key, array in arrays.items() if not isinstance(array, np.ndarray)]:
             raise ValueError(f"{others[0]} is no array")
         if wrong := mismatch(arrays, {key: Array(kind, *shape) for key, (kind, *shape) in shapes.items()}):

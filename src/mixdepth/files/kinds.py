@@ -3,11 +3,15 @@
 Standard library only: the Snakefile asks at every start, before any heavy package is needed.
 """
 
+import os
 import re
 import shlex
 import unicodedata
+import zlib
 from collections.abc import Collection, Iterable
+from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from mixdepth.errors import CaptureError
 
@@ -143,4 +147,24 @@ def visible(folder: Path) -> list[Path]:
     """What is in a folder by name, without what is hidden; nothing where there is no such folder."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    return sorted((path for path in folder.iterdir() if path.name[0] != "."), key=attrgetter("name"))
+
+
+class Glance(NamedTuple):
+    """The images of a folder at a glance."""
+
+    last: Path  # the one that was changed last
+    names: str  # their number, and a checksum of their names
+
+
+def glance(folder: Path) -> Glance | None:
+    """A look at each image of a folder, and no list of them; None where there is none."""
+    last, count, names = (0, ""), 0, 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name
+            if name[0] != "." and f".{name.rpartition('.')[2].lower()}" in IMAGE_SUFFIXES:
+                last = max(last, (entry.stat().st_mtime_ns, name))
+                # Whatever the order in which the folder has them.
+                count, names = count + 1, names + zlib.crc32(name.encode(errors="surrogateescape"))
+    return Glance(folder / last[1], f"{count} {names:x}") if count else None

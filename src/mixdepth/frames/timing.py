@@ -28,6 +28,7 @@ from mixdepth.frames.decode import (
     stored,
     tick,
 )
+from mixdepth.frames.joined import refuse_joined
 from mixdepth.scene.capture import camera_name
 
 # Rates that differ by less count as one: half of what is between 29.97 and 30 frames per second.
@@ -97,7 +98,7 @@ def read_track(path: Path) -> Track:
     may be coded in fields.
 
     Raises:
-        UserError: missing, unreadable or without frames.
+        UserError: missing, unreadable, without frames, or joined of files of which only the first would be read.
     """
     path = Path(path)
     if path.is_dir():
@@ -108,6 +109,7 @@ def read_track(path: Path) -> Track:
         # An mp4's index is complete from the start; those of other containers grow while one reads.
         promised = sum(entry.size > 0 for entry in stream.index_entries)
         fields, indexed = in_fields(stream, first), _indexed(container, stream)
+    refuse_joined(path, max((packet.at or 0 for packet in packets if packet.shown), default=0))
     whole = _whole(packets)
     missing = max(promised, len(packets)) - whole
     if fields:
@@ -204,6 +206,7 @@ class _Packet:
     broken: bool = False  # not all of it is there
     hole: bool = False  # zeros only
     frayed: bool = False  # zeros at its end
+    at: int | None = None  # where it begins in the file
 
     @classmethod
     def of(cls, packet: av.Packet, stream: av.VideoStream, broken: bool) -> "_Packet":
@@ -214,7 +217,7 @@ class _Packet:
         frayed = codec != "rawvideo" and not any(data[-16:])
         hole = frayed and bytes(data).count(0) == len(data)
         made_up, shown = stream.container.format.name.startswith("matroska"), not (packet.is_discard or hidden)
-        return cls(packet.pts, packet.dts, made_up, packet.is_keyframe, shown, broken or hole, hole, frayed)
+        return cls(packet.pts, packet.dts, made_up, packet.is_keyframe, shown, broken or hole, hole, frayed, packet.pos)
 
 
 def _whole(packets: list[_Packet]) -> int:

@@ -14,9 +14,9 @@ import numpy as np
 
 from mixdepth.errors import DamagedFile
 from mixdepth.files.io import check_checksum, reading
+from mixdepth.files.kinds import IMAGE_SUFFIXES, visible
 from mixdepth.scene.scene import Scene
 from mixdepth.workflow import stages
-from mixdepth.workflow.graph import flat
 
 THREADS = 2  # hashing leaves Python's lock; more would wait for the disk
 # What a scene decides from its settings and its files together.
@@ -66,13 +66,18 @@ def refuse_damaged(path: Path, mend: str = "Delete it and run the same command a
 def input_files(scene: Scene) -> dict[str, Path]:
     """Every file from outside that models and scores depend on, by its path below the scene's ``data`` where it
     is there: videos (or the images of a folder), photos, poses, known lenses, the truth, LPIPS weights."""
-    found = flat({camera: stages.video_files(scene, camera) for camera in scene.used_cameras})
+    videos = [Path(scene.cameras[camera]) for camera in scene.used_cameras]
+    found = [file for path in videos for file in (_images(path) if path.is_dir() else [path])]
     found += stages.photo_files(scene, sorted({*scene.train_photos, *scene.test_photos}))
     # Known lenses are for COLMAP alone.
     found += stages.given_poses(scene) if scene.poses_given else filter(None, [scene.intrinsics_path])
     found += [Path(path) for path in (scene.truth, *scene.config.lpips.as_mapping().values()) if path]
     data = scene.data
     return {str(file.relative_to(data) if file.is_relative_to(data) else file): file for file in found}
+
+
+def _images(folder: Path) -> list[Path]:
+    return [file for file in visible(folder) if file.suffix.lower() in IMAGE_SUFFIXES]
 
 
 def output_files(folder: Path, outputs: Iterable[str | Path]) -> dict[str, Path]:

@@ -8,7 +8,7 @@ import numpy as np
 from mixdepth.cameras.camera import Camera, load_cameras
 from mixdepth.files.io import read_npz
 from mixdepth.report.geometry import depth_parts
-from mixdepth.results import Results
+from mixdepth.results import Results, photo_depth_file
 from mixdepth.scene.scene import Scene
 
 MAX_POINTS = 5000
@@ -79,8 +79,8 @@ def _sparse_points(
         median = results.store(name).median
         image = np.load(median, allow_pickle=False) if median.is_file() else None
         parts.append(_seen(videos[name], part, image))
-    for _, part in depth_parts(results.colmap_depth, ["photos"]):
-        images = read_npz(results.static_set) if results.static_set.is_file() else {}
+    if (path := photo_depth_file(results.colmap_depth)).is_file():
+        part, images = read_npz(path), read_npz(results.static_set) if results.static_set.is_file() else {}
         for index, name in enumerate(part["names"].tolist()):
             if name in photos:
                 mine = {key: part[key][part["image"] == index] for key in ("uv", "z")}

@@ -3,6 +3,7 @@
 Standard library only: the Snakefile asks at every start, before any heavy package is needed.
 """
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -175,12 +176,10 @@ def _camera_path(path: Path) -> Path | None:
     _refuse_dangling(path)
     if not path.is_dir():
         return path if _is_video(path) else None
+    if _shows_frames(path):
+        return path
     there = visible(path)
     videos = [entry for entry in there if _is_video(entry)]
-    # A picture called as a video is its preview.
-    previews = {entry.stem for entry in videos}
-    if any(_is_picture(entry) and entry.stem not in previews and not entry.is_dir() for entry in there):
-        return path
     folders = [entry for entry in there if entry.is_dir() and any(map(_is_picture, visible(entry)))]
     masks = masks_among(entry.name for entry in folders)
     folders = [entry for entry in folders if entry.name not in masks and not holds_masks_only(entry)]
@@ -193,10 +192,20 @@ def _camera_path(path: Path) -> Path | None:
         _refuse_chapters(videos)
         raise CaptureError(
             f"{path}: {len(inside)} videos or folders of frames ({listed([entry.name for entry in inside][:20])}), "
-            f"expected one. If they follow each other, join them ({_joining(path)}); else say under `cameras` which "
+            f"expected one. If they follow each other, join them ({how_to_join(path)}); else say under `cameras` which "
             f"one is used, as in `cameras: {{{path.name}: {inside[0].relative_to(path.parent.parent)}}}`."
         )
     return inside[0] if inside else None
+
+
+def _shows_frames(folder: Path) -> bool:
+    """Whether pictures lie in a folder that are no previews of videos, which are called as these are. (Paths of 100,000
+    would take a second.)"""
+    with os.scandir(folder) as entries:
+        there = [(entry, *entry.name.rpartition(".")[::2]) for entry in entries if entry.name[0] != "."]
+    previews = {stem for _, stem, kind in there if f".{kind.lower()}" in VIDEO_SUFFIXES}
+    kinds = IMAGE_SUFFIXES | CONVERSIONS.keys()
+    return any(f".{kind.lower()}" in kinds and stem not in previews and not e.is_dir() for e, stem, kind in there)
 
 
 def _inside(path: Path) -> Path:
@@ -226,12 +235,13 @@ def _refuse_chapters(videos: Iterable[Path]) -> None:
             folder = paths[0].parent
             raise CaptureError(
                 f"{folder}: {listed([path.name for path in sorted(paths)])} are parts of one recording by their names, "
-                f"not cameras. Join them ({_joining(folder)}) and take the parts away; or say under `cameras` which "
+                f"not cameras. Join them ({how_to_join(folder)}) and take the parts away; or say under `cameras` which "
                 f"files are cameras, as in `cameras: {{cam00: {paths[0].relative_to(folder.parent)}}}`."
             )
 
 
-def _joining(folder: Path) -> str:
+def how_to_join(folder: Path) -> str:
+    """What joins the videos in a folder."""
     return f"in {folder}, list.txt with a line file '...' for each, and `ffmpeg -f concat -i list.txt -c copy all.mp4`"
 
 

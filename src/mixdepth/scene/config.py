@@ -169,11 +169,6 @@ def _resolve(name: str, options: dict[str, Any]) -> Scene:
             f"{key}: no video cameras in {data / options['videos']} and no photos in {data / options['photos']};"
             f" expected videos or folders of frames named cam00, cam01, ..., or photos"
         )
-    if "photos" in cameras:
-        raise CaptureError(
-            f"{cameras['photos']}: a camera cannot be called photos, which results are called that are made of photos."
-            " Give it another name, as in `cameras: {cam00: ..., cam01: ...}`."
-        )
     if len(cameras) == 1:
         raise CaptureError(
             f"{key}: one camera only ({listed(cameras)}); a scene needs at least two video cameras that see the same"

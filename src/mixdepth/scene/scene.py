@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mixdepth.errors import ConfigurationError, listed, nearest
+from mixdepth.files.kinds import Glance, glance
 from mixdepth.results import STATIC
 from mixdepth.scene.schema import merged
 from mixdepth.scene.settings import Settings
@@ -53,6 +54,13 @@ class Scene:
     def used_cameras(self) -> list[str]:
         """Cameras that train or are held out; the others are left alone."""
         return sorted({*self.train_cameras, *self.test_cameras})
+
+    @cached_property
+    def frame_folders(self) -> dict[str, Glance]:
+        """The cameras in use whose frames are images in a folder."""
+        folders = {name: Path(self.cameras[name]) for name in self.used_cameras}
+        found = {name: glance(folder) for name, folder in folders.items() if folder.is_dir()}
+        return {name: seen for name, seen in found.items() if seen}
 
     @property
     def files(self) -> list[Path]:

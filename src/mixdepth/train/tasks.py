@@ -28,7 +28,7 @@ from mixdepth.frames.store import FrameStore
 from mixdepth.progress import Progress
 from mixdepth.rendering.rays import SpaceMap
 from mixdepth.rendering.static_view import StaticView, render_static
-from mixdepth.results import Store, depth_file
+from mixdepth.results import Store, depth_file, photo_depth_file
 from mixdepth.scene.scene import Scene
 from mixdepth.scene.settings import Dynamic
 from mixdepth.train.agreement import confidence
@@ -134,7 +134,7 @@ def camera_sparse(depth: Path, names: list[str]) -> SparseRays:
 
 def photo_sparse(depth: Path, names: list[str]) -> SparseRays:
     """Sparse COLMAP depth, in the folder ``depth``, of the photos ``names``, which become cameras 0, 1, ..."""
-    part = read_npz(depth_file(depth, "photos"), names=("U", "P"), image=("i", "N"), **SPARSE)
+    part = read_npz(photo_depth_file(depth), names=("U", "P"), image=("i", "N"), **SPARSE)
     place = [names.index(stem) if stem in names else -1 for stem in part["names"].tolist()]
     index = np.array(place, dtype=np.int64)[part["image"].astype(int)]
     keep = index >= 0

@@ -4,9 +4,10 @@ Snakemake fails a stage whose output is older than its input, and takes results 
 anything changed since.
 """
 
+import os
 import shlex
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mixdepth.errors import CaptureError, DamagedFile
@@ -36,10 +37,20 @@ def _late(paths: Iterable[Path]) -> dict[Path, float]:
     """Files from the future, with their dates."""
     limit, found = time.time() + AHEAD, {}
     for path in paths:
-        for file in [path, *path.rglob("*")] if path.is_dir() else [path]:
-            if file.is_file() and (date := file.stat().st_mtime) > limit:
-                found[file] = date
+        for file, status in _inside(path) if path.is_dir() else [(path, path.stat())] if path.exists() else []:
+            if status.st_mtime > limit:
+                found[Path(file)] = status.st_mtime
     return found
+
+
+def _inside(folder: Path | str) -> Iterator[tuple[str, os.stat_result]]:
+    """The files of a folder and of those in it, each looked at once."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _inside(entry.path)
+            elif entry.is_file():
+                yield entry.path, entry.stat()
 
 
 def _told(late: dict[Path, float]) -> str:

@@ -45,6 +45,7 @@ class Stage:
     folders: Sequence[str] = ()  # names of what it makes that are folders
     compute: str = ""  # "static" or "dynamic", whose settings say threads and device; or ""
     threads: int = 1  # where no settings say how many
+    images: Callable[..., str] | None = None  # (scene, **wildcards): which images there are behind those it reads
 
     @property
     def wildcards(self) -> tuple[str, ...]:

@@ -58,7 +58,9 @@ class Sections:
     def params(self) -> dict[str, Any]:
         """The settings that the job may see, whose change makes it anew; its version; and, of no consequence by
         itself, who trains and who is held out."""
+        images = {"images": self._images} if self.stage.images else {}
         return {
+            **images,
             "settings": self._settings,
             "version": STAGE_VERSIONS[self.stage.version],
             # Functions of the input, too, so that a change of them alone makes nothing anew.
@@ -70,6 +72,11 @@ class Sections:
     def _settings(self, wildcards: Wildcards) -> dict[str, Any]:
         scene, _, others = self._asked(wildcards)
         return self.stage.settings(scene, **others)
+
+    def _images(self, wildcards: Wildcards) -> str:
+        assert self.stage.images is not None
+        scene, _, others = self._asked(wildcards)
+        return self.stage.images(scene, **others)
 
     @property
     def threads(self) -> int | Callable:

@@ -12,7 +12,7 @@ from typing import Any
 
 from mixdepth.errors import ConfigurationError, listed, nearest
 from mixdepth.exports.kinds import check_kind
-from mixdepth.files.kinds import IMAGE_SUFFIXES, visible
+from mixdepth.files.kinds import visible
 from mixdepth.results import STATIC, Results
 from mixdepth.scene.scene import Scene
 from mixdepth.variants import TABLE, needs_static
@@ -75,12 +75,17 @@ def used_camera(scene: Scene, name: str) -> str:
     return name
 
 
-def video_files(scene: Scene, camera: str) -> Path | list[Path]:
-    """The video file of a camera, or the images of its folder: a change to any of them is noticed."""
-    path = Path(scene.cameras[used_camera(scene, camera)])
-    if not path.is_dir():
-        return path
-    return [file for file in visible(path) if file.suffix.lower() in IMAGE_SUFFIXES]
+def video_file(scene: Scene, camera: str) -> Path:
+    """The video file of a camera; or of its folder of images the one that was changed last: each of 100,000 would cost
+    Snakemake a quarter of a millisecond at every start. Which there are is a param (:func:`image_names`)."""
+    seen = scene.frame_folders.get(used_camera(scene, camera))
+    return seen.last if seen else Path(scene.cameras[camera])
+
+
+def image_names(scene: Scene, camera: str) -> str:
+    """What changes when an image is added to a camera's folder, removed or renamed; "" of a video."""
+    seen = scene.frame_folders.get(camera)
+    return seen.names if seen else ""
 
 
 def used_videos(scene: Scene) -> list[Path]:
@@ -194,9 +199,10 @@ def probe(r: Results, scene: Scene) -> Files:
     each=each_camera,
     level=CAPTURE,
     folders=["output"],
+    images=image_names,
 )
 def reference(r: Results, scene: Scene, camera: str) -> Files:
-    return files(source=video_files(scene, camera), source_sizes=other_videos(scene, camera))
+    return files(source=video_file(scene, camera), source_sizes=other_videos(scene, camera))
 
 
 @stage(
@@ -242,7 +248,7 @@ def sync(r: Results, scene: Scene) -> Files:
 @stage(
     lambda r: files(output=r.held_out_report),
     "cameras",
-    ["colmap", "poses.trust"],
+    ["colmap", "poses.trust", "test_cameras"],
     each=if_given_and_held_out,
     level=CAPTURE,
 )
@@ -294,7 +300,12 @@ def space(r: Results, scene: Scene) -> Files:
 
 
 @stage(
-    lambda r: files(output=r.held_out_depth), "cameras", ["colmap"], each=if_held_out, level=CAPTURE, folders=["output"]
+    lambda r: files(output=r.held_out_depth),
+    "cameras",
+    ["colmap", "test_cameras"],
+    each=if_held_out,
+    level=CAPTURE,
+    folders=["output"],
 )
 def held_out_points(r: Results, scene: Scene) -> Files:
     """Where the held-out cameras see COLMAP's points, for scores of depth without a truth: nothing that trains may
@@ -310,10 +321,11 @@ def held_out_points(r: Results, scene: Scene) -> Files:
     ["frames", "scale"],
     each=each_camera,
     level=CAPTURE,
+    images=image_names,
 )
 def frame_store(r: Results, scene: Scene, camera: str) -> Files:
     return files(
-        source=video_files(scene, camera), source_sizes=other_videos(scene, camera), cameras=r.cameras, lenses=r.lenses
+        source=video_file(scene, camera), source_sizes=other_videos(scene, camera), cameras=r.cameras, lenses=r.lenses
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from mixdepth.cameras.colmap import mapping as colmap
 from mixdepth.cameras.colmap.features import Features, detect, thorough
+from mixdepth.cameras.colmap.overlay import laid_over
 from mixdepth.cameras.lens import Lens
 from mixdepth.cameras.model import Model
 from mixdepth.cameras.verification.verify import Verification, verify
@@ -125,7 +126,7 @@ class Ladder:
             features = evidence.features | {name: taken for name, (_, taken) in chosen.items()}
             changed = [pair for pair in evidence.matches if chosen.keys() & set(pair)]
             (again,) = colmap.match_pairs(changed, features, colmap.RATIO)
-            self.evidence[False] = Evidence(features, evidence.matches | again)
+            self.evidence[False] = self._evidence(features, evidence.matches | again)
 
     def gather(self, more: bool = False) -> Evidence:
         """Features and matches as configured, or ``more`` of them; those computed before are reused."""
@@ -133,8 +134,16 @@ class Ladder:
             features = self._detect({name: (name, path) for name, path in self.images.items()}, more)
             pairs = list(itertools.combinations(sorted(features), 2))
             (matches,) = colmap.match_pairs(pairs, features, colmap.RATIO)
-            self.evidence[more] = Evidence(features, matches)
+            self.evidence[more] = self._evidence(features, matches)
         return self.evidence[more]
+
+    def _evidence(self, features: dict[str, Features], matches: colmap.Pairs) -> Evidence:
+        """``features`` and their ``matches`` without what is laid over the pictures."""
+        while over := laid_over(matches, features, self.cameras(features, known_lenses=False), self.options["seed"]):
+            features = {name: own.subset(~over[name]) if name in over else own for name, own in features.items()}
+            (again,) = colmap.match_pairs([pair for pair in matches if over.keys() & set(pair)], features, colmap.RATIO)
+            matches = matches | again
+        return Evidence(features, matches)
 
     def verified(self, more: bool = False, known_lenses: bool = False, guided: bool = False) -> colmap.Geometries:
         """The verified matches of :meth:`gather`; those computed before are reused."""

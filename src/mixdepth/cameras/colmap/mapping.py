@@ -226,6 +226,25 @@ def inliers(geometries: Geometries) -> Pairs:
     return {pair: geometry.inlier_matches for pair, geometry in geometries.items()}
 
 
+def epipolar(
+    geometry: pycolmap.TwoViewGeometry,
+    xy: tuple[np.ndarray, np.ndarray],
+    cameras: tuple[pycolmap.Camera, pycolmap.Camera],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float] | None:
+    """What tells the epipolar lines of two images: the matrix, their key points ``xy`` [N, 2] in its unit, and
+    GUIDED_ERROR in it; None where the geometry is a homography."""
+    kinds = pycolmap.TwoViewGeometryConfiguration
+    if geometry.config == kinds.CALIBRATED:
+        assert geometry.E is not None
+        one, two = (camera.cam_from_img(own) for camera, own in zip(cameras, xy, strict=True))
+        focal = (cameras[0].mean_focal_length() + cameras[1].mean_focal_length()) / 2
+        return geometry.E, one, two, GUIDED_ERROR / focal
+    if geometry.config == kinds.UNCALIBRATED:
+        assert geometry.F is not None
+        return geometry.F, *xy, GUIDED_ERROR
+    return None
+
+
 def match_guided(
     geometries: Geometries, features: Mapping[str, Features], cameras: Mapping[str, pycolmap.Camera], seed: int
 ) -> Geometries:
@@ -233,21 +252,13 @@ def match_guided(
 
     Pairs whose geometry is a homography keep their matches. The new matches are verified anew.
     """
-    kinds = pycolmap.TwoViewGeometryConfiguration
     found = dict(geometries)
     progress = Progress("colmap guided matches", len(geometries))
     for (one, two), geometry in progress.over(geometries.items()):
-        xy1, xy2, error = features[one].xy, features[two].xy, GUIDED_ERROR
-        if geometry.config == kinds.CALIBRATED:
-            matrix = geometry.E
-            xy1, xy2 = cameras[one].cam_from_img(xy1), cameras[two].cam_from_img(xy2)
-            error /= (cameras[one].mean_focal_length() + cameras[two].mean_focal_length()) / 2
-        elif geometry.config == kinds.UNCALIBRATED:
-            matrix = geometry.F
-        else:
+        lines = epipolar(geometry, (features[one].xy, features[two].xy), (cameras[one], cameras[two]))
+        if lines is None:
             continue
-        assert matrix is not None  # both kinds have theirs
-        near = near_epipolar_line(matrix, xy1, xy2, error)
+        near = near_epipolar_line(*lines)
         matches, _ = match(features[one].descriptors, features[two].descriptors, near)
         again = verify_pairs({(one, two): matches}, features, cameras, seed)
         if again and len(again[one, two].inlier_matches) > len(geometry.inlier_matches):

@@ -27,6 +27,7 @@ from mixdepth.cameras.colmap.mapping import (
 )
 from mixdepth.cameras.colmap.matching import epipolar_error, has_twin
 from mixdepth.cameras.colmap.moments import STILL, Picture, gather
+from mixdepth.cameras.colmap.overlay import laid_over
 from mixdepth.cameras.lens import Lens
 from mixdepth.cameras.model import Model
 from mixdepth.cameras.verification.borne_out import around_lines, borne_out
@@ -155,6 +156,10 @@ class _Task:
         moments = {name: sighting.moment for name, sighting in seen.items()}
         lenses = known_cameras(self.images, features, {name: self.cameras[name][0] for name in self.images})
         loose, strict = match_pairs(pairs, features, LOOSE_RATIO, RATIO, groups=moments)
+        while over := laid_over(strict, features, lenses, self.options["seed"]):
+            features |= {name: features[name].subset(~own) for name, own in over.items()}
+            moments |= {name: moments[name][~own] for name, own in over.items()}
+            loose, strict = match_pairs(pairs, features, LOOSE_RATIO, RATIO, groups=moments)
         return _Evidence(features, lenses, loose, strict, moments, self.options["seed"])
 
     def points(self, evidence: _Evidence) -> pycolmap.Reconstruction:
