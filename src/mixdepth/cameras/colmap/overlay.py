@@ -36,7 +36,7 @@ def laid_over(
     """
     stays = {pair: _at_one_place(features[pair[0]], features[pair[1]], found) for pair, found in pairs.items()}
     asked = [pair for pair, still in stays.items() if still.sum() >= MANY]
-    asked = [pair for pair in asked if not _covers(*(features[name] for name in pair), pairs[pair][stays[pair]])]
+    asked = [(a, b) for a, b in asked if not _covers(features[a], features[b], pairs[a, b][stays[a, b]])]
     others = {pair: pairs[pair][~stays[pair]] for pair in asked}
     geometries = mapping.verify_pairs(others, features, cameras, seed)
     found = {name: np.zeros(len(features[name].keypoints), bool) for pair in asked for name in pair}
