@@ -97,7 +97,7 @@ def test_depth_without_confidence_is_not_learnt_from_and_that_is_told(
         part = read_npz(path)
         write_npz(path, {**part, "confidence": 0.2 * np.ones_like(part["confidence"])})
     if not points:
-        for path in (results / "colmap_depth").iterdir():
+        for path in (results / "colmap_depth").rglob("*.npz"):
             write_npz(path, {key: value[:0] for key, value in read_npz(path).items()})
     other = "colmap" if points else "none"
     expected = safetensors.numpy.load_file(results / other / "model.safetensors")
