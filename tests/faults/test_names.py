@@ -10,14 +10,16 @@ import pytest
 from helpers.captures import capture, write_capture
 from helpers.tiny import tiny_config, write_config, write_tiny_capture
 from helpers.workflow import plan, snakemake
+from mixdepth.errors import CaptureError
 from mixdepth.files.io import read_npy, read_npz, write_npy, write_npz
 from mixdepth.results import Results, depth_file, photo_depth_file
+from mixdepth.scene.capture import find_photos, find_videos
 from mixdepth.scene.config import load_config
 from mixdepth.workflow import stages
 from mixdepth.workflow.graph import flat
 
-# In the order of the tiny capture's cameras: Korean, blanks, quotes, what shells run, what formats and globs replace.
-NAMES = ("카메라 하나", "b 'q' \"d\" $(touch ran) `touch ran`; touch ran", "%s %(x)s 100% *? [a] # & | > ran\\")
+# In the order of the tiny capture's cameras: Korean, blanks, all signs that are allowed.
+NAMES = ("카메라 하나", "b (2) @x+1", "c, d=e - f_.g")
 # As arguments of NumPy's savez, and results, are called.
 OWN = ("allow_pickle", "file", "photos")
 
@@ -114,14 +116,35 @@ def test_an_npz_file_has_the_bytes_that_numpy_writes(tmp_path: Path) -> None:
     assert (tmp_path / "ours.npz").read_bytes() == (tmp_path / "theirs.npz").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["-rf", ".hidden", "a\nb", "{camera}", "a\x1b[2Jb"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("-rf", ".hidden", " a", "a\nb", "a\n", "{camera}", "a\x1b[2Jb", "a/b", "a*", "100%", "a'b", 'a"b', "a\\b"),
+        *("$(touch ran)", "`touch ran`", "a; touch ran", "a|b", "a&b", "a>b", "a#b", "a!b", "~a", "a?", "[a]"),
+    ],
+)
 def test_a_name_that_cannot_be_that_of_results_is_refused_before_anything_runs(tmp_path: Path, name: str) -> None:
     folder = write_capture(tmp_path, cameras={name: "videos/cam00.mp4", "cam01": "videos/cam01.mp4"})
     done = snakemake(folder, "-n", "--configfile", str(folder / "config.yaml"), "--", "results/x/video.mp4")
     assert done.returncode != 0
     told = done.stdout + done.stderr
-    assert "Rename it" in told
+    assert "Rename it, or say `cameras: {another_name: videos/cam00.mp4}`" in told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("name", ["cam01", "카메라 하나", "b (2) @x+1", "_a", "1,5=e - f_.g", "Ünï"])
+def test_a_name_of_letters_and_harmless_signs_is_a_camera_s(tmp_path: Path, name: str) -> None:
+    (tmp_path / "videos").mkdir()
+    (tmp_path / f"videos/{name}.mp4").touch()
+    assert list(find_videos(tmp_path, "videos", None)) == [name]
+
+
+@pytest.mark.parametrize("name", ["a'b", "$(touch ran)", "a`b`", "a;b"])
+def test_a_photo_s_name_is_held_to_the_same(tmp_path: Path, name: str) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / f"photos/{name}.jpg").touch()
+    with pytest.raises(CaptureError, match="Rename it"):
+        find_photos(tmp_path, "photos", None, [])
 
 
 @pytest.mark.parametrize("name", ["../x", "a b", "카메라", "-x", "a\nb", "x;y"])

@@ -23,6 +23,8 @@ from mixdepth.files.kinds import (
 )
 from mixdepth.scene.scene import Scene
 
+# Of cameras and photos: no shell, glob, format or page makes more of it, here or on a cluster's nodes.
+NAME = re.compile(r"[\w,()@+=][\w .,()@+=-]*")
 # Names of the parts of one recording: GoPro's (GX010034, GX020034; GOPR0034, GP010034), and those that say so.
 CHAPTERS = (
     re.compile(r"(?P<before>.*[\W_])?G(?P<one>[HXLM])\d\d(?P<two>\d{4})", re.IGNORECASE),
@@ -60,19 +62,19 @@ def find_videos(data: Path, folder: str, cameras: Sequence[str] | Mapping[str, s
     """
     data = Path(data)
     if isinstance(cameras, Mapping):
-        return _unique([(camera_name(name), _inside(data / value)) for name, value in cameras.items()], "camera")
+        return _unique([(camera_name(name), _inside(data / value)) for name, value in cameras.items()], "camera", data)
     entries = visible(data / folder)
     if cameras is None:
         others = _no_cameras(entries)
         there = [path for path in entries if path not in others]
         _refuse_chapters(path for path in there if _is_video(path))
         places = [(_name_of(path), _camera_path(path)) for path in there]
-        return _unique([(name, place) for name, place in places if place], "camera")
+        return _unique([(name, place) for name, place in places if place], "camera", data)
     found = []
     for name in map(camera_name, cameras):
         here = [path for path in entries if _name_of(path) == name and (path.is_dir() or _is_video(path))]
         found += [(name, _inside(path)) for path in here] or [(name, data / folder / f"{name}.mp4")]
-    return _unique(found, "camera")
+    return _unique(found, "camera", data)
 
 
 def find_photos(data: Path, folder: str, files: Sequence[str] | None, exclude: Sequence[str]) -> dict[str, str]:
@@ -294,13 +296,15 @@ def _beside_frames(folder: Path) -> Iterator[tuple[Path, str]]:
             yield path, f"a mask or the like of {masks[path.stem]}"
 
 
-def _unique(pairs: Iterable[tuple[str, Path]], kind: str) -> dict[str, str]:
+def _unique(pairs: Iterable[tuple[str, Path]], kind: str, data: Path | None = None) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, path in pairs:
-        if not name or name[0] in ".-" or set(name) & set("/{}") or not name.isprintable():
+        if not NAME.fullmatch(name):
+            other = f", or say `cameras: {{another_name: {os.path.relpath(path, data)}}}`" if data else ""
             raise CaptureError(
-                f"{path}: {kind} {name!r}: results are named after it, so it must not be empty, hold a slash, a brace"
-                " or what cannot be printed, or begin with a dot or a hyphen. Rename it."
+                f"{path}: {kind} {name!r}: results are named after it and jobs started with it, so it may hold letters"
+                " and digits of any script, blanks and _ . , ( ) @ + = - only, and not begin with a blank, a dot or a"
+                f" hyphen. Rename it{other}."
             )
         if name in found:
             raise CaptureError(f"{found[name]} and {path} are both {kind} {name}. Rename or remove one of them.")
