@@ -46,6 +46,8 @@ UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, AssertionError, struct
 # Phones take 200 million pixels; Pillow's own limit of 179 million, against files that lie, is set here instead.
 MOST_PIXELS = 300_000_000
 Image.MAX_IMAGE_PIXELS = None
+# Told by content, whatever the name: Pillow would read 40 kinds more, and start Ghostscript for PostScript.
+KINDS = ("JPEG", "PNG")  # Pillow opens MPO as JPEG
 # Brands of ISO/IEC 23008-12 (HEIF) files, at the bytes 8 to 12.
 HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"}
 
@@ -93,7 +95,7 @@ def turned_by(path: Path) -> int:
 
 def pixel_ratio(path: Path) -> float:
     """Width over height of the pixels of a PNG file, by its pHYs block (see :func:`dots`); 1 where it has none."""
-    with Image.open(path) as image:
+    with Image.open(path, formats=KINDS) as image:
         across, down = image.info.get("dpi", (1.0, 1.0)) if image.format == "PNG" else (1.0, 1.0)
     return down / across if min(across, down) > 0 else 1.0
 
@@ -105,7 +107,7 @@ def dots(ratio: float) -> dict[str, tuple[float, float]]:
 
 def camera_tags(path: Path) -> list[object]:
     """Make, model, lens, focal length and that for 35 mm film, by the EXIF tags of an image; None where it has none."""
-    with Image.open(path) as image:
+    with Image.open(path, formats=KINDS) as image:
         exif = image.getexif()
     details = exif.get_ifd(IFD.Exif)
     tags = [exif.get(Base.Make), exif.get(Base.Model)]
@@ -168,7 +170,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     with reading(path, "an image", "Delete its folder and run the same command again."):
         check_checksum(Path(path))
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=KINDS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise CaptureError(
                     f"{path}: {image.width}x{image.height} pixels, expected at most {MOST_PIXELS // 10**6} million. "
@@ -185,7 +187,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         if path.is_file() and _is_heif(path):
             refuse_unread_kind(path, ".heic")
         known = not isinstance(error, UnidentifiedImageError)
-        said = (str(error) or "a part of it is missing") if known else "no kind of image that is known"
+        said = (str(error) or "a part of it is missing") if known else "neither a JPEG nor a PNG by its content"
         raise DamagedFile(
             f"{path}: cannot be read as an image ({said}). Copy or export it again, or remove it."
         ) from None

@@ -26,6 +26,11 @@ from mixdepth.files.kinds import images_in
 ACCURATE = (
     Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP | Interpolation.BITEXACT
 )
+# Containers of cameras, by content; no playlists, which name other files, and nothing but the file itself.
+ONLY = {
+    "format_whitelist": "mov,matroska,avi,mpegts,mpeg,mxf,asf,flv,yuv4mpegpipe,h264,hevc",
+    "protocol_whitelist": "file",
+}
 # libavutil's AVCOL_SPC_UNSPECIFIED, which PyAV's enumeration does not name.
 UNSPECIFIED_MATRIX = 2
 # Seconds by which the clock of an MPEG stream goes forward where it was set anew, and packets before such a joint that
@@ -45,7 +50,7 @@ def open_video(path: Path) -> Iterator[tuple[av.container.InputContainer, av.Vid
             check_checksum(path)  # the demo's have one
     try:
         # "file:" so that a name with a colon is not taken for a protocol.
-        with av.open(f"file:{path}") as container:
+        with av.open(f"file:{path}", options=ONLY) as container:
             if not (streams := picture_streams(container)):
                 raise CaptureError(
                     f"{path}: no video stream in it (sound only, cut short, or of an unknown codec). Replace it by the "
