@@ -48,7 +48,7 @@ def test_jpeg_png_and_mpo_are_read(tmp_path: Path, kind: str) -> None:
     ids=["concat", "hls", "sdp", "dash"],
 )
 def test_a_list_of_other_files_is_no_video(tmp_path: Path, text: str) -> None:
-    clip(tmp_path / "other.mp4")
+    clip(tmp_path / "other.mp4", 3)
     (tmp_path / "cam00.mp4").write_text(text)
     with pytest.raises(UserError, match="cannot be read as a video"), open_video(tmp_path / "cam00.mp4"):
         pass

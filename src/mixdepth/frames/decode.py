@@ -28,7 +28,7 @@ ACCURATE = (
 )
 # Containers of cameras, by content; no playlists, which name other files, and nothing but the file itself.
 ONLY = {
-    "format_whitelist": "mov,matroska,avi,mpegts,mpeg,mxf,asf,flv,yuv4mpegpipe,h264,hevc",
+    "format_whitelist": "mov,matroska,avi,mpegts,mpeg,mxf,asf,flv,yuv4mpegpipe,h264,hevc,mpegvideo",
     "protocol_whitelist": "file",
 }
 # libavutil's AVCOL_SPC_UNSPECIFIED, which PyAV's enumeration does not name.
