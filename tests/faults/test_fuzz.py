@@ -217,7 +217,7 @@ def test_yaml_that_is_no_configuration_is_refused(tmp_path: Path, text: str, tol
 def test_a_camera_or_photo_cannot_be_written_outside_the_results(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="Rename it"):
         find_videos(tmp_path, "videos", {name: "a.mp4", "cam01": "b.mp4"})
-    assert find_videos(tmp_path, "videos", {"카메라 'b' $(x)": "a.mp4"})
+    assert find_videos(tmp_path, "videos", {"카메라 (b) @x": "a.mp4"})
     if "/" not in name and name:
         with pytest.raises(UserError, match="Rename it"):
             find_photos(tmp_path, "photos", [f"{name}.jpg"], [])
