@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from helpers.clips import clip
-from mixdepth.errors import UserError
+from mixdepth.errors import DamagedFile, UserError
 from mixdepth.files.images import camera_tags, image_size, pixel_ratio, read_image
 from mixdepth.frames.decode import open_video
 
@@ -16,14 +16,17 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 48\n%%EndComments\nshowpa
 
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "BMP", "WEBP", "PPM", "TGA", "EPS"])
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
-def test_an_image_of_another_kind_is_refused_whatever_it_is_called(tmp_path: Path, kind: str, suffix: str) -> None:
+def test_an_image_of_another_kind_is_refused_and_starts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, suffix: str
+) -> None:
+    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: pytest.fail("a program was started"))
     path = tmp_path / f"photo{suffix}"
     if kind == "EPS":
         path.write_bytes(EPS)
     else:
         Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(path, kind)
     for read in (read_image, image_size):
-        with pytest.raises(UserError, match="photo"):
+        with pytest.raises(DamagedFile, match=r"photo\.[a-z]+: .*neither a JPEG nor a PNG"):
             read(path)
     for read in (camera_tags, pixel_ratio):
         with pytest.raises(OSError):  # noqa: PT011

@@ -173,7 +173,7 @@ def test_a_missing_image_is_named(tmp_path):
         read_image(tmp_path / "gone.png")
 
 
-def test_an_image_of_32_bits_is_refused_rather_than_clipped(tmp_path):
+def test_a_tiff_of_32_bits_is_refused_rather_than_clipped(tmp_path):
     path = tmp_path / "p.png"
     Image.fromarray(np.full((4, 4), 70000, np.int32)).save(path, "TIFF")
     with pytest.raises(UserError, match=r"p\.png: .*neither a JPEG nor a PNG"):
@@ -244,14 +244,4 @@ def test_photos_of_200_megapixels_are_read_and_more_than_300_are_refused(tmp_pat
     path.write_bytes(content)
     for read in (image_size, read_image):
         with pytest.raises(UserError, match=r"a\.png: 30000x30000 pixels, expected at most 300 million"):
-            read(path)
-
-
-@pytest.mark.parametrize("kind", ["EPS", "GIF", "TIFF", "BMP", "WEBP", "PPM"])
-def test_other_kinds_are_refused_by_content_and_start_nothing(tmp_path, monkeypatch, kind):
-    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: pytest.fail("a program was started"))
-    path = tmp_path / "photo01.jpg"
-    Image.new("RGB", (8, 6)).save(path, kind)
-    for read in (read_image, image_size):
-        with pytest.raises(DamagedFile, match=r"photo01\.jpg.*neither a JPEG nor a PNG"):
             read(path)

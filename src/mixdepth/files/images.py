@@ -205,8 +205,6 @@ def _rgb(image: Image.Image, path: Path) -> np.ndarray:
         # Pillow's own conversion clips everything above 255 to white.
         grey = (_pixels(image, path) >> 8).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
-    if image.mode in ("I", "F"):
-        raise CaptureError(f"{path}: 32 bits per pixel; expected 8 or 16 bits per channel. Export it as such a PNG.")
     if not image.has_transparency_data:
         return _pixels(image, path, "RGB")
     return on_black(_pixels(image, path, "RGBA"))

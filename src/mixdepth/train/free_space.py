@@ -26,7 +26,8 @@ def free_depths(videos: Sequence[Video], space: SpaceMap, samples: int) -> list[
     """Per camera the z-depth [H, W] float32 up to which nothing static is on a pixel's ray; 0 where that is not known.
 
     That is as far as where a pixel that moves first meets, at a time at which it moves, the hull of the moving pixels
-    alone, static surfaces left aside. A hull is never smaller than what moves, so this is never too far.
+    alone, static surfaces left aside. That hull holds what moves wherever half of the cameras that look there see it
+    move, and two at least; there this is too far by about a cell at most.
 
     Args:
         samples: along a ray.
@@ -34,8 +35,9 @@ def free_depths(videos: Sequence[Video], space: SpaceMap, samples: int) -> list[
     device, frames = space.device, len(videos[0].rgb)
     bins = bin_of(np.arange(frames), frames)
     during = [torch.from_numpy(video.moving_during(bins)).to(device) for video in videos]
-    shown = [None if video.valid is None else torch.from_numpy(video.valid).to(device) for video in videos]
-    reach = [_everywhere(sets, valid) for sets, valid in zip(during, shown, strict=True)]
+    # Nothing cuts the hull off; a camera has no say where it shows nothing.
+    shown = [np.ones(video.parts.shape, bool) if video.valid is None else video.valid for video in videos]
+    reach = [torch.from_numpy(np.where(valid, np.float32(np.inf), np.float32(0))).to(device) for valid in shown]
     cameras = CameraBatch([video.camera for video in videos], device)
     w2c = torch.from_numpy(np.stack([video.camera.w2c for video in videos])).float().to(device)
     region = carve(space, w2c, cameras.intrinsics.float(), during, reach, RESOLUTION, VOTE, frames)
@@ -55,14 +57,9 @@ def free_depths(videos: Sequence[Video], space: SpaceMap, samples: int) -> list[
     return found
 
 
-def _everywhere(sets: Tensor, valid: Tensor | None) -> Tensor:
-    """Depths [H, W] that cut nothing off, but where a camera shows nothing."""
-    reach = torch.full(sets.shape, torch.inf, device=sets.device)
-    return reach if valid is None else torch.where(valid, reach, 0.0)
-
-
 def _first(region: Region, space: SpaceMap, camera: CameraBatch, sets: Tensor, samples: int) -> Tensor:
-    """z-depth [H, W] of where each pixel first meets ``region`` in one of the parts ``sets`` [H, W]; 0 where never."""
+    """z-depth [H, W], a sample short, of where each pixel first meets ``region`` in a part of ``sets`` [H, W]; 0 where
+    it never does."""
     first = torch.zeros(sets.numel(), device=sets.device)
     row, column = sets.nonzero().unbind(1)
     uv, index = torch.stack([column, row], dim=-1).double() + 0.5, row * sets.shape[1] + column

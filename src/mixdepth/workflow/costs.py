@@ -180,7 +180,7 @@ def drivers(size: Size) -> dict[str, float]:
         "static_updates": trained.static["steps"] / 1000 * _cells(trained.static),
         "own_updates": trained.own["steps"] / 1000 * _cells(trained.own),
         # Most of a step does not depend on how much it sees (1.5 to 1.7 times for six times as much).
-        "steps": count * dynamic["steps"] / 1000 * (0.4 + 0.6 * dynamic["rays"] * dynamic["frames_per_step"] / 24576),
+        "steps": count * dynamic["steps"] / 1000 * (0.55 + 0.45 * dynamic["rays"] * dynamic["frames_per_step"] / 24576),
         "before": count * size.cameras * frame,  # what is rendered before the first step
         # Cells of the planes, relative to the default grids.
         "static_grid": _cells(trained.static),
