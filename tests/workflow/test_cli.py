@@ -20,7 +20,6 @@ from helpers.workflow import plan, snakemake
 from mixdepth.cli import parser as cli
 from mixdepth.errors import Interrupted
 from mixdepth.fields.storage import load_model
-from mixdepth.files.certificate import certificate_of
 from mixdepth.files.io import read_npz, write_json, write_npz
 from mixdepth.results import Results
 from mixdepth.workflow.stages import motions, stores
@@ -94,8 +93,8 @@ def test_depth_without_confidence_is_not_learnt_from_and_that_is_told(
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     results = Path("results/x")
-    for changed in (results / "static/depth", results / "colmap_depth"):  # on purpose
-        certificate_of(changed).unlink()
+    for changed in results.rglob(".*.made.json"):  # on purpose
+        changed.unlink()
     for path in (results / "static/depth").iterdir():
         part = read_npz(path)
         write_npz(path, {**part, "confidence": 0.2 * np.ones_like(part["confidence"])})

@@ -1,4 +1,4 @@
-"""What movers prove to be empty: at a pixel that moves nothing static stands before what moves."""
+"""What is empty before a pixel: nothing static stands before what moves, and a surface is where two cameras look."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mixdepth.cameras.camera import Camera
 from mixdepth.compute.device import in_chunks
 from mixdepth.fields.region import BINS, Region, bin_of
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
-from mixdepth.rendering.static_view import smaller
+from mixdepth.rendering.static_view import pixel_grid, smaller
 from mixdepth.rendering.trace import sample_rays
 from mixdepth.train.hull import carve
 from mixdepth.train.video import Video
@@ -19,6 +20,53 @@ RESOLUTION = 96  # cells of the hull
 # A place belongs to this hull where two cameras see it move, and this share of those that see it: what hides a mover
 # from one of them must not make its place free.
 VOTE = 0.5
+
+
+# Of the rays that are followed to where another camera looks: pixels across an image, samples along a ray, and cameras
+# asked, the nearest, whose images share the most with a camera's own.
+SHARED_WIDTH, SHARED_SAMPLES, ASKED = 64, 128, 8
+
+
+def shared_depths(cameras: Sequence[Camera], space: SpaceMap) -> list[np.ndarray]:
+    """Per camera the z-depth [H, W] float32 up to which a pixel's ray is in no other camera's image, a sample short; 0
+    where that is nowhere or everywhere.
+
+    What one camera alone sees has no depth by evidence: a wall before its lens reproduces its image as well as the
+    scene does, and hangs in the way of other views. Where the ray comes to what a second one sees, two must agree.
+    """
+    centres = np.stack([camera.c2w[:3, 3] for camera in cameras])
+    found = []
+    for camera, centre in zip(cameras, centres, strict=True):
+        near = np.argsort(np.linalg.norm(centres - centre, axis=1), kind="stable")[1 : ASKED + 1]
+        small = smaller(camera, SHARED_WIDTH)
+        depth = _first_shared(small, [cameras[index] for index in near], space)
+        rows, columns = (
+            np.arange(count) * few // count
+            for count, few in ((camera.height, small.height), (camera.width, small.width))
+        )
+        found.append(depth[rows[:, None], columns])
+    return found
+
+
+def _first_shared(camera: Camera, others: Sequence[Camera], space: SpaceMap) -> np.ndarray:
+    """z-depth [H, W] float32, a sample short, of where each pixel's ray comes into the image of one of ``others``."""
+    batch, uv = CameraBatch([camera], space.device), pixel_grid(camera, space.device)
+    origins, directions = batch.rays(torch.zeros(len(uv), dtype=torch.long, device=uv.device), uv)
+    share = (torch.arange(SHARED_SAMPLES, device=uv.device) + 0.5) / SHARED_SAMPLES
+    z = space.depths(share.expand(len(uv), -1), *space.depth_range(origins, directions))
+    points = origins[:, None] + z[..., None] * directions[:, None]
+    seen = torch.zeros(z.shape, dtype=torch.bool, device=z.device)
+    for other in others:
+        w2c = torch.from_numpy(other.w2c).to(points)
+        local = points @ w2c[:3, :3].T + w2c[:3, 3]
+        column = local[..., 0] / local[..., 2] * other.fx + other.cx
+        row = local[..., 1] / local[..., 2] * other.fy + other.cy
+        inside = (column >= 0) & (column < other.width) & (row >= 0) & (row < other.height)
+        seen |= inside & (local[..., 2] > 0)
+    first = seen.byte().argmax(1)
+    before = z.gather(1, (first - 1).clamp_min(0)[:, None])[:, 0]
+    depth = torch.where(seen.any(1) & (first > 0), before, torch.zeros_like(before))
+    return depth.view(camera.height, camera.width).float().cpu().numpy()
 
 
 @torch.no_grad()
