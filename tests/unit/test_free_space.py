@@ -3,16 +3,18 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
+import torch
 
 from helpers.looking import INWARD
 from helpers.training import CAMERAS, QUIET, SPACE, STATIC
 from mixdepth.cameras.camera import Camera
-from mixdepth.cameras.space import choose_space
+from mixdepth.cameras.space import Space, choose_space
 from mixdepth.frames.motion import Motion
-from mixdepth.rendering.rays import SpaceMap
+from mixdepth.rendering.rays import CameraBatch, SpaceMap
 from mixdepth.rendering.static_view import pixel_grid, render_static
 from mixdepth.train.data import ImageSet
-from mixdepth.train.free_space import free_depths
+from mixdepth.train.free_space import SharedView, free_depths
 from mixdepth.train.static import train_static_field
 from mixdepth.train.video import Video
 
@@ -76,4 +78,24 @@ def test_no_wall_is_learnt_before_what_is_free():
         field = train_static_field(data, None, SPACE, options, QUIET)
         return float(np.mean([(render_static(field, SPACE, camera, 48).depth < 2.9).mean() for camera in CAMERAS]))
 
-    assert before(3.0) < 0.05 < 0.2 < before(0.0)
+    assert before(3.0) < 0.05 < 0.15 < before(0.0)
+
+
+def test_a_ray_is_shared_from_where_another_camera_sees_it() -> None:
+    """Two cameras that look along z, a unit apart along x, with 90 degrees across: the second sees x - 1 in -z..z."""
+    cameras = []
+    for x in (0.0, 1.0):
+        c2w = np.eye(4)
+        c2w[0, 3] = x
+        cameras.append(Camera(640, 360, 320.0, 320.0, 320.0, 180.0, c2w))
+    space = SpaceMap(Space("bounded", "test", 0.1, 10.0, np.eye(4).tolist(), [-12.0] * 3, [12.0] * 3))
+    shared = SharedView(CameraBatch(cameras), space)
+    camera = torch.zeros(3, dtype=torch.long)
+    uv = torch.tensor([[5.0, 180.0], [325.0, 180.0], [635.0, 180.0]], dtype=torch.float64)
+    left, middle, right = shared.from_depth(camera, uv).tolist()
+    assert left == 0, "the second camera never sees it"
+    assert middle == pytest.approx(1.0, abs=0.12)
+    assert right == pytest.approx(0.5, abs=0.12)
+    assert max(middle - 1.02, right - 0.51) < 0, "a sample short"
+    alone = SharedView(CameraBatch(cameras[:1]), space)
+    assert alone.from_depth(camera, uv).tolist() == [0, 0, 0]

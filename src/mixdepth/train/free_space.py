@@ -22,37 +22,41 @@ RESOLUTION = 96  # cells of the hull
 VOTE = 0.5
 
 
-# Of the rays that are followed to where another camera looks: pixels across an image, samples along a ray, and cameras
-# asked, the nearest, whose images share the most with a camera's own.
-SHARED_WIDTH, SHARED_SAMPLES, ASKED = 64, 128, 8
+# Of the rays that are followed to where another camera looks: rows and columns of them over an image, samples along
+# each, and cameras asked, the nearest, whose images share the most with a camera's own.
+ROWS, COLUMNS, SAMPLES, ASKED = 36, 64, 128, 8
 
 
-def shared_depths(cameras: Sequence[Camera], space: SpaceMap) -> list[np.ndarray]:
-    """Per camera the z-depth [H, W] float32 up to which a pixel's ray is in no other camera's image, a sample short; 0
-    where that is nowhere or everywhere.
+class SharedView:
+    """Where the rays of cameras come to what a second camera sees, by a coarse grid over each image.
 
     What one camera alone sees has no depth by evidence: a wall before its lens reproduces its image as well as the
-    scene does, and hangs in the way of other views. Where the ray comes to what a second one sees, two must agree.
+    scene does, and hangs in the way of other views. From where another camera looks, two must agree.
     """
-    centres = np.stack([camera.c2w[:3, 3] for camera in cameras])
-    found = []
-    for camera, centre in zip(cameras, centres, strict=True):
-        near = np.argsort(np.linalg.norm(centres - centre, axis=1), kind="stable")[1 : ASKED + 1]
-        small = smaller(camera, SHARED_WIDTH)
-        depth = _first_shared(small, [cameras[index] for index in near], space)
-        rows, columns = (
-            np.arange(count) * few // count
-            for count, few in ((camera.height, small.height), (camera.width, small.width))
-        )
-        found.append(depth[rows[:, None], columns])
-    return found
+
+    def __init__(self, cameras: CameraBatch, space: SpaceMap):
+        centres = cameras.origin.double()
+        sizes = [(camera.width, camera.height) for camera in cameras.cameras]
+        self.size = torch.tensor(sizes, dtype=torch.float64, device=space.device)
+        found = []
+        for camera, centre in zip(cameras.cameras, centres, strict=True):
+            near = (centres - centre).norm(dim=1).argsort(stable=True)[1 : ASKED + 1].tolist()
+            found.append(_shared_from(camera, [cameras.cameras[index] for index in near], space))
+        self.depth = torch.stack(found)  # [C, ROWS, COLUMNS]
+
+    def from_depth(self, camera: Tensor, uv: Tensor) -> Tensor:
+        """z-depth [R], a sample short, of where rays (camera [R], pixels [R, 2]) come into another camera's image; 0
+        where they begin there, or never do."""
+        share = (uv / self.size[camera]).clamp(0, 1 - 1e-9)
+        return self.depth[camera, (share[:, 1] * ROWS).long(), (share[:, 0] * COLUMNS).long()]
 
 
-def _first_shared(camera: Camera, others: Sequence[Camera], space: SpaceMap) -> np.ndarray:
-    """z-depth [H, W] float32, a sample short, of where each pixel's ray comes into the image of one of ``others``."""
-    batch, uv = CameraBatch([camera], space.device), pixel_grid(camera, space.device)
+def _shared_from(camera: Camera, others: Sequence[Camera], space: SpaceMap) -> Tensor:
+    """z-depth [ROWS, COLUMNS] of where a camera's rays come into the image of one of ``others``, see SharedView."""
+    small = camera.resized(COLUMNS, ROWS)
+    batch, uv = CameraBatch([small], space.device), pixel_grid(small, space.device)
     origins, directions = batch.rays(torch.zeros(len(uv), dtype=torch.long, device=uv.device), uv)
-    share = (torch.arange(SHARED_SAMPLES, device=uv.device) + 0.5) / SHARED_SAMPLES
+    share = (torch.arange(SAMPLES, device=uv.device) + 0.5) / SAMPLES
     z = space.depths(share.expand(len(uv), -1), *space.depth_range(origins, directions))
     points = origins[:, None] + z[..., None] * directions[:, None]
     seen = torch.zeros(z.shape, dtype=torch.bool, device=z.device)
@@ -66,7 +70,7 @@ def _first_shared(camera: Camera, others: Sequence[Camera], space: SpaceMap) -> 
     first = seen.byte().argmax(1)
     before = z.gather(1, (first - 1).clamp_min(0)[:, None])[:, 0]
     depth = torch.where(seen.any(1) & (first > 0), before, torch.zeros_like(before))
-    return depth.view(camera.height, camera.width).float().cpu().numpy()
+    return depth.view(ROWS, COLUMNS).float()
 
 
 @torch.no_grad()

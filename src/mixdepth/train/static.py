@@ -18,6 +18,7 @@ from mixdepth.rendering.rays import SpaceMap, stratified
 from mixdepth.rendering.static_view import render_static, smaller
 from mixdepth.rendering.trace import RaySamples, StaticShade, sample_rays, shade_static, visible_samples
 from mixdepth.train.data import ImageSet, SparseRays
+from mixdepth.train.free_space import SharedView
 from mixdepth.train.losses import LOSSES, DepthSamples
 from mixdepth.train.options import StaticOptions
 from mixdepth.train.session import Session, pack, unpack
@@ -34,8 +35,8 @@ LEAST, SURE, DOUBT, DOUBT_FROM = 0.5, 0.95, 0.06, 0.3
 # An empty background: at least this share of the pixels of most images is as black, or white, as nothing can be.
 VOID_SHARE, VOID_SPREAD = 0.05, 8
 # Of the opacity that a ray gathers where nothing static can stand: of a background that is taken for empty, where dark
-# things would be eaten by more; and before what moves.
-VOID_WEIGHT, FREE_WEIGHT = 0.01, 0.05
+# things would be eaten by more; before what moves, and before what a second camera sees.
+VOID_WEIGHT, FREE_WEIGHT = 0.01, 0.3
 DECAY = 0.1  # learning rates fall to this share over the training
 
 
@@ -139,6 +140,7 @@ class StaticTrainer:
             share = float(shown.float().mean())
             print(f"{share:.0%} of the pixels show an empty background of colour {colour.tolist()}", file=sys.stderr)
         self.free = None if free is None else place(free, device)
+        self.shared = SharedView(self.data.cameras, self.space)
         self.field = field.to(device)
         self.field.tone.requires_grad_(options.tone)
         self.field.amp = options.amp
@@ -202,12 +204,12 @@ class StaticTrainer:
         shade = shade_static(field, traced)
         field.occupancy.record(field.occupancy.cells(traced.u), shade.weights.detach())
         error = self._errors(batch, shade).mean()
-        loss = error
+        free, pixels = torch.zeros(len(batch.uv), device=batch.uv.device), len(batch.index)
+        free[:pixels] = self.shared.from_depth(batch.camera[:pixels], batch.uv[:pixels])
         if self.free is not None:
-            free = torch.zeros(len(batch.uv), device=batch.uv.device)
-            free[: len(batch.index)] = take(self.free, batch.index)
-            weight = torch.where(free.isinf(), VOID_WEIGHT, FREE_WEIGHT)[traced.rows] * (traced.z < free[traced.rows])
-            loss = loss + weight @ shade.weights / len(batch.index)
+            free[:pixels] = torch.maximum(free[:pixels], take(self.free, batch.index))
+        weight = torch.where(free.isinf(), VOID_WEIGHT, FREE_WEIGHT)[traced.rows] * (traced.z < free[traced.rows])
+        loss = error + weight @ shade.weights / pixels
         if options.tone:
             loss = loss + 0.01 * field.tone.regularisation()
         if options.depth_weight > 0:
