@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers.browser import chromium, eventually  # noqa: F401
+from helpers.browser import eventually
 from mixdepth.viewer.guard import private_server
 
 # What another page does: it asks at the address, as simply as it may, and by a websocket that wants to publish.
@@ -54,7 +54,7 @@ def elsewhere(tmp_path: Path) -> Iterator[str]:
 
 
 def test_its_own_page_connects_asks_for_nothing_else_and_cannot_share(
-    chromium: Any,  # noqa: F811
+    chromium: Any,
     opened: tuple[Any, str],
 ) -> None:
     server, address = opened
@@ -78,7 +78,7 @@ def test_its_own_page_connects_asks_for_nothing_else_and_cannot_share(
 
 
 def test_a_foreign_page_gets_nothing_even_with_the_token(
-    chromium: Any,  # noqa: F811
+    chromium: Any,
     opened: tuple[Any, str],
     elsewhere: str,
 ) -> None:
