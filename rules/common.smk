@@ -13,7 +13,7 @@ from mixdepth.variants import VARIANTS
 from mixdepth.workflow import graph, stages
 from mixdepth.workflow.dates import check_dates
 from mixdepth.workflow.sections import ROOT, Sections, ablation_inputs, ablation_outputs, roles, unsized
-from mixdepth.workflow.start import refuse_unquoted_python, unplaced_trainings
+from mixdepth.workflow.start import refuse_to_replace, refuse_unquoted_python, unplaced_trainings
 from mixdepth.workflow.versions import STAGE_VERSIONS
 
 

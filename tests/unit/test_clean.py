@@ -101,7 +101,7 @@ def test_links_within_are_not_followed(checkout: Path) -> None:
 
 def test_a_training_keeps_its_scene(checkout: Path) -> None:
     results = scene(checkout)
-    hold = "import fcntl, sys; lock = open(sys.argv[1]); fcntl.flock(lock, fcntl.LOCK_EX); print('held', flush=True); input()"
+    hold = "from fcntl import *; import sys; f = open(sys.argv[1]); flock(f, LOCK_EX); print(1, flush=True); input()"
     command = [sys.executable, "-c", hold, str(results / "runs/none/dynamic/lock")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as trainer:
         trainer.stdout.readline()

@@ -57,6 +57,12 @@ def check_checksum(path: Path) -> None:
         raise ValueError(f"it is not as it was written; if you changed it on purpose, delete {saved}")
 
 
+def is_ours(path: Path) -> bool:
+    """Whether :func:`write_checksum` found the file as it is: nobody else has written it."""
+    saved = _checksum_file(path)
+    return path.is_file() and saved.is_file() and saved.read_bytes() == _checksum(path).encode()
+
+
 def _checksum_file(path: Path) -> Path:
     return path.with_name(f".{path.name}.crc32")
 
