@@ -47,7 +47,9 @@ def make_demo(output: Path) -> None:
                 progress.update(VIEW_STEPS)
             write_films(temporary, movers, progress)
             refuse_others(output / name for name in FILES)
-            # Checksums first: whenever this is killed, the files that are there are known to be the demo's.
+            # Whenever this is killed, the files that are there have their checksums, and so are known to be the demo's.
+            for name in FILES:
+                (output / name).unlink(missing_ok=True)
             for path in sorted(filter(Path.is_file, temporary.rglob("*")), key=lambda path: path.name[0] != "."):
                 target = output / path.relative_to(temporary)
                 target.parent.mkdir(parents=True, exist_ok=True)
