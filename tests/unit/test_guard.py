@@ -15,6 +15,7 @@ from viser.infra import WebsockServer
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync import client as websockets
 
+from mixdepth.errors import UserError
 from mixdepth.viewer import guard, live
 
 PATIENCE = 20.0  # seconds
@@ -195,7 +196,7 @@ def test_rubbish_closes_its_own_connection_only(opened: Opened, capfd: pytest.Ca
 
 def test_a_viser_that_cannot_be_guarded_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(WebsockServer, "start", lambda self: None)
-    with pytest.raises(RuntimeError, match="cannot be guarded"), guard.guarded("token"):
+    with pytest.raises(UserError, match="cannot be guarded"), guard.guarded("token"):
         WebsockServer("127.0.0.1", 0).start()
 
 

@@ -21,6 +21,8 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from mixdepth.errors import ConfigurationError
+
 if TYPE_CHECKING:
     import viser
     from websockets.asyncio.server import ServerConnection
@@ -64,7 +66,7 @@ def guarded(token: str) -> Iterator[None]:
     """Have the server that viser starts meanwhile ask ``admit`` first; viser does not hand a way to do so through.
 
     Raises:
-        RuntimeError: it was not asked to, so that what viser has started is open to all.
+        ConfigurationError: it was not asked to, so that what viser has started is open to all.
     """
     import websockets.asyncio.server as websockets
 
@@ -80,7 +82,9 @@ def guarded(token: str) -> Iterator[None]:
     finally:
         websockets.serve = serve  # type: ignore[misc]
     if not started:
-        raise RuntimeError("this viser starts its server in another way than 1.1, so that it cannot be guarded")
+        raise ConfigurationError(
+            "viser cannot be guarded, it starts otherwise than 1.1 does; install that (`viser==1.1.*`)"
+        )
 
 
 def admit(token: str, answer: Answer, connection: "ServerConnection", request: "Request") -> "Response | None":
