@@ -8,6 +8,10 @@
 PYTHON ?= python3
 CORES ?= 2
 SHELL := /bin/bash
+# As they were given: neither make nor a shell may evaluate what is in them.
+override SCENE := $(value SCENE)
+override ARGS := $(value ARGS)
+export SCENE ARGS
 
 .DEFAULT_GOAL := help
 .PHONY: help demo doctor test lint clean-scene
@@ -45,7 +49,7 @@ demo: .venv/.installed
 # Before the installation by any Python (an old one says that it is). Its status is for programs: make would add an error of its own to what it says.
 doctor:
 	@if [ -x .venv/bin/python ]; then python=.venv/bin/python; else python=$(PYTHON); fi; \
-	  PYTHONPATH=src "$$python" -m mixdepth doctor $(SCENE) $(ARGS) || true
+	  PYTHONPATH=src "$$python" -m mixdepth doctor $${SCENE:+"$$SCENE"} $$ARGS || true
 
 test: .venv/.installed-dev
 	@.venv/bin/python -m pytest -n $(CORES) --dist loadfile
@@ -58,9 +62,7 @@ lint: .venv/.installed-dev
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-cache
 
-# A name, not a path: nothing outside results/ may be removed.
+# Checked in Python, as is whether something runs.
 clean-scene:
-	@[[ "$(SCENE)" =~ ^[A-Za-z0-9][A-Za-z0-9_.-]*$$ ]] || { echo "Which scene? make clean-scene SCENE=demo"; exit 1; }
-	@if [ -d "results/$(SCENE)" ]; then \
-	  du -sh "results/$(SCENE)" | sed 's/^/Removing /'; rm -rf "results/$(SCENE)"; \
-	else echo "There is no results/$(SCENE)."; fi
+	@if [ -x .venv/bin/python ]; then python=.venv/bin/python; else python=$(PYTHON); fi; \
+	  PYTHONPATH=src "$$python" -m mixdepth.cli.clean

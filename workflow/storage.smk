@@ -3,8 +3,10 @@
 #
 #   snakemake --snakefile workflow/storage.smk --config store=s3://bucket/demo scene=demo -- fetch
 #   snakemake --snakefile workflow/storage.smk --config store=s3://bucket/demo scene=demo -- publish
+import os
 import re
-from pathlib import PurePosixPath
+import sys
+from pathlib import Path, PurePosixPath
 
 from snakemake.exceptions import WorkflowError
 
@@ -17,6 +19,7 @@ if not STORE or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", SCENE):
 DATA = str(config.get("data", f"data/{SCENE}")).rstrip("/")
 
 RESULTS = Results(f"results/{SCENE}")
+FETCHED = str(RESULTS.folder / "fetched")  # below it an empty file for each that was fetched
 
 # What others want of a scene; everything else can be made again.
 PUBLISHED = sorted(
@@ -43,7 +46,11 @@ def listed_files(wildcards):
     for name in names:
         if not name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise WorkflowError(f"{STORE}/capture.txt: {name!r} is no file inside the capture's folder")
-    return [f"{DATA}/{name}" for name in names]
+    # What is gone since is fetched again.
+    for name in names:
+        if not os.path.lexists(f"{DATA}/{name}"):
+            Path(f"{FETCHED}/{name}").unlink(missing_ok=True)
+    return [f"{FETCHED}/{name}" for name in names]
 
 
 wildcard_constraints:
@@ -73,13 +80,17 @@ checkpoint capture_list:
         "cp {input:q} {output:q}"
 
 
+# Snakemake removes outputs before it makes them, so the capture's files are none: the script puts them there.
 rule fetch_file:
     input:
         storage(f"{STORE}/capture/{{file}}"),
     output:
-        f"{DATA}/{{file}}",
+        touch(f"{FETCHED}/{{file}}"),
+    params:
+        python=sys.executable,
+        data=DATA,
     shell:
-        "cp {input:q} {output:q}"
+        "{params.python:q} -m mixdepth.workflow.fetch {input:q} {params.data:q} {wildcards.file:q}"
 
 
 rule publish:

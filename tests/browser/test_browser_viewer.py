@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -243,11 +244,24 @@ def test_who_wants_less_motion_gets_a_page_that_stands_still(chromium: Any, page
 
 def test_without_webgl_the_page_says_so(chromium: Any, page_file: Path, tmp_path: Path) -> None:  # noqa: F811
     text = page_file.read_text().replace('getContext("webgl2"', 'getContext("none"')
+    # Its policy lets no other script in than its own.
+    text = re.sub("script-src &#39;[^&]+&#39;", "script-src 'unsafe-inline'", text)
     (tmp_path / "viewer.html").write_text(text)
     with visit(chromium, tmp_path / "viewer.html") as seen:
         until(seen, "mixdepth.error")
         assert "WebGL2" in seen.page.inner_text("#message")
         assert seen.page.is_visible("#message")
+
+
+def test_a_script_that_is_not_the_page_s_own_is_not_run(chromium: Any, page_file: Path, tmp_path: Path) -> None:  # noqa: F811
+    text = page_file.read_text().replace("<script>", "<script>document.title = 'run'</script><script>", 1)
+    (tmp_path / "viewer.html").write_text(text.replace("<canvas ", '<canvas onfocus="document.title = 1" autofocus '))
+    with visit(chromium, tmp_path / "viewer.html") as seen:
+        until(seen, "mixdepth.ready")
+        assert "look around" in seen.page.title()
+        assert len(seen.complaints) == 2
+        assert all("Content Security Policy" in complaint for complaint in seen.complaints)
+        seen.complaints.clear()
 
 
 def test_a_damaged_page_says_so(chromium: Any, page_file: Path, tmp_path: Path) -> None:  # noqa: F811

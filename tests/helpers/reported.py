@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
+from helpers.policies import check_policy
 from helpers.stages import work
 from mixdepth.cameras.camera import Camera, save_cameras
 from mixdepth.cameras.lens import Lens, save_lenses
@@ -148,6 +149,7 @@ def write_curves(folder: Path) -> None:
 def read(path: Path) -> Page:
     page = Page()
     page.feed(path.read_text())
+    check_policy(path.read_text())
     return page
 
 

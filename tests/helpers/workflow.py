@@ -9,6 +9,17 @@ from pathlib import Path
 
 from helpers.checkout import REPOSITORY
 
+OTHER = """
+configfile: "config.yaml"
+
+module mixdepth:
+    snakefile: "{snakefile}"
+    config: config
+    prefix: "made"
+
+use rule * from mixdepth as mixdepth_*
+"""
+
 
 @dataclass
 class Job:
@@ -34,6 +45,13 @@ def surroundings(folder: Path) -> dict[str, str]:
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run this repository's workflow with ``folder`` as the place of its data and results."""
     command = [*workflow(folder), "--cores", "2", *arguments]
+    return subprocess.run(command, cwd=folder, env=surroundings(folder), text=True, capture_output=True)
+
+
+def other_workflow(folder: Path, snakefile: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a workflow of somebody else that uses ours."""
+    (folder / "Snakefile").write_text(OTHER.format(snakefile=snakefile))
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
     return subprocess.run(command, cwd=folder, env=surroundings(folder), text=True, capture_output=True)
 
 

@@ -1,5 +1,6 @@
 """The ablation: its matrix, its statistics, its tables, figures and page."""
 
+import csv
 import hashlib
 import json
 import math
@@ -12,12 +13,14 @@ import pandas as pd
 import pytest
 import yaml
 
+from helpers.browser import visit
 from helpers.checkout import REPOSITORY
+from helpers.policies import check_policy
 from mixdepth.errors import UserError
 from mixdepth.report.ablation import text
 from mixdepth.report.ablation.page import write_ablation
 from mixdepth.report.ablation.scores import Difference, differences, paired, read_runs, read_times, summary
-from mixdepth.report.ablation.tables import latex, summary_rows
+from mixdepth.report.ablation.tables import FORMULA, latex, summary_rows, write_csv
 from mixdepth.scene.ablation import spread
 from mixdepth.scene.config import Scenes, load_config
 
@@ -308,10 +311,48 @@ def test_the_latex_table_is_balanced_and_has_nothing_raw(tmp_path: Path):
     assert r"\providecommand{\toprule}{\hline}" in found
 
 
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1 cam01", "-1", "@SUM(A1)", "\tcam01", "\r=1", "-\r=1", "=cmd|' /C calc'!A0 cam01"]
+)
+def test_no_text_becomes_a_formula_and_numbers_stay_numbers(tmp_path: Path, text: str):
+    path = tmp_path / "x.csv"
+    numbers = {"psnr": [-1.5, math.nan], "seed": [-1, 2], "shown": [True, False], "of": [-1, None]}
+    write_csv(pd.DataFrame({"cameras": [text, "cam01 = cam02"], **numbers, text: [0, 0]}), path)
+    with path.open(newline="") as file:
+        head, first, second = csv.reader(file)
+    assert head == ["cameras", *numbers, "'" + text.replace("\r", " ")]
+    assert first == [head[-1], "-1.5", "-1", "True", "-1", "0"]
+    assert second == ["cam01 = cam02", "", "2", "False", "", "0"]
+
+
+def test_every_table_is_written_so(tmp_path: Path):
+    scenes, rows = write_results(tmp_path, frames=True, times=True)
+    bad = [{**row, "cameras": ["=1+1", *row["cameras"][1:]], "label": "@SUM(A1)"} for row in rows]
+    write_ablation(bad, {"a_b": scenes["a_b"]}, tmp_path / "results", tmp_path / "out")
+    tables = sorted((tmp_path / "out").glob("*.csv"))
+    assert [table.stem for table in tables] == ["differences", "scores", "summary", "times"]
+    for table in tables:
+        with table.open(newline="") as file:
+            cells = [cell for row in csv.reader(file) for cell in row]
+        assert "'@SUM(A1)" in cells
+        assert not [cell for cell in cells if cell.startswith(FORMULA) and not is_number(cell)]
+
+
+def is_number(text: str) -> bool:
+    return re.fullmatch(r"-?[\d.]+(e[+-]\d+)?", text) is not None
+
+
+def test_a_browser_lets_nothing_but_the_page_s_own_style_in(tmp_path: Path, chromium: Any):
+    with visit(chromium, report(tmp_path) / "report.html") as seen:
+        assert seen.page.evaluate("getComputedStyle(document.querySelector('figure img')).maxWidth") == "960px"
+        assert seen.page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+
+
 def test_the_page_needs_nothing_else_and_names_no_outside_address(tmp_path: Path):
     page = (report(tmp_path) / "report.html").read_text()
     assert not re.findall(r"(?:src|href)=\"(?!data:|#)", page)
     assert not re.findall(r"<script|@import|url\(", page)
+    check_policy(page)
     pictures = re.findall(r"<img [^>]*>", page)
     assert len(pictures) == 3
     assert all(len(re.search(r'alt="([^"]*)"', picture)[1]) > 40 for picture in pictures)

@@ -8,8 +8,12 @@ import pytest
 from av.video.reformatter import Interpolation
 from PIL import Image
 
+from helpers.checkout import REPOSITORY
+from helpers.jobs import render_nothing
+from helpers.workflow import other_workflow, snakemake
 from mixdepth import demo
-from mixdepth.demo.capture import write_video
+from mixdepth.demo import capture
+from mixdepth.demo.capture import FILES, write_video
 from mixdepth.demo.scene import movers
 from mixdepth.errors import ConfigurationError
 
@@ -128,6 +132,116 @@ def decoded(path: Path) -> np.ndarray:
         return np.stack(
             [frame.reformat(format="rgb24", interpolation=rounding).to_ndarray() for frame in file.decode(video=0)]
         )
+
+
+MINE = "videos/cam00.mp4"
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """What is in ``folder`` without certificates."""
+    found = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".json")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A demo of noise, which takes no minutes."""
+    render_nothing(monkeypatch)
+    demo.make_demo(tmp_path / "demo")
+    return tmp_path / "demo"
+
+
+def test_the_demo_replaces_its_own_files(made: Path) -> None:
+    before = files(made)
+    (made / MINE).unlink()
+    demo.make_demo(made)
+    assert files(made) == before
+    assert {*before} == {*FILES}
+    assert [path.name for path in made.parent.iterdir()] == ["demo"]
+
+
+@pytest.mark.parametrize("kind", ["another", "changed", "link", "lost", "folder"])
+def test_the_demo_never_replaces_a_file_of_a_user(made: Path, kind: str) -> None:
+    own = made / MINE
+    if kind == "changed":
+        own.write_bytes(own.read_bytes() + b"mine")  # the demo's certificate is still beside it
+    elif kind == "folder":
+        own.unlink()
+        (own / "frames").mkdir(parents=True)
+    else:
+        for path in own.parent.glob("*cam00*"):
+            path.unlink()
+        if kind == "another":
+            own.write_bytes(b"mine")
+        else:
+            own.symlink_to(made / ("truth.npz" if kind == "link" else "gone"))
+    (made / "photos/photo05.jpg").unlink()
+    before = files(made)
+    with pytest.raises(ConfigurationError, match=rf"{own}: not as the demo wrote it"):
+        demo.make_demo(made)
+    assert files(made) == before
+    assert own.is_symlink() == (kind in ("link", "lost"))
+
+
+def test_a_file_that_comes_while_the_demo_is_made_is_kept(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    render = capture.write_films
+
+    def copying(*given: object) -> None:
+        render(*given)
+        (made / MINE).write_bytes(b"mine")
+
+    monkeypatch.setattr(capture, "write_films", copying)
+    with pytest.raises(ConfigurationError, match=MINE):
+        demo.make_demo(made)
+    assert (made / MINE).read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("moved", range(0, 36, 5))
+def test_a_killed_demo_is_taken_for_the_demo_s(made: Path, monkeypatch: pytest.MonkeyPatch, moved: int) -> None:
+    before = files(made)
+    for path in filter(Path.is_file, made.rglob("*")):
+        path.unlink()
+    replace, left = Path.replace, [moved]
+
+    def killed(path: Path, target: Path) -> Path:
+        left[0] -= target.is_relative_to(made)
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        demo.make_demo(made)
+    left[0] = 1000
+    demo.make_demo(made)
+    assert files(made) == before
+
+
+def test_a_run_that_would_replace_a_file_of_a_user_is_refused_before_it_starts(tmp_path: Path) -> None:
+    own = tmp_path / "data/demo" / MINE
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"mine")
+    dated = own.stat().st_mtime_ns
+    done = snakemake(
+        tmp_path, "--configfile", str(REPOSITORY / "config/config.yaml"), "--", "results/demo/capture.json"
+    )
+    assert done.returncode != 0
+    assert f"data/demo/{MINE}: not as the demo wrote it" in done.stdout + done.stderr
+    assert "rule demo_capture:" not in done.stdout + done.stderr
+    assert (own.read_bytes(), own.stat().st_mtime_ns) == (b"mine", dated)
+    assert files(tmp_path / "data") == {f"demo/{MINE}": b"mine"}
+
+
+def test_so_is_one_of_another_workflow_when_it_comes_to_the_demo(tmp_path: Path) -> None:
+    """Snakemake asks a module nothing when it starts."""
+    own = tmp_path / "data/demo" / MINE
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"mine")
+    (tmp_path / "config.yaml").write_text((REPOSITORY / "config/config.yaml").read_text())
+    done = other_workflow(tmp_path, str(REPOSITORY / "workflow/Snakefile"), "--", "made/results/demo/capture.json")
+    assert done.returncode != 0
+    assert f"data/demo/{MINE}: not as the demo wrote it" in done.stdout + done.stderr
+    assert files(tmp_path / "data") == {f"demo/{MINE}": b"mine"}
 
 
 @pytest.mark.slow

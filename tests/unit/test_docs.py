@@ -100,10 +100,11 @@ def test_every_make_target_and_configuration_file_is_real() -> None:
 def test_the_example_of_an_own_capture_is_valid_and_needs_no_more(tmp_path: Path, monkeypatch: Any) -> None:
     example = re.search(r"```yaml\n(.*?)```", section("Your own capture"), re.S)[1]
     for name in ("videos/cam00.mp4", "videos/cam01.mp4", "videos/cam02.mp4", "photos/a.jpg"):
-        path = tmp_path / "data" / "kitchen" / name
+        path = tmp_path / "captures" / "kitchen" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mixdepth").mkdir()
+    monkeypatch.chdir(tmp_path / "mixdepth")
     scene = load_config(yaml.safe_load("\n".join(line[3:] for line in example.splitlines())))["kitchen"]
     assert scene.test_cameras == ["cam00"]
     assert scene.video_variant == "inherited"

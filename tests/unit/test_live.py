@@ -1,11 +1,13 @@
 """`mixdepth view`: clouds lie where the depths say, and the server answers on this machine and stops when asked to."""
 
+import os
 import signal
 import socket
 import struct
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -101,7 +103,13 @@ def iter_until(lines: Iterable[str], end: str) -> Iterator[str]:
             return
 
 
-def test_it_answers_on_this_machine_and_an_interrupt_ends_it_with_130(tmp_path: Path) -> None:
+def processor_time(process: int) -> float:
+    """Seconds that a process has computed."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_it_answers_at_its_address_rests_alone_and_an_interrupt_ends_it_with_130(tmp_path: Path) -> None:
     write_renders(prepared(tmp_path))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -112,14 +120,19 @@ def test_it_answers_on_this_machine_and_an_interrupt_ends_it_with_130(tmp_path: 
     heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(command, cwd=tmp_path, text=True, preexec_fn=heed, **pipes) as server:
         try:
-            said = list(iter_until(server.stdout, "(stop with Ctrl-C)"))
+            said = list(iter_until(server.stdout, "stop with Ctrl-C)"))
             assert any("4 cameras, 0 points, 4 rendered views of colmap" in line for line in said)
-            address = f"http://127.0.0.1:{port}"
-            assert said[-1].split()[0] == address
+            assert [line.split()[0] for line in said if f"127.0.0.1:{port}" in line] == [said[-1].split()[0]]
+            address = said[-1].split()[0]
+            with pytest.raises(urllib.error.HTTPError, match="403"):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=PATIENCE)
             with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
                 assert answer.status == 200
                 assert b"<html" in answer.read()
             time.sleep(0.5)
+            before = processor_time(server.pid)
+            time.sleep(2.0)
+            assert processor_time(server.pid) - before < 0.1  # half a second when it played to nobody
             server.send_signal(signal.SIGINT)
             _, complaints = server.communicate(timeout=PATIENCE)
         finally:

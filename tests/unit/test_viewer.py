@@ -14,6 +14,7 @@ import yaml
 
 from helpers.captures import write_capture
 from helpers.place import HEIGHT, WIDTH
+from helpers.policies import check_policy
 from helpers.relief import FRAMES, Place, rendered, write_renders
 from helpers.stages import work
 from helpers.workflow import plan
@@ -141,7 +142,7 @@ def test_the_same_renders_make_the_same_bytes(tmp_path: Path) -> None:
 
 def test_nothing_in_the_page_points_outside(tmp_path: Path) -> None:
     text = written(write_renders(tmp_path)).read_text()
-    assert "default-src 'none'" in text
+    check_policy(text)
     assert re.findall(r"https?://", text) == []
 
 
@@ -149,6 +150,7 @@ def test_a_name_cannot_break_out_of_the_page(tmp_path: Path) -> None:
     page = written(write_renders(tmp_path), Place(name="</script><b>"))
     assert "</script><b>" not in page.read_text()
     assert page_data(page)[0]["scene"] == "</script><b>"
+    check_policy(page.read_text())
 
 
 def test_renders_that_do_not_fit_together_are_told(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import functools
 import http.server
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,25 +12,7 @@ import pytest
 
 from helpers.checkout import REPOSITORY
 from helpers.tiny import write_tiny_capture
-from helpers.workflow import surroundings
-
-OTHER = """
-configfile: "config.yaml"
-
-module mixdepth:
-    snakefile: "{snakefile}"
-    config: config
-    prefix: "made"
-
-use rule * from mixdepth as mixdepth_*
-"""
-
-
-def other_workflow(folder: Path, snakefile: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a workflow of somebody else that uses ours."""
-    (folder / "Snakefile").write_text(OTHER.format(snakefile=snakefile))
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-    return subprocess.run(command, cwd=folder, env=surroundings(folder), text=True, capture_output=True)
+from helpers.workflow import other_workflow
 
 
 @pytest.fixture

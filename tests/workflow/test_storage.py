@@ -24,7 +24,9 @@ def put(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """What is in a folder, but for what `fetch` notes."""
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {name: content for name, content in files.items() if not name.startswith(".fetched/")}
 
 
 def snakemake(folder: Path, *arguments: str) -> tuple[int, str]:
@@ -52,6 +54,34 @@ def test_a_capture_is_fetched_and_only_what_changes_is_fetched_again(tmp_path: P
     code, told = snakemake(tmp_path, *fetch)
     assert (code, told.count("rule fetch_file")) == (0, 1), told
     assert contents(tmp_path / "data/x") == changed
+
+
+def test_what_is_gone_is_fetched_again_and_a_new_place_gets_everything(tmp_path: Path, store: Path) -> None:
+    fetch = ("--config", f"store={store}", "scene=x", "--", "fetch")
+    assert snakemake(tmp_path, *fetch)[0] == 0
+    (tmp_path / "data/x/videos/cam00.mp4").unlink()
+    code, told = snakemake(tmp_path, *fetch)
+    assert (code, told.count("rule fetch_file")) == (0, 1), told
+    assert contents(tmp_path / "data/x") == CAPTURE
+    code, told = snakemake(tmp_path, "--config", f"store={store}", "scene=x", "data=other", "--", "fetch")
+    assert code == 0, told
+    assert contents(tmp_path / "other") == CAPTURE
+
+
+@pytest.mark.parametrize("fetched", [False, True], ids=["original", "changed after it was fetched"])
+def test_a_file_that_was_not_fetched_stays_and_is_named(tmp_path: Path, store: Path, fetched: bool) -> None:
+    fetch = ("--config", f"store={store}", "scene=x", "--", "fetch")
+    if fetched:
+        assert snakemake(tmp_path, *fetch)[0] == 0
+    put(tmp_path / "data/x", {"poses_bounds.npy": b"mine, not yet uploaded"})
+    dated = (tmp_path / "data/x/poses_bounds.npy").stat().st_mtime_ns
+    put(store / "capture", {"poses_bounds.npy": b"cut"})
+    for _ in range(2):
+        code, told = snakemake(tmp_path, *fetch)
+        assert code != 0
+        assert "data/x/poses_bounds.npy: not from the store, or changed since, and nothing of yours is replaced" in told
+        assert (tmp_path / "data/x/poses_bounds.npy").read_bytes() == b"mine, not yet uploaded"
+        assert (tmp_path / "data/x/poses_bounds.npy").stat().st_mtime_ns == dated
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "videos/../../evil"])

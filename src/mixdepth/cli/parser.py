@@ -239,7 +239,8 @@ def _add_steps(commands: Commands) -> None:
     added = command(
         view,
         "look at cameras, points and rendered clouds in a browser, until Ctrl-C",
-        "Needs `prepare`; clouds are there for the cameras that were rendered (`render`). Serves this machine only.",
+        "Needs `prepare`; clouds are there for the cameras that were rendered (`render`). Only who knows "
+        "the address that it prints is served: it has a token of its own each time, and works on this machine alone.",
     )
     added.add_argument("variant", nargs="?", choices=VARIANTS, metavar="VARIANT", help="default: that of the video")
     added.add_argument("--port", type=int, default=8080, help="the next free one where it is taken (default: 8080)")

@@ -1,7 +1,8 @@
 """The demo capture as files: videos, photos and the truth, laid out like a user's own capture."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,16 @@ from mixdepth.demo.rig import FOCAL, PHOTO_CAMERAS, VIDEO_CAMERAS
 from mixdepth.demo.scene import FPS, FRAMES, movers
 from mixdepth.demo.solids import Ball
 from mixdepth.errors import ConfigurationError
+from mixdepth.files.certificate import certify, is_certified, process
 from mixdepth.files.images import write_image
-from mixdepth.files.io import write_npz
+from mixdepth.files.io import disk_errors, sweep, write_npz
 from mixdepth.frames.encode import write_recording
 from mixdepth.progress import Progress
+from mixdepth.words import first_of
 
 CAMERA_NAMES = tuple(VIDEO_CAMERAS)
 PHOTO_FILES = tuple(PHOTO_CAMERAS)
+FILES = (*(f"videos/{name}.mp4" for name in CAMERA_NAMES), *(f"photos/{name}" for name in PHOTO_FILES), "truth.npz")
 Movers = Callable[[int], tuple[Ball, ...]]  # by frame
 VIEW_STEPS = 25  # seeing the still scene takes about as long as adding what moves to this many frames
 
@@ -26,13 +30,48 @@ def make_demo(output: Path) -> None:
     """Render the demo capture into ``output``: ``videos/cam%02d.mp4``, ``photos/*.jpg`` and ``truth.npz``.
 
     The same bytes every time on one machine; the pixels before encoding are the same on every machine.
+
+    Raises:
+        ConfigurationError: files of a user are in its place.
+        OutOfRoom: no space is left on the device.
     """
+    refuse_others(output / name for name in FILES)
+    sweep(output)
+    temporary = output.with_name(f".{output.name}.{process()}.part")
     views = len(PHOTO_FILES) + len(CAMERA_NAMES)
     progress = Progress("demo capture", views * VIEW_STEPS + len(CAMERA_NAMES) * FRAMES)
-    for name in PHOTO_FILES:
-        write_photo(output / "photos" / name, render_photo(name))
-        progress.update(VIEW_STEPS)
-    write_films(output, movers, progress)
+    try:
+        with disk_errors(output):
+            for name in PHOTO_FILES:
+                write_photo(temporary / "photos" / name, render_photo(name))
+                progress.update(VIEW_STEPS)
+            write_films(temporary, movers, progress)
+            certify([temporary / name for name in FILES], {})
+            refuse_others(output / name for name in FILES)
+            # Whenever this is killed, the files that are there have their certificates, and so are known to be its.
+            for name in FILES:
+                (output / name).unlink(missing_ok=True)
+            for path in sorted(filter(Path.is_file, temporary.rglob("*")), key=lambda path: path.name[0] != "."):
+                target = output / path.relative_to(temporary)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def refuse_others(files: Iterable[Path]) -> None:
+    """Refuse to replace ``files`` of the demo where a user has put others.
+
+    Raises:
+        ConfigurationError: some are there, and not as the demo wrote them.
+    """
+    there = [path for path in files if path.exists() or path.is_symlink()]
+    if others := [str(path) for path in there if path.is_symlink() or not is_certified(path)]:
+        raise ConfigurationError(
+            f"{first_of(others)}: not as the demo wrote {'it' if len(others) == 1 else 'them'}, and the demo replaces"
+            " no file of yours. Move your files to a folder of their own, best outside of this checkout, and name it as"
+            " the `data` of a scene; or delete them, to have the demo's"
+        )
 
 
 def write_films(output: Path, movers: Movers, progress: Progress) -> None:

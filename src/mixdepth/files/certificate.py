@@ -97,6 +97,12 @@ def refuse_changed(path: Path, whole: bool = False) -> None:
         date_anew(owner, ("files", name), status.st_mtime_ns)
 
 
+def is_certified(path: Path) -> bool:
+    """Whether a file has a certificate of its own, and is as that says: nobody else has written it since."""
+    found = read_certificate(path)
+    return found is not None and path.is_file() and found["files"].get("", {}).get("sha256") == digest(path)
+
+
 def date_anew(path: Path, place: tuple[str, str], date: int) -> None:
     """Give a certificate the date of a file whose bytes are the same, so that they are not read for it again; in a
     folder that may only be read it stays."""

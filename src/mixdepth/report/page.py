@@ -1,7 +1,5 @@
 """The report of one scene: one HTML file that needs nothing else, not even a network."""
 
-import base64
-import hashlib
 import json
 import os
 import struct
@@ -14,7 +12,7 @@ import yaml
 
 from mixdepth.cameras.camera import load_cameras
 from mixdepth.evaluation.shortcomings import PICTURES
-from mixdepth.files.html import data_uri, environment
+from mixdepth.files.html import data_uri, environment, policy
 from mixdepth.files.images import read_image
 from mixdepth.files.io import atomic, read_json, refuse_damaged
 from mixdepth.report.chart import sync_chart
@@ -112,16 +110,6 @@ class Budget:
             return None
         self.left -= len(uri)
         return uri
-
-
-def policy(style: str, script: str) -> str:
-    """A Content-Security-Policy that lets this style and this script in and nothing else, from nowhere."""
-    hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script))
-    style_hash, script_hash = hashes
-    return (
-        f"default-src 'none'; img-src data:; media-src data:; style-src 'sha256-{style_hash}';"
-        f" script-src 'sha256-{script_hash}'; base-uri 'none'; form-action 'none'"
-    )
 
 
 def _signed(value: float | None) -> str:

@@ -1,5 +1,6 @@
 """`mixdepth view`: the rig, the sparse points and the rendered clouds over time, live in a browser, by viser."""
 
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,14 +16,15 @@ from mixdepth.files.io import read_json
 from mixdepth.rendering.renders import open_renders
 from mixdepth.results import Renders, Results
 from mixdepth.scene.scene import Scene
+from mixdepth.viewer.guard import private_server
 
 if TYPE_CHECKING:
     import viser
 
-HOST = "127.0.0.1"  # nobody else can look in
 POINTS = 120_000  # of the clouds of one frame together: what a browser on a laptop plays
 TRAINS, HELD_OUT, SPARSE = (38, 110, 190), (214, 96, 22), (110, 116, 124)  # colours that colour-blind people tell apart
 IDLE_FPS, USUAL_FPS = 20.0, 12.0  # looks at the controls a second; speed where the capture has none
+ALONE = 0.5  # seconds between two looks for somebody who looks
 
 
 @dataclass(frozen=True)
@@ -91,13 +93,14 @@ def open_clouds(folder: Path, cameras: Mapping[str, Camera], points: int = POINT
 
 
 def view_scene(scene: Scene, variant: str, results: Results, port: int) -> None:
-    """Serve the scene on ``port`` of this machine (the next free one, where it is taken) until interrupted."""
+    """Serve the scene on ``port`` of this machine (the next free one, where it is taken) until interrupted.
+
+    Only who knows the address that is printed is shown it, see ``mixdepth.viewer.guard``.
+    """
     cameras = load_cameras(results.cameras)
     clouds = open_clouds(results.renders(variant, scene.video_camera).folder.parent, cameras)
     fps = read_json(results.capture)["fps"] if results.capture.exists() else None
-    import viser
-
-    server = viser.ViserServer(host=HOST, port=port, label=f"mixdepth: {scene.name}", verbose=False)
+    server, address = private_server(f"mixdepth: {scene.name}", port)
     try:
         show_rig(server, scene, cameras)
         points = _sparse_points(results.sparse / "points3D.bin")
@@ -108,7 +111,7 @@ def view_scene(scene: Scene, variant: str, results: Results, port: int) -> None:
             )
         told = f"{len(clouds.cameras)} rendered views of {variant}" if clouds else f"no renders of {variant} yet"
         print(f"{scene.name}: {len(cameras)} cameras, {0 if points is None else len(points)} points, {told}")
-        print(f"http://{HOST}:{server.get_port()} (stop with Ctrl-C)", flush=True)
+        print(f"{address} (for you alone; stop with Ctrl-C)", flush=True)
         _play(server, clouds, fps or USUAL_FPS, _size(cameras))
     finally:
         server.stop()
@@ -156,10 +159,10 @@ def _sparse_points(path: Path) -> np.ndarray | None:
 
 
 def _play(server: "viser.ViserServer", clouds: Clouds | None, fps: float, size: float) -> None:
-    """Do what the controls say until interrupted."""
+    """Do what the controls say until interrupted, while somebody looks."""
     if clouds is None:
-        while True:
-            time.sleep(1 / IDLE_FPS)
+        threading.Event().wait()
+        return
     slider = server.gui.add_slider("Frame", 0, max(clouds.frames - 1, 1), 1, 0)
     playing = server.gui.add_checkbox("Play", True)
     speed = server.gui.add_slider("Frames per second", 1, 60, 1, min(max(round(fps), 1), 60))
@@ -170,13 +173,21 @@ def _play(server: "viser.ViserServer", clouds: Clouds | None, fps: float, size: 
     )
     shown = 0
     while True:
-        time.sleep(1 / (speed.value if playing.value else IDLE_FPS))
+        if not server.get_clients():
+            time.sleep(ALONE)
+            continue
+        time.sleep(1 / (within(speed) if playing.value else IDLE_FPS))
         if playing.value:
             # viser's setter does not follow its getter, so that mypy misses it.
-            slider.value = (int(slider.value) + 1) % clouds.frames  # type: ignore[misc]
-        handle.point_size = point.value
-        if (wanted := min(int(slider.value), clouds.frames - 1)) != shown:
+            slider.value = (int(within(slider)) + 1) % clouds.frames  # type: ignore[misc]
+        handle.point_size = within(point)
+        if (wanted := min(int(within(slider)), clouds.frames - 1)) != shown:
             shown = wanted
             points, colours = clouds.at(shown)
             with server.atomic():
                 handle.points, handle.colors = points, colours
+
+
+def within(slider: "viser.GuiSliderHandle") -> float:
+    """The slider's value; where a page sent one beyond its ends, that end."""
+    return min(max(slider.value, slider.min), slider.max)

@@ -21,7 +21,7 @@ import numpy as np
 from mixdepth.cameras.camera import Camera, load_cameras
 from mixdepth.errors import ConfigurationError, DamagedFile, listed
 from mixdepth.exports.side_by_side import COLOURS, depth_range, frame_rate
-from mixdepth.files.html import environment
+from mixdepth.files.html import environment, policy
 from mixdepth.files.images import resize
 from mixdepth.files.io import atomic, read_json
 from mixdepth.progress import Progress
@@ -85,9 +85,11 @@ def write_viewer(
     }
     # "<" would let a name end the element that holds the JSON.
     about = json.dumps(page, allow_nan=False).replace("<", "\\u003c")
-    template = environment("mixdepth.viewer").get_template("viewer.html.j2")
+    pages = environment("mixdepth.viewer")
+    style, script = (pages.get_template(f"viewer.{kind}.j2").render() for kind in ("css", "js"))
+    ours = {"style": style, "script": script, "policy": policy(style, script)}
     with atomic(output) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.writelines(template.generate(page=page, about=about, lines=lines))
+        file.writelines(pages.get_template("viewer.html.j2").generate(page=page, about=about, lines=lines, **ours))
 
 
 def _view(folder: Path, name: str, cameras: dict[str, Camera]) -> View:

@@ -1,8 +1,10 @@
 """What is looked at when the work starts, so that hours of cameras and frames do not come before the mistake."""
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixdepth.errors import ConfigurationError
@@ -40,6 +42,20 @@ def unplaced_trainings(workflow: "Workflow", scenes: Scenes, captured: Mapping[s
         return ""
     jobs = [job.wildcards for job in workflow.dag.needrun_jobs() if job.rule.name in TRAININGS]
     return without_gpu(scenes.cuda_key(captured.get(of.scene, of.scene), of.get("variant")) for of in jobs)
+
+
+def refuse_to_replace(workflow: "Workflow") -> None:
+    """Refuse a run whose demo would replace files of a user: Snakemake deletes outputs before it makes them.
+
+    Raises:
+        UserError: it would.
+    """
+    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name == "demo_capture"]
+    outputs = [Path(path) for job in jobs for path in job.output]
+    if any(map(os.path.lexists, outputs)) and not workflow.touch:
+        from mixdepth.demo.capture import refuse_others  # NumPy
+
+        refuse_others(outputs)
 
 
 def without_gpu(keys: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from mixdepth.files.html import data_uri, environment
+from mixdepth.files.html import data_uri, environment, policy
 from mixdepth.files.io import atomic
 from mixdepth.report.ablation import text
 from mixdepth.report.ablation.figures import (
@@ -62,7 +62,11 @@ def write_ablation(runs: Sequence[Mapping[str, Any]], scenes: Mapping[str, Scene
     write_latex(scores, shown, own.latex)
     figures = _draw(runs, scenes, results, output / "figures", scores, times, frames)
     rows = summary_rows(scores, shown)
-    page = environment("mixdepth.report").get_template("ablation.html.j2").render(
+    pages = environment("mixdepth.report")
+    style = pages.get_template("_ablation.css.j2").render()
+    page = pages.get_template("ablation.html.j2").render(
+        style=style,
+        policy=policy(style),
         scenes=list(scenes),
         sentences=[*text.cameras_text(scores), text.spread_text(scores), *text.replaced_text(scores)],
         counts=f"{len(scores)} runs: {_matrix_text(scores)}",

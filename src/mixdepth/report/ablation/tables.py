@@ -1,6 +1,7 @@
 """The ablation's tables as CSV, LaTeX and rows for the page."""
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ CSV_FORMAT = "%.9g"
 LATEX_HEAD = r"""% Mean and standard deviation over {seeds}; best mean of each scene and camera set in bold.
 \providecommand{{\toprule}}{{\hline}}\providecommand{{\midrule}}{{\hline}}\providecommand{{\bottomrule}}{{\hline}}
 """
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a cell begins with that a spreadsheet computes
 LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -33,9 +35,20 @@ LATEX_ESCAPES = {
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table; unknown values are empty."""
+    """Write a table; unknown values are empty, and texts that a spreadsheet would compute stay texts."""
     with atomic(path) as temporary:
-        table.to_csv(temporary, index=False, float_format=CSV_FORMAT, lineterminator="\n")
+        table.map(inert).rename(columns=inert).to_csv(
+            temporary, index=False, float_format=CSV_FORMAT, lineterminator="\n"
+        )
+
+
+def inert(cell: Any) -> Any:
+    """The cell; a text in one line, with an apostrophe before it where it begins a formula (OWASP, CSV Injection)."""
+    if not isinstance(cell, str):
+        return cell
+    # What a carriage return is followed by would begin a row of its own.
+    line = re.sub(r"[\r\n]", " ", cell)
+    return f"'{line}" if cell.startswith(FORMULA) else line
 
 
 def seeds_text(counts: Sequence[int]) -> str:
