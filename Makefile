@@ -9,15 +9,15 @@ PYTHON ?= python3
 CORES ?= 2
 SHELL := /bin/bash
 
-INSTALL := .venv/bin/python -m pip install --quiet --disable-pip-version-check
-# Files that are not as they were published are refused. Source is built with what is installed, not with what pip fetches.
-HASHED := $(INSTALL) --require-hashes --no-deps --no-build-isolation
-
 .DEFAULT_GOAL := help
 .PHONY: help demo doctor test lint clean-scene
 
 help:
 	@sed -n '1,/^$$/s/^# //p' Makefile
+
+INSTALL := .venv/bin/python -m pip install --quiet --disable-pip-version-check
+# Files that are not as they were published are refused. Source is built with what is installed, not with what pip fetches.
+HASHED := $(INSTALL) --require-hashes --no-deps --no-build-isolation
 
 # The stamp is newer than what was installed, so a change of the requirements installs again.
 .venv/.installed: requirements.txt constraints.txt hashes/build.txt hashes/run.txt pyproject.toml
