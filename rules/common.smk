@@ -13,7 +13,8 @@ from mixdepth.scene.schema import read_yaml
 from mixdepth.variants import VARIANTS
 from mixdepth.workflow import graph, stages
 from mixdepth.workflow.dates import check_dates
-from mixdepth.workflow.sections import ROOT, Sections, ablation_inputs, ablation_outputs, roles, unsized
+from mixdepth.workflow.made import outdated, roles
+from mixdepth.workflow.sections import ROOT, Sections, ablation_inputs, ablation_outputs, unsized
 from mixdepth.workflow.start import refuse_unquoted_python, unplaced_trainings
 from mixdepth.workflow.versions import STAGE_VERSIONS
 
@@ -67,8 +68,26 @@ def scenes_that_make(level):
     return "|".join(map(re.escape, names))
 
 
+TOLD = set()
+
+
+def made_anew(job, scene, results):
+    """Have what a job has made be made anew where its certificate says that it was made otherwise than is planned.
+    Snakemake's own dates do not see an older replacement, nor what `--touch` has passed over, and its notes of settings
+    are not there in copied results. Who chooses --rerun-triggers has chosen."""
+    chosen = workflow.dag_settings.rerun_triggers
+    if not workflow.is_main_process or chosen != type(next(iter(chosen))).all():
+        return
+    if reason := outdated(job, scene, results):
+        made = [str(path) for path in graph.flat(job.makes(results))]
+        workflow.dag.forcefiles.update(made)
+        if made[0] not in TOLD:
+            print(f"{made[0]}: {reason}, so it has to be made anew", file=sys.stderr)
+        TOLD.add(made[0])
+
+
 def rule_of(name, **more):
-    return Sections(name, SCENES, scenes_that_make(stages.STAGES[name].level), **more)
+    return Sections(name, SCENES, scenes_that_make(stages.STAGES[name].level), planned=made_anew, **more)
 
 
 wildcard_constraints:

@@ -2,8 +2,9 @@
 
 import contextlib
 import errno
+import hashlib
+import json
 import re
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from helpers.jobs import Made, PlannedJob
 from helpers.tiny import write_tiny_capture
 from mixdepth.cli import parser as cli
 from mixdepth.errors import UserError
-from mixdepth.files.io import new_npy, read_json, read_npy, write_checksum, write_json, write_npy
+from mixdepth.files.certificate import certificate_of, certify
+from mixdepth.files.io import new_npy, read_json, read_npy, write_json, write_npy
 
 # What is made for people and other programs: no script reads it here. (Patterns of kinds, see `kind`.)
 NOBODY = (
@@ -65,7 +67,7 @@ def kinds(jobs: list[PlannedJob]) -> dict[Path, dict[str, list[Path]]]:
     for output in (output for job in jobs for output in job.outputs):
         found[output] = {}
         inside = sorted(p for p in output.rglob("*") if p.is_file()) if output.is_dir() else [output]
-        for path in (p for p in inside if p.suffix != ".crc32"):
+        for path in (p for p in inside if not p.name.endswith(".made.json")):
             name = re.sub(r"(cam|photo)\d+", r"\1", str(path))
             name = re.sub(r"^results/(ablation/x[^/]*|x|y|demo)/", "S/", name)
             name = re.sub(r"frame_\d+", "frame_N", re.sub(r"^S/(none|inherited)/", "S/V/", name))
@@ -86,8 +88,8 @@ def damaged(paths: list[Path], damage: Callable[[bytes], bytes]) -> Iterator[Non
 
 @contextlib.contextmanager
 def outputs_kept(job: PlannedJob, folder: Path) -> Iterator[None]:
-    """What the job has made, with the checksums, is there again afterwards."""
-    files = [p for path in job.outputs for p in (path, path.with_name(f".{path.name}.crc32")) if p.exists()]
+    """What the job has made, with the certificates, is there again afterwards."""
+    files = [p for path in job.outputs for p in (path, certificate_of(path)) if p.exists()]
     for number, path in enumerate(files):
         path.rename(folder / str(number))
     yield
@@ -170,34 +172,45 @@ def test_a_checksum_finds_one_flipped_bit_and_says_how_to_keep_a_change(tmp_path
     write_json(tmp_path / "c.json", {"value": 12345})
     for name, read in (("a.npy", read_npy), ("b.npy", read_npy), ("c.json", read_json)):
         path = tmp_path / name
+        certify([path], {})
         read(path)
         data = path.read_bytes()
         path.write_bytes(flipped(data))
-        with pytest.raises(UserError, match=rf"{name}: .*not as it was written.* on purpose, delete .*\.{name}\.crc32"):
+        with pytest.raises(
+            UserError, match=rf"{name}: .*not as it was written.* on purpose, delete .*\.{name}\.made\.json"
+        ):
             read(path)
-        (tmp_path / f".{name}.crc32").unlink()
+        certificate_of(path).unlink()
         read(path)
 
 
-def test_a_checksum_that_cannot_be_written_whole_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_certificate_that_cannot_be_written_whole_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(self: Path, text: str) -> None:
         self.touch()
         raise OSError(errno.ENOSPC, "No space left on device")
 
     (tmp_path / "a.json").write_text("{}")
     monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(UserError, match="no space left on the device"):
-        write_checksum(tmp_path / "a.json")
+    with pytest.raises(OSError, match="No space left on device"):
+        certify([tmp_path / "a.json"], {})
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
     assert read_json(tmp_path / "a.json") == {}
 
 
-def test_a_file_that_is_written_again_has_the_new_checksum_and_the_users_own_needs_none(tmp_path: Path) -> None:
+def test_a_file_that_is_written_again_has_no_old_certificate_and_the_users_own_needs_none(tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     path.write_text("{}")
     read_json(path)
     for value in (1, 2):
         write_json(path, {"value": value})
         assert read_json(path) == {"value": value}
+        certify([path], {})
+    found = json.loads(certificate_of(path).read_text())["files"][""]
     data = path.read_bytes()
-    assert (tmp_path / ".c.json.crc32").read_text() == f"{len(data)} {zlib.crc32(data):08x}\n"
+    assert found == {
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "date": path.stat().st_mtime_ns,
+    }

@@ -27,6 +27,7 @@ from mixdepth.errors import ConfigurationError, DamagedFile, UserError
 from mixdepth.evaluation.lpips import load_lpips
 from mixdepth.fields.storage import load_model
 from mixdepth.files import io
+from mixdepth.files.certificate import digest
 from mixdepth.files.images import encoded_exr, image_size, read_image
 from mixdepth.files.io import disk_errors, read_json, read_npy, read_npz, reading, write_npz
 from mixdepth.frames.decode import open_video
@@ -39,7 +40,7 @@ def opened(path: Path) -> None:
 
 READERS: list[Callable] = [
     *(opened, read_image, image_size, read_json, read_npy, read_npz, load_model, lambda path: load_lpips("alex", path)),
-    *(read_calibration, read_metashape, read_realitycapture),
+    *(read_calibration, read_metashape, read_realitycapture, digest),
 ]
 
 

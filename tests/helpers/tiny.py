@@ -69,8 +69,9 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def outputs(folder: Path) -> dict[str, str]:
-    """Hash of every file that the rules made, with their checksums; of logs, benchmarks and checkpoints none."""
+    """Hash of every file that the rules made; of certificates (with dates), logs, benchmarks and checkpoints none."""
     results = folder / "results/x"
-    files = {str(p.relative_to(results)): p for p in results.rglob("*") if p.is_file()}
+    found = (p for p in results.rglob("*") if p.is_file() and not p.name.endswith(".made.json"))
+    files = {str(p.relative_to(results)): p for p in found}
     made = {name: p for name, p in files.items() if name.split("/")[0] not in ("runs", "logs", "benchmarks")}
     return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(made.items())}

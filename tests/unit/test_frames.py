@@ -17,6 +17,7 @@ from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.lens import Lens
 from mixdepth.cameras.undistort import Undistorter, undistort, valid_pixels
 from mixdepth.errors import UserError
+from mixdepth.files.certificate import process
 from mixdepth.files.images import read_image, write_image
 from mixdepth.files.io import read_npz, write_npy
 from mixdepth.frames import store
@@ -81,7 +82,7 @@ def make_store(folder: Path, images: list[np.ndarray]) -> Path:
 
 
 def files_in(folder: Path) -> list[str]:
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if not p.is_dir() and p.suffix != ".crc32")
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if not p.is_dir())
 
 
 # --------------------------------------------------------------------------------------------------- decode
@@ -672,7 +673,7 @@ def test_a_full_disk_is_said_clearly_and_leaves_nothing_half_written(tmp_path, k
     # Everything written under the temporary name of this one output meets "no space left on the device".
     out.mkdir()
     target = files[kind]
-    (out / f".{target.stem}.{os.getpid()}.part{target.suffix}").symlink_to("/dev/full")
+    (out / f".{target.stem}.{process()}.part{target.suffix}").symlink_to("/dev/full")
     lens = lens_of(camera)
     jobs = {
         "video": lambda: write_video([flat(0)] * 3, target, 30),

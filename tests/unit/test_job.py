@@ -2,6 +2,7 @@
 
 import errno
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -21,13 +22,17 @@ from mixdepth.workflow.out_of_memory import OTHERS, SETTINGS, memory_errors
 SCRIPT = """
 import os, subprocess, sys
 from types import SimpleNamespace
+from snakemake.iocontainers import Namedlist
 from mixdepth.workflow import job
 from mixdepth.errors import UserError
 
 def main(smk):
 {body}
 
-smk = SimpleNamespace(log=["logs/rule.log"], output=["out.npy"], rule="probe", wildcards={{"scene": "x"}})
+files = Namedlist(["out.npy"])
+files._add_name("output")
+given = {{"log": ["logs/rule.log"], "input": {{}}, "output": files, "params": {{}}}}
+smk = SimpleNamespace(**given, rule="probe", wildcards={{"scene": "x"}})
 job.run(smk, main)
 print("after")
 """
@@ -74,13 +79,30 @@ def test_any_other_error_leaves_its_traceback_in_the_log(tmp_path: Path) -> None
 
 
 def test_what_a_killed_job_left_half_written_of_the_outputs_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    left = [".out.7.part.npy", "..out.npy.7.part.crc32", ".out.npy.8.part/cam01.png"]
-    kept = [".out.x.7.part.npy", ".other.7.part.npy", "out.npy", ".out.npy.crc32", "out.part.npy", ".out.9.part"]
+    here, dead, living = platform.node().replace(".", "-"), dead_process(), os.getppid()
+    left = [f".out.{here}-{dead}.part.npy", f"..out.npy.made.{here}-{dead}.part.json"]
+    left += [f".out.npy.{here}-{dead}.part/cam01.png", f".out.npy.{here}-{dead}-old.part/cam01.png"]
+    left += [".out.long-ago-7.part.npy"]
+    kept = [
+        f".out.x.{here}-{dead}.part.npy",
+        f".other.{here}-{dead}.part.npy",
+        "out.part.npy",
+        f".out.{here}-{dead}.part",
+    ]
+    kept += [f".out.{here}-{living}.part.npy", ".out.elsewhere-7.part.npy"]  # of processes that write, or may
     for name in left + kept:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
+    os.utime(tmp_path / left[-1], (0, time.time() - 2 * 24 * 3600))
     assert run_script(tmp_path, "pass")[0].returncode == 0
     assert {path.name for path in tmp_path.iterdir()} == {*kept, "logs"}
+
+
+def dead_process() -> int:
+    """The number of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    return ended.pid
 
 
 def test_a_stage_ends_when_its_snakemake_is_killed(tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def scene(photos: bool) -> Scene:
 
 
 def test_images_without_a_pose_are_left_out_of_every_stage_and_named(folder, capsys):
-    work(train_static, "train_static", scene(True), folder, folder / "runs/static")
+    work(train_static, "train_static", scene(True), folder, folder / "runs/static", {})
     assert "photos without a pose, left out: b" in capsys.readouterr().err
     work(extract_depth, "static_depth", scene(True), folder)
     assert read_npz(folder / "static/depth/cam03.npz")["depth"].shape == (0, 0)
@@ -206,16 +206,18 @@ def test_images_without_a_pose_are_left_out_of_every_stage_and_named(folder, cap
     mask = load_masks(folder / "lenses.json", "cameras", load_cameras(folder / "cameras.json"), ["cam01"])[0]
     assert (trust[~mask] == 0).all()
     for variant in ("none", "colmap", "distilled", "inherited"):
-        work(train_dynamic, "train_dynamic", scene(True), folder, variant, folder / "runs" / variant, variant=variant)
+        work(
+            train_dynamic, "train_dynamic", scene(True), folder, variant, folder / "runs" / variant, {}, variant=variant
+        )
         assert "cameras without a pose, left out: cam03" in capsys.readouterr().err
     save_cameras(folder / "photos.json", {})
     with pytest.raises(UserError, match="none of a, b has a pose"):
-        work(train_static, "train_static", scene(True), folder, folder / "runs/static")
+        work(train_static, "train_static", scene(True), folder, folder / "runs/static", {})
 
 
 @pytest.mark.parametrize("variant", ["none", "inherited"])
 def test_training_from_files_ignores_what_masked_pixels_show(folder, variant):
-    work(train_static, "train_static", scene(True), folder, folder / "runs/static")
+    work(train_static, "train_static", scene(True), folder, folder / "runs/static", {})
     work(extract_depth, "static_depth", scene(True), folder)
     models = []
     mask = load_masks(folder / "lenses.json", "cameras", load_cameras(folder / "cameras.json"), ["cam01"])[0]
@@ -223,7 +225,9 @@ def test_training_from_files_ignores_what_masked_pixels_show(folder, variant):
     for value in (0, 255):
         np.save(store / "rgb.npy", spoilt(np.load(store / "rgb.npy"), mask, value))
         find_motion(np.load(store / "rgb.npy")).save(store / "motion.npz")
-        work(train_dynamic, "train_dynamic", scene(True), folder, variant, folder / "runs" / variant, variant=variant)
+        work(
+            train_dynamic, "train_dynamic", scene(True), folder, variant, folder / "runs" / variant, {}, variant=variant
+        )
         models.append((folder / variant / "model.safetensors").read_bytes())
     assert models[0] == models[1]
 

@@ -47,7 +47,7 @@ def read(path: Path) -> np.ndarray:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.suffix != ".crc32")
+    return sorted(path.name for path in folder.iterdir())
 
 
 def test_the_plate_shows_what_stands_still_and_the_mask_what_does_not(folder, tmp_path):

@@ -12,14 +12,19 @@ import yaml
 from helpers.captures import capture
 from helpers.workflow import Job
 from mixdepth.cli import parser as cli
+from mixdepth.files.certificate import certify, measured
 from mixdepth.files.io import write_json
 from mixdepth.record.hashes import input_files
 from mixdepth.record.provenance import write_provenance
 from mixdepth.results import Results
 from mixdepth.scene.config import load_config
 from mixdepth.scene.scene import Scene
+from mixdepth.workflow import stages
+from mixdepth.workflow.graph import flat
+from mixdepth.workflow.made import made_from
 
 CONFIG = "config.yaml"
+STORES = [f"frames/{camera}/{name}.npy" for camera in ("cam00", "cam01", "cam02") for name in ("rgb", "median", "std")]
 
 
 def configure(**options: object) -> Scene:
@@ -38,15 +43,23 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = Path("results/x")
     for name in ("space.json", "none/metrics.json"):
         write_json(folder / name, {"value": 1})
-    (folder / "none/renders/cam00").mkdir(parents=True)
-    (folder / "none/renders/cam00/rgb.npy").write_bytes(b"rgb")
+    for name in ("none/renders/cam00/rgb.npy", "static/set.npz", *map(str, STORES)):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"rgb")
     record(configure(), folder)
     return folder
 
 
 def record(scene: Scene, folder: Path) -> None:
-    outputs = [folder / name for name in ("space.json", "none/renders/cam00", "none/metrics.json")]
-    write_provenance(scene, Results(folder), recorded=outputs, output=folder / "provenance.json")
+    """Certify what is there as if the rules had made it, and record it."""
+    results = Results(folder)
+    for job in stages.jobs(scene):
+        made = replace(scene, options=job.stage.settings(scene, **job.wildcards))
+        reads, makes = job.reads(results, scene), job.makes(results)
+        certify(flat(makes), made_from(job.stage, made, reads, makes))
+    outputs = [folder / name for name in ("space.json", *STORES, "static/set.npz", "none/renders/cam00")]
+    outputs.append(folder / "none/metrics.json")
+    write_provenance(scene, results, recorded=outputs, output=results.provenance)
 
 
 def verify(capsys: pytest.CaptureFixture, *arguments: str | Path, status: int) -> str:
@@ -70,7 +83,9 @@ def test_the_record_has_every_input_setting_and_output(results: Path) -> None:
     # sha256sum of "cam00.mp4"
     digest = "74af28986d7cb15b603a4ce6bf9829601a225cbc874343e529e37cc542f8557c"
     assert found["inputs"]["videos/cam00.mp4"] == {"bytes": 9, "sha256": digest}
-    assert list(found["outputs"]) == ["space.json", "none/renders/cam00/rgb.npy", "none/metrics.json"]
+    last = ["static/set.npz", "none/renders/cam00/rgb.npy", "none/metrics.json"]
+    assert list(found["outputs"]) == ["space.json", *STORES, *last]
+    assert found["uncertified"] == []
     assert found["settings"]["dynamic"]["static"]["threads"] > 0
     assert found["settings"]["test_cameras"] == ["cam00"]
     assert found["stages"]["dynamic"] > 0
@@ -109,7 +124,9 @@ def test_what_a_scene_shares_with_another_is_recorded_and_found_again(
     write_provenance(configure(), own, recorded=[own.cameras, own.model("none")], output=own.provenance)
     monkeypatch.chdir(tmp_path / "data")
     folder = tmp_path / own.folder
-    assert "outputs: the same (2 files)" in verify(capsys, folder, status=1), "the inputs are not below here"
+    said = verify(capsys, folder, status=0)
+    assert "outputs: the same (2 files)" in said
+    assert "certificates: 2 outputs without" in said
     write_json(tmp_path / own.cameras, {"value": 2})
     assert "\n    ../../x/cameras.json (same size)" in verify(capsys, folder, status=1)
 
@@ -119,7 +136,7 @@ def test_what_differs_is_named(results: Path, capsys: pytest.CaptureFixture) -> 
     said = verify(capsys, results, "--config", CONFIG, status=1)
     assert "inputs: 1 of 4 differs\n    videos/cam01.mp4 (9 bytes, now 5 bytes)" in said
     assert "other inputs (videos/cam01.mp4)" in said
-    assert "outputs: the same (3 files)" in said
+    assert "outputs: the same (13 files)" in said
     Path("data/x/videos/cam01.mp4").unlink()
     assert "videos/cam01.mp4 is not there" in verify(capsys, results, status=1)
 
@@ -141,6 +158,7 @@ def test_an_output_made_anew_is_told_from_a_damaged_and_a_missing_one(
     write_json(results / "space.json", {"value": 2})
     said = verify(capsys, results, status=1)
     assert "Not the outputs that were recorded, from space.json on: made anew or changed since" in said
+    certify([results / "space.json"], {})
     (results / "space.json").write_text('{"value": 3}')
     said = verify(capsys, results, status=1)
     assert "space.json (16 bytes, now 12 bytes), damaged" in said
@@ -183,7 +201,6 @@ def test_a_folder_without_a_usable_record_is_told_in_one_line(results: Path, cap
     ):
         path = results / "provenance.json"
         path.unlink() if content is None else path.write_text(content)
-        (results / ".provenance.json.crc32").unlink(missing_ok=True)
         capsys.readouterr()
         assert cli.main(["verify", str(results)]) == 1
         said = capsys.readouterr().err
@@ -224,5 +241,10 @@ def test_other_files_of_a_folder_of_images_are_no_inputs(results: Path) -> None:
         (Path("data/x/videos/cam09") / name).touch()
     scene = configure()
     inside = {name for name in input_files(scene) if "cam09" in name}
-    assert inside == {"videos/cam09/1.png", "videos/cam09/2.png"}
+    assert inside == {"videos/cam09"}
+    before = measured(Path("data/x/videos/cam09"))
+    Path("data/x/videos/cam09/notes.txt").write_text("more")
+    assert measured(Path("data/x/videos/cam09")) == before
+    Path("data/x/videos/cam09/2.png").write_text("more")
+    assert measured(Path("data/x/videos/cam09")) != before
     assert "photos/photo00.jpg" not in input_files(replace(scene, train_photos=[], test_photos=[]))

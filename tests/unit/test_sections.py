@@ -13,9 +13,10 @@ from helpers.captures import capture
 from helpers.checkout import REPOSITORY
 from mixdepth.results import MODEL_FILES, Results
 from mixdepth.scene.config import Scenes, load_config
-from mixdepth.workflow import sections, stages
+from mixdepth.workflow import stages
 from mixdepth.workflow.dates import check_dates
 from mixdepth.workflow.graph import AFTER, SIZES, SOURCE, flat, given
+from mixdepth.workflow.made import roles
 from mixdepth.workflow.sections import Sections
 from mixdepth.workflow.stages import STAGES
 from mixdepth.workflow.versions import STAGE_VERSIONS
@@ -135,7 +136,7 @@ def test_functions_are_given_results_alone(scenes: Scenes) -> None:
     named = STAGES["evaluate"].reads(Results("results/found"), scenes["found"], variant="none")
     assert AFTER in named
     assert set(given(named)) == set(named) - {SOURCE, SIZES, AFTER}
-    assert sections.roles(scenes["found"])["data"] == str(scenes["found"].data)
+    assert roles(scenes["found"])["data"] == str(scenes["found"].data)
 
 
 def write_frames(folder: Path, count: int) -> Scenes:

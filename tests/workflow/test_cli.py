@@ -20,6 +20,7 @@ from helpers.workflow import plan, snakemake
 from mixdepth.cli import parser as cli
 from mixdepth.errors import Interrupted
 from mixdepth.fields.storage import load_model
+from mixdepth.files.certificate import certificate_of
 from mixdepth.files.io import read_npz, write_json, write_npz
 from mixdepth.results import Results
 from mixdepth.workflow.stages import motions, stores
@@ -93,6 +94,8 @@ def test_depth_without_confidence_is_not_learnt_from_and_that_is_told(
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     results = Path("results/x")
+    for changed in (results / "static/depth", results / "colmap_depth"):  # on purpose
+        certificate_of(changed).unlink()
     for path in (results / "static/depth").iterdir():
         part = read_npz(path)
         write_npz(path, {**part, "confidence": 0.2 * np.ones_like(part["confidence"])})
@@ -115,6 +118,42 @@ def test_depth_without_confidence_is_not_learnt_from_and_that_is_told(
 
 
 @pytest.mark.slow
+def test_what_was_made_otherwise_than_is_configured_is_refused_and_said(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    options = tiny_config()["scenes"]["x"]
+    write_config(tmp_path, tiny_config(dynamic={**options["dynamic"], "steps": 13}))
+    scores = Path("results/x/none/metrics.json").read_bytes()
+    for command, mend in (
+        ("train none", "--force makes it anew"),
+        ("render none", "--force makes it anew"),
+        ("evaluate none", "--force makes it anew"),
+        ("render none --force", "train none --force"),
+        ("evaluate none --force", "train none --force"),
+    ):
+        code = cli.main(["--config", "config.yaml", *command.split()])
+        said = capsys.readouterr().err
+        if (
+            command == "render none"
+        ):  # which depends on no setting of the training: its model is looked at when it is made
+            assert code == 0
+            continue
+        assert code == 1, command
+        assert "made with other settings (dynamic.steps 12, now 13)" in said
+        assert mend in said
+    assert Path("results/x/none/metrics.json").read_bytes() == scores
+    run("--config", "config.yaml", "train", "none", "--force")
+    assert cli.main(["--config", "config.yaml", "render", "none"]) == 1
+    assert "made from another results/x/none/model.safetensors" in capsys.readouterr().err
+    run("--config", "config.yaml", "render", "none", "--force")
+    run("--config", "config.yaml", "evaluate", "none", "--force")
+    settings = json.loads(Path("results/x/none/metrics.json").read_text())["settings"]
+    assert settings["options"]["dynamic"]["steps"] == 13
+
+
+@pytest.mark.slow
 def test_what_exists_is_kept_and_told_unless_forced(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -131,10 +170,7 @@ def test_what_exists_is_kept_and_told_unless_forced(
     assert len(told) == 1
     assert said.count("exists, skipped") == sum(not line.startswith("warning: x: none") for line in lines) > 15
     changed = {path for path, time in files.items() if path.stat().st_mtime_ns != time}
-    assert changed == {Path("results/x/scene.json"), Path("results/x/.scene.json.crc32")}
-    Path("results/x/none/model.safetensors").touch()
-    run("render", "none")
-    assert "although results/x/none/model.safetensors is newer" in capsys.readouterr().err
+    assert changed == {Path("results/x/scene.json"), Path("results/x/.scene.json.made.json")}
     run("render", "none", "--camera", "cam01", "--force")
     assert "results/x/none/renders/cam01: being made" in capsys.readouterr().err
 

@@ -3,14 +3,16 @@
 import os
 import random
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from helpers.checkout import REPOSITORY
-from helpers.tiny import CAMERAS, TARGETS, outputs, tiny_config, write_config, write_tiny_capture
+from helpers.tiny import CAMERAS, FRAMES, TARGETS, outputs, picture, tiny_config, write_config, write_tiny_capture
 from helpers.workflow import snakemake
+from mixdepth.frames.encode import write_video
 
 pytestmark = pytest.mark.slow
 
@@ -65,6 +67,33 @@ def trained(jobs: list[str]) -> set[str]:
 
 def test_a_second_run_does_nothing(finished: Path) -> None:
     assert make(finished, "-n") == []
+
+
+def test_an_older_video_in_the_place_of_another_redoes_what_a_newer_one_does(finished: Path, tmp_path: Path) -> None:
+    newer = retouched(finished, "data/x/videos/cam01.mp4")
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    video = tmp_path / "data/x/videos/cam01.mp4"
+    date = video.stat().st_mtime_ns
+    write_video([picture(0.3, frame) for frame in range(FRAMES)], video, 30)
+    os.utime(video, (0, 0))
+    assert make(tmp_path, "-n") == newer
+    make(tmp_path, "--touch")
+    assert make(tmp_path, "-n") == newer, "what is touched is not made"
+    shutil.copyfile(finished / "data/x/videos/cam01.mp4", video)
+    os.utime(video, ns=(date, date))
+    assert make(tmp_path, "-n") == []
+
+
+def test_results_without_snakemakes_notes_say_themselves_what_they_were_made_from(
+    finished: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".snakemake"))
+    assert make(tmp_path, "-n") == []
+    options = tiny_config()["scenes"]["x"]
+    assert trained(replan(tmp_path, static={**options["static"], "steps": 13})) == trained(
+        replan(finished, static={**options["static"], "steps": 13})
+    )
+    assert make(tmp_path, "-n") == []
 
 
 def test_touching_a_training_video_redoes_what_depends_on_it(finished: Path) -> None:

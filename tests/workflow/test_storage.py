@@ -65,7 +65,7 @@ def test_a_list_that_names_files_elsewhere_is_refused(tmp_path: Path, store: Pat
 
 def test_what_is_worth_keeping_is_published(tmp_path: Path, store: Path) -> None:
     kept = {"video.mp4": b"v", "none/metrics.json": b"{}", "none/model.safetensors": b"m"}
-    put(tmp_path / "results/x", kept | {"frames/cam00/rgb.npy": b"large", "none/.model.safetensors.crc32": b"seal"})
+    put(tmp_path / "results/x", kept | {"frames/cam00/rgb.npy": b"large", "none/.model.safetensors.made.json": b"{}"})
     code, told = snakemake(tmp_path, "--config", f"store={store}", "scene=x", "--", "publish")
     assert code == 0, told
     assert contents(store / "results") == kept

@@ -6,4 +6,5 @@ from mixdepth.workflow import job
 
 @job.script
 def main(smk: "job.Snakemake") -> None:
-    train_dynamic(job.scene(smk), smk.wildcards.variant, job.results(smk).run(smk.wildcards.variant), **job.files(smk))
+    variant = smk.wildcards.variant
+    train_dynamic(job.scene(smk), variant, job.results(smk).run(variant), job.identity(smk), **job.files(smk))

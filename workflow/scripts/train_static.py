@@ -7,4 +7,4 @@ from mixdepth.workflow import job
 
 @job.script
 def main(smk: "job.Snakemake") -> None:
-    train_static(job.scene(smk), job.results(smk).run(STATIC), **job.files(smk))
+    train_static(job.scene(smk), job.results(smk).run(STATIC), job.identity(smk), **job.files(smk))

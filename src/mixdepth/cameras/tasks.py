@@ -26,7 +26,7 @@ from mixdepth.cameras.sparse_depth import FEWEST, MANY_VIEWS, SparseDepth, depth
 from mixdepth.cameras.world import world_transform
 from mixdepth.errors import CaptureError, ConfigurationError
 from mixdepth.files.images import image_size, read_image
-from mixdepth.files.io import atomic_folder, read_json, read_npz, write_checksum, write_json, write_npz
+from mixdepth.files.io import atomic_folder, read_json, read_npz, write_json, write_npz
 from mixdepth.files.shapes import BOUNDS, VERIFICATION, WORLD
 from mixdepth.results import Reference, depth_file, photo_depth_file
 from mixdepth.scene.scene import Scene
@@ -349,7 +349,6 @@ def write_depth(
     write_json(bounds, {**ranges, "source": source})
     group = "cameras" if loaded["cameras"] else "photos"
     write_poses_bounds(poses_bounds, loaded[group], ranges[group])
-    write_checksum(poses_bounds)
 
 
 def write_space(

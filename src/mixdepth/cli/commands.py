@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mixdepth.errors import ConfigurationError, UserError
-from mixdepth.files.io import read_json, write_json
+from mixdepth.files.certificate import certify
+from mixdepth.files.io import read_json, sweep, write_json
 from mixdepth.files.shapes import CAPTURE
 from mixdepth.results import STATIC, Results
 from mixdepth.scene.config import load_config
@@ -18,6 +19,7 @@ from mixdepth.scene.schema import read_yaml
 from mixdepth.variants import VARIANTS
 from mixdepth.workflow import graph, stages
 from mixdepth.workflow.graph import flat
+from mixdepth.workflow.made import certified, checkpoint_identity, outdated
 
 PROGRAM = "mixdepth" if Path(sys.argv[0]).name == "mixdepth" else "python -m mixdepth"  # as it was called
 MODELS = (STATIC, *VARIANTS)
@@ -40,26 +42,49 @@ class Job:
 
         It is given the scene with the settings that the stage declares, ``args`` and the stage's files. What is
         finished is never lost without ``force`` (or ``anew``), not even where an input is newer: copying results to
-        another machine makes times meaningless. That is told.
+        another machine makes times meaningless.
 
         Raises:
-            UserError: what the stage reads is not there; with the command that makes it.
+            UserError: what the stage reads is not there, or what it makes is there and was made from something else
+                (:func:`mixdepth.workflow.made.outdated`); with the command that mends it.
         """
-        inputs, outputs = work.read(self.results, self.scene), work.makes(self.results)
+        reads, outputs = work.reads(self.results, self.scene), work.makes(self.results)
+        inputs = graph.given(reads)
         for path in flat(inputs):
             if not path.exists():
                 raise ConfigurationError(f"{path}: not there yet; run `{PROGRAM} {self._maker(path)}` first")
         there = flat(outputs)
         if not (self.force or anew) and all(path.exists() for path in there):
-            oldest = min(path.stat().st_mtime for path in there)
-            newer = [path for path in flat(inputs) if path.stat().st_mtime > oldest]
-            although = f", although {newer[0]} is newer" if newer else ""
-            print(f"{there[0]}: exists, skipped{although} (--force makes it anew)", file=sys.stderr)
+            if reason := outdated(work, self.scene, self.results):
+                raise ConfigurationError(f"{there[0]}: {reason}. The same command with --force makes it anew")
+            print(f"{there[0]}: exists, skipped (--force makes it anew)", file=sys.stderr)
             return False
+        self._refuse_outdated(inputs)
         print(f"{there[0]}: being made", file=sys.stderr)
-        options = work.stage.settings(self.scene, **work.wildcards)
-        function(replace(self.scene, options=options), *args, **inputs, **outputs)
+        for path in there:
+            sweep(path)
+        own = replace(self.scene, options=work.stage.settings(self.scene, **work.wildcards))
+        certified(work.stage, own, reads, outputs, lambda: function(own, *args, **inputs, **outputs))
         return True
+
+    def identity(self, work: graph.Job) -> dict[str, Any]:
+        """What the checkpoints of a training must have been made from."""
+        own = replace(self.scene, options=work.stage.settings(self.scene, **work.wildcards))
+        return checkpoint_identity(work.stage, own, work.reads(self.results, self.scene), work.makes(self.results))
+
+    def _refuse_outdated(self, inputs: graph.Files) -> None:
+        """Refuse results that were not made as the scene is configured now.
+
+        Raises:
+            ConfigurationError: one of them; with the command that makes it anew.
+        """
+        wanted = set(flat(inputs))
+        scene = replace(self.scene, variants=list(VARIANTS)) if self.scene.cameras else self.scene
+        for work in stages.jobs(scene):
+            made = flat(work.makes(self.results))
+            if wanted & set(made) and (reason := outdated(work, self.scene, self.results)):
+                command = f"{PROGRAM} {self._maker(made[0])} --force"
+                raise ConfigurationError(f"{made[0]}: {reason}. `{command}` makes it anew")
 
     def _maker(self, path: Path) -> str:
         """The command that makes one of the scene's files."""
@@ -105,6 +130,7 @@ def prepare(job: Job, _: argparse.Namespace) -> None:
             job.make(one, work[one.stage.name], *one.wildcards.values())
     # At the end: it says that all of this is there, made with these settings.
     write_json(job.results.scene, as_json(job.scene))
+    certify([job.results.scene], {})
 
 
 def train(job: Job, args: argparse.Namespace) -> None:
@@ -114,12 +140,14 @@ def train(job: Job, args: argparse.Namespace) -> None:
     name = args.model
     run = job.results.run(name)
     if name == STATIC:
-        made = job.make(graph.Job.of("train_static"), tasks.train_static, run)
+        work = graph.Job.of("train_static")
+        made = job.make(work, tasks.train_static, run, job.identity(work))
         if job.scene.train_cameras:
             job.make(graph.Job.of("static_depth"), tasks.extract_depth, anew=made)
         return
     refuse_photos_only(job.scene)
-    job.make(graph.Job.of("train_dynamic", variant=name), tasks.train_dynamic, name, run)
+    work = graph.Job.of("train_dynamic", variant=name)
+    job.make(work, tasks.train_dynamic, name, run, job.identity(work))
 
 
 def render(job: Job, args: argparse.Namespace) -> None:
@@ -201,13 +229,15 @@ def verify(args: argparse.Namespace) -> int:
         scene, unknown = _scene_now(args, record["scene"])
         now = reproduction.present(record, folder, scene)
     found = reproduction.differences(record, now)
+    wrong = [] if args.against else reproduction.contradictions(record, folder)
     if args.json:
         told = {"same": reproduction.same(found), "settings": unknown or "compared"}
+        told |= {"certificates": wrong}
         print(json.dumps({**told, "differences": [asdict(one) for one in found]}, indent=1))
     else:
         broken = [] if args.against else reproduction.damaged(found, folder)
-        print(reproduction.told(found, record, bool(args.against), broken, unknown))
-    return 0 if reproduction.same(found) else 1
+        print(reproduction.told(found, record, bool(args.against), broken, unknown, wrong))
+    return 0 if reproduction.same(found) and not wrong else 1
 
 
 def _scene_now(args: argparse.Namespace, name: str) -> tuple[Scene | None, str]:

@@ -12,7 +12,7 @@ from mixdepth.demo.scene import FPS, FRAMES, movers
 from mixdepth.demo.solids import Ball
 from mixdepth.errors import ConfigurationError
 from mixdepth.files.images import write_image
-from mixdepth.files.io import write_checksum, write_npz
+from mixdepth.files.io import write_npz
 from mixdepth.frames.encode import write_recording
 from mixdepth.progress import Progress
 
@@ -79,7 +79,6 @@ def digest(arrays: list[np.ndarray]) -> str:
 def write_photo(path: Path, picture: np.ndarray) -> None:
     """Write [H, W, 3] uint8 as a JPEG of high quality."""
     write_image(path, picture, "JPEG", quality=95, subsampling=0)
-    write_checksum(path)
 
 
 def write_video(path: Path, pictures: np.ndarray) -> None:
@@ -93,4 +92,3 @@ def write_video(path: Path, pictures: np.ndarray) -> None:
         write_recording(pictures, path, FPS)
     except RuntimeError as error:
         raise ConfigurationError(f"{error}. `mixdepth doctor` says whether ffmpeg works here.") from error
-    write_checksum(path)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mixdepth.cameras.camera import Camera, load_cameras
+from mixdepth.errors import DamagedFile
 from mixdepth.evaluation.colour import ColourScore, score_colour
 from mixdepth.evaluation.consistency import (
     FEWEST_POINTS,
@@ -33,6 +34,7 @@ from mixdepth.evaluation.trivial import Trivial, background, nearest_camera, sco
 from mixdepth.evaluation.truth import load_truth
 from mixdepth.evaluation.view import DEPTH_KEYS, View, open_view
 from mixdepth.fields.storage import saved_header
+from mixdepth.files.certificate import read_certificate
 from mixdepth.files.io import read_npz, write_json
 from mixdepth.frames.masks import load_masks
 from mixdepth.frames.store import MOVING_STD
@@ -40,6 +42,7 @@ from mixdepth.progress import Progress
 from mixdepth.results import depth_file
 from mixdepth.scene.scene import Scene
 from mixdepth.variants import TABLE
+from mixdepth.words import first_of
 
 
 def evaluate_variant(
@@ -71,6 +74,7 @@ def evaluate_variant(
         UserError: files are missing, damaged or do not fit together, or the truth does not fit the capture.
     """
     header = saved_header(model)
+    _refuse_seen(scene.test_cameras, (header or {}).get("cameras") or [], model)
     posed = load_cameras(cameras)
     views = _open_views(scene, renders, stores, cameras, lenses)
     measures = MEASURES | lpips_measures(scene)
@@ -98,7 +102,7 @@ def evaluate_variant(
     about |= {"trained_as": (header or {}).get("trained_as", variant)}
     about |= {name: (header or {}).get(name) for name in ("hull", "training_psnr", "sizes")}
     about |= {"trained": (header or {}).get("options")}
-    metrics = {**whole, "cameras": own, "settings": _settings(scene, variant, views) | about}
+    metrics = {**whole, "cameras": own, "settings": _settings(scene, variant, views) | trained(scene, model) | about}
     write_json(output, metrics)
     tell(scene.name, shortcomings(variant, metrics))
 
@@ -238,7 +242,6 @@ def _settings(scene: Scene, variant: str, views: list[View]) -> dict[str, Any]:
     return {
         "variant": variant,
         "test_cameras": scene.test_cameras,
-        "train_cameras": scene.train_cameras,
         "train_photos": scene.train_photos if TABLE[variant].needs_static else [],
         "frames": {"start": frames.start, "count": len(frames), "step": frames.step},
         "resolution": {view.name: [view.size[1], view.size[0]] for view in views},
@@ -246,8 +249,31 @@ def _settings(scene: Scene, variant: str, views: list[View]) -> dict[str, Any]:
         "moving": said if views[0].truth is None else "the truth's mask",
         "depth_scale": None if views[0].truth is None else views[0].scale,
         "metrics": DEFINITIONS,
-        "options": dict(scene.options),
     }
+
+
+def trained(scene: Scene, model: Path) -> dict[str, Any]:
+    """The settings that scores are recorded with: those that the model was trained with, as its certificate says, and
+    of the moment what only scoring depends on. ``train_cameras``: who trained it."""
+    made = read_certificate(model) or {}
+    roles = made.get("roles", {})
+    return {
+        "train_cameras": roles.get("train_cameras", scene.train_cameras),
+        "options": {**scene.options, **made.get("settings", {})},
+    }
+
+
+def _refuse_seen(held_out: Sequence[str], seen: Sequence[str], model: Path) -> None:
+    """Refuse to score a model on what it has learnt from.
+
+    Raises:
+        DamagedFile: it trained on one of ``held_out``.
+    """
+    if both := sorted({*held_out} & {*seen}):
+        raise DamagedFile(
+            f"{model}: it was trained on {first_of(both)}, which is held out now: its scores would be worth nothing."
+            " Delete it and run the same command again"
+        )
 
 
 def evaluate_static(
@@ -275,6 +301,8 @@ def evaluate_static(
         UserError: files are missing, damaged or do not fit together, or the truth does not fit the capture.
     """
     header = saved_header(model) or {}
+    if scene.photos:
+        _refuse_seen(scene.test_photos, header.get("images") or [], model)
     scored = _score_photos(scene, test_set, lenses, model=model, photos=photos, space=space) if test_set else {}
     colours = {stem: _photo_summary([score]) for stem, score in scored.items()}
     truth = load_truth(scene, scene.train_cameras, video=False) if scene.cameras else None
@@ -301,7 +329,7 @@ def evaluate_static(
                 "train": scene.train_photos or scene.train_cameras,
                 "test_photos": scene.test_photos,
                 "depth_scale": scale,
-                "options": dict(scene.options),
+                "options": trained(scene, model)["options"],
                 "sizes": header.get("sizes"),
                 "trained": header.get("options"),
             },

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mixdepth.files.images import resize
-from mixdepth.files.io import read_json, write_checksum
+from mixdepth.files.io import read_json
 from mixdepth.files.shapes import CAPTURE
 from mixdepth.frames.encode import write_video
 from mixdepth.frames.store import FrameStore
@@ -44,7 +44,6 @@ def write_scene_video(scene: Scene, *, renders: Path, store: Sequence[Path], cap
     fps = frame_rate(read_json(capture, CAPTURE)["fps"], scene.config.frames.step, len(rgb))
     frames = compose_frames(rgb, depth, truth, titles)
     write_video(Progress(f"video {scene.name}", len(rgb)).over(frames), output, fps)
-    write_checksum(output)
 
 
 def write_path_video(scene: Scene, variant: str, *, renders: Path, output: Path) -> None:

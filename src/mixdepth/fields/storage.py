@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.region import Region
 from mixdepth.fields.static import StaticField
-from mixdepth.files.io import atomic, check_checksum, reading, write_checksum
+from mixdepth.files.certificate import refuse_changed
+from mixdepth.files.io import atomic, reading
 
 KEY = "mixdepth"  # one metadata key only: the order of several is not the same in every run
 
@@ -30,7 +31,6 @@ def save_model(path: Path, header: dict, **modules: nn.Module) -> None:
     data = safetensors.torch.save(tensors, metadata={KEY: json.dumps(header, sort_keys=True)})
     with atomic(path) as temporary:
         temporary.write_bytes(data)
-    write_checksum(Path(path))
 
 
 def join_models(path: Path, header: dict, parts: Sequence[Path]) -> None:
@@ -42,7 +42,7 @@ def join_models(path: Path, header: dict, parts: Sequence[Path]) -> None:
     tensors = []
     for part in parts:
         with reading(part, "a model"):
-            check_checksum(part)
+            refuse_changed(part)
         with part.open("rb") as file:
             length = struct.unpack("<Q", file.read(8))[0]
             entries = json.loads(file.read(length))
@@ -63,7 +63,6 @@ def join_models(path: Path, header: dict, parts: Sequence[Path]) -> None:
             with part.open("rb") as file:
                 file.seek(place)
                 out.write(file.read(size))
-    write_checksum(Path(path))
 
 
 def _bits(dtype: str) -> int:
@@ -103,7 +102,7 @@ def load_model(path: Path, segment: int = 0) -> tuple[dict, StaticField, Dynamic
         UserError: the file is missing, damaged or not one of ours.
     """
     with reading(path, "model"):
-        check_checksum(Path(path))
+        refuse_changed(Path(path))
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[KEY])
             names = "static", dynamic_name(segment)

@@ -27,7 +27,8 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import IFD, Base
 
 from mixdepth.errors import CaptureError, ConfigurationError, DamagedFile, OutOfRoom
-from mixdepth.files.io import atomic, check_checksum, reading
+from mixdepth.files.certificate import refuse_changed
+from mixdepth.files.io import atomic, reading
 from mixdepth.files.kinds import refuse_unread_kind
 
 # EXIF orientation -> what makes the picture upright (EXIF 2.32, tag 0x0112); 5 and more swap width and height.
@@ -178,7 +179,7 @@ def encoded_exr(channels: Mapping[str, np.ndarray], header: Mapping[str, object]
 def _opened(path: Path) -> Iterator[Image.Image]:
     refuse_unread_kind(path)
     with reading(path, "an image", "Delete its folder and run the same command again."):
-        check_checksum(Path(path))
+        refuse_changed(Path(path))
     try:
         with Image.open(path, formats=KINDS) as image:
             if image.width * image.height > MOST_PIXELS:

@@ -7,15 +7,16 @@ import math
 import os
 import re
 import shutil
+import time
 import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mixdepth.errors import ConfigurationError, DamagedFile, OutOfRoom, UserError
+from mixdepth.files.certificate import certificate_of, process, refuse_changed, withdraw
 from mixdepth.files.kinds import refuse_irregular
 from mixdepth.files.shapes import Array, mismatch
 
@@ -33,46 +34,17 @@ def atomic(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{process()}.part{path.suffix}")
     try:
         with disk_errors(path):
             yield temporary
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-            _checksum_file(path).unlink(missing_ok=True)  # of what was there before
+            withdraw(path)  # of what was there before
             temporary.replace(path)
+            _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def write_checksum(path: Path) -> None:
-    """Write the checksum of a finished file beside it, for :func:`check_checksum`: CRC-32, several GB a second."""
-    with atomic(_checksum_file(path)) as temporary:
-        temporary.write_text(_checksum(path))
-
-
-def check_checksum(path: Path) -> None:
-    """Refuse a file that is not as :func:`write_checksum` found it; one without a checksum (the user's own) passes.
-
-    Raises:
-        ValueError: it was damaged or changed.
-    """
-    saved = _checksum_file(path.resolve())  # a link has the checksum of what it leads to
-    if saved.exists() and saved.read_bytes() != _checksum(path).encode():
-        raise ValueError(f"it is not as it was written; if you changed it on purpose, delete {saved}")
-
-
-def _checksum_file(path: Path) -> Path:
-    return path.with_name(f".{path.name}.crc32")
-
-
-def _checksum(path: Path) -> str:
-    """Size and CRC-32 of a file, read in blocks so that memory holds none of it."""
-    size, crc = 0, 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 17):
-            size, crc = size + len(block), zlib.crc32(block, crc)
-    return f"{size} {crc:08x}\n"
 
 
 @contextlib.contextmanager
@@ -83,24 +55,62 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         OutOfRoom: no space is left on the device (or the quota is used up) while writing.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary, old = (path.with_name(f".{path.name}.{process()}{end}") for end in (".part", "-old.part"))
     try:
         with disk_errors(path):
             temporary.mkdir(parents=True)
             yield temporary
-            shutil.rmtree(path, ignore_errors=True)
+            for inside in [*temporary.rglob("*"), temporary]:
+                _sync(inside)
+            withdraw(path)
+            if path.exists():
+                path.replace(old)
             temporary.replace(path)
+            _sync(path.parent)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for left in (temporary, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Have a file or a folder on the disk before what depends on it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+HALF = re.compile(r"\.(?P<name>.+)\.(?P<node>[^.]*)-(?P<pid>\d+)(-old)?\.part(?P<suffix>\.[^.]+)?")
+FORGOTTEN = 24 * 3600  # seconds after which a half-written file of another machine's process is nobody's
 
 
 def sweep(path: Path) -> None:
     """Remove what killed processes left half written of ``path``, a file or a folder: nobody else would."""
-    for whole in (path, _checksum_file(path)):
-        stem, suffix = re.escape(whole.stem), re.escape(whole.suffix)
-        half = re.compile(rf"\.({stem}\.[^.]+\.part{suffix}|{stem}{suffix}\.[^.]+\.part)")
-        for left in [p for p in whole.parent.glob(".*") if half.fullmatch(p.name)]:
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+    sweep_folder(path.parent, {path.name, certificate_of(path).name})
+
+
+def sweep_folder(folder: Path, names: Collection[str] | None = None) -> None:
+    """Remove what killed processes left half written in a folder; with ``names`` of these alone."""
+    for left in folder.glob(".*.part*"):
+        half = HALF.fullmatch(left.name)
+        if half is None or (names is not None and half["name"] + (half["suffix"] or "") not in names):
+            continue
+        if not _living(half["node"], int(half["pid"]), left):
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def _living(node: str, pid: int, left: Path) -> bool:
+    """Whether a process may still be writing ``left``; of another machine's, whether it has done so for a day."""
+    if f"{node}-{os.getpid()}" != process():
+        return time.time() - left.stat().st_mtime < FORGOTTEN
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return pid != os.getpid()
 
 
 @contextlib.contextmanager
@@ -112,7 +122,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         # tempfile looks for a folder that it can write to; on one full disk there is none.
         if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No usable temporary directory" in str(error):
-            name = re.sub(r"(^|/)\.([^/]+)\.\w+\.part/", r"\1\2/", str(path))  # what is to be of a temporary folder
+            name = re.sub(r"(^|/)\.([^/]+)\.[^./]+\.part/", r"\1\2/", str(path))  # what is to be of a temporary folder
             raise OutOfRoom(
                 f"{name}: no space left on the device while writing it. Free some space (`make clean-scene SCENE=...` "
                 f"removes one scene's results) and run the same command again; what is finished is kept."
@@ -125,12 +135,10 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise
 
 
-def write_json(path: Path, value: object, checksum: bool = True) -> None:
-    """Write ``value`` as indented JSON, keys in the given order; with ``checksum`` unless it is for people to edit."""
+def write_json(path: Path, value: object) -> None:
+    """Write ``value`` as indented JSON, keys in the given order."""
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
-    if checksum:
-        write_checksum(Path(path))
 
 
 @contextlib.contextmanager
@@ -157,6 +165,16 @@ def reading(path: Path, kind: str, mend: str = "Delete it and run the same comma
         raise DamagedFile(f"{path}: cannot be read as {kind}, it is damaged ({error!s:.300}). {mend}") from None
 
 
+def refuse_damaged(path: Path, mend: str = "Delete it and run the same command again.") -> None:
+    """Refuse a result that is not as it was written.
+
+    Raises:
+        DamagedFile: with ``mend``, what to do.
+    """
+    with reading(path, "the result that was written", mend):
+        refuse_changed(path)
+
+
 def read_json(path: Path, shape: object = None, encoding: str = "utf-8") -> dict:
     """Read a JSON object.
 
@@ -170,7 +188,7 @@ def read_json(path: Path, shape: object = None, encoding: str = "utf-8") -> dict
     with reading(path, "JSON", "Correct it; or delete it and run the same command again, if that wrote it."):
         if (size := Path(path).stat().st_size) > LARGEST_JSON:
             raise ValueError(f"it has {size / 1e6:.0f} MB, expected at most {LARGEST_JSON // 10**6}")
-        check_checksum(Path(path))
+        refuse_changed(Path(path))
         value = json.loads(Path(path).read_text(encoding=encoding), object_pairs_hook=_no_key_twice)
         if not isinstance(value, dict):
             raise ValueError(f"it holds a {type(value).__name__}, expected an object")
@@ -187,12 +205,10 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def write_npy(path: Path, array: np.ndarray, checksum: bool = True) -> None:
-    """Write one array, never as pickle; with ``checksum`` unless it is for people to edit."""
+def write_npy(path: Path, array: np.ndarray) -> None:
+    """Write one array, never as pickle."""
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
-    if checksum:
-        write_checksum(Path(path))
 
 
 @contextlib.contextmanager
@@ -209,7 +225,6 @@ def new_npy(path: Path, shape: tuple[int, ...], dtype: type) -> Iterator[np.ndar
         array = np.lib.format.open_memmap(temporary, "r+")
         yield array
         array.flush()
-    write_checksum(Path(path))
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -227,7 +242,7 @@ def read_npy(path: Path, mend: str = "Delete it and run the same command again."
         DamagedFile: the file is missing, damaged, shorter than its header says, or holds pickled objects.
     """
     with reading(path, "a NumPy array", mend):
-        check_checksum(Path(path))
+        refuse_changed(Path(path))
         return np.lib.format.open_memmap(path, "r")
 
 
@@ -243,6 +258,7 @@ def read_npz(path: Path, **shapes: tuple) -> dict[str, np.ndarray]:
             finite.
     """
     with reading(path, "npz file"):
+        refuse_changed(Path(path))
         with np.load(path, allow_pickle=False) as file:
             refuse_bomb(path, file.zip)
             # By the names of its members: "a" and "a.npy" are two.

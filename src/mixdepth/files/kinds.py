@@ -171,16 +171,21 @@ class Glance(NamedTuple):
 
     last: Path  # the one that was changed last
     names: str  # their number, and a checksum of their names
+    bytes: int  # of all of them
+    dates: int  # a checksum of their dates, in nanoseconds
 
 
 def glance(folder: Path) -> Glance | None:
     """A look at each image of a folder, and no list of them; None where there is none."""
-    last, count, names = (0, ""), 0, 0
+    last, count, names, size, dates = (0, ""), 0, 0, 0, 0
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
             if name[0] != "." and f".{name.rpartition('.')[2].lower()}" in IMAGE_SUFFIXES:
-                last = max(last, (entry.stat().st_mtime_ns, name))
-                # Whatever the order in which the folder has them.
-                count, names = count + 1, names + zlib.crc32(name.encode(errors="surrogateescape"))
-    return Glance(folder / last[1], f"{count} {names:x}") if count else None
+                facts = entry.stat()
+                last = max(last, (facts.st_mtime_ns, name))
+                # Sums, whatever the order in which the folder has them.
+                key = zlib.crc32(name.encode(errors="surrogateescape"))
+                count, names, size = count + 1, names + key, size + facts.st_size
+                dates = (dates + facts.st_mtime_ns * (2 * key + 1)) % (1 << 63)
+    return Glance(folder / last[1], f"{count} {names:x}", size, dates) if count else None

@@ -18,8 +18,9 @@ from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from mixdepth.errors import CaptureError, DamagedFile, OutOfRoom
+from mixdepth.files.certificate import refuse_changed
 from mixdepth.files.images import image_size, on_black, read_image, resize
-from mixdepth.files.io import check_checksum, reading
+from mixdepth.files.io import reading
 from mixdepth.files.kinds import images_in
 
 # Accurate chroma and rounding, and the same bytes on every processor.
@@ -47,7 +48,7 @@ def open_video(path: Path) -> Iterator[tuple[av.container.InputContainer, av.Vid
     """
     with reading(path, "a video"):
         if path.is_file():
-            check_checksum(path)  # the demo's have one
+            refuse_changed(path)  # the demo's have a certificate
     try:
         # "file:" so that a name with a colon is not taken for a protocol.
         with av.open(f"file:{path}", options=ONLY) as container:

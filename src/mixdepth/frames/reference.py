@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 
 from mixdepth.errors import ConfigurationError
 from mixdepth.files.images import dots, write_image
-from mixdepth.files.io import atomic_folder, write_checksum
+from mixdepth.files.io import atomic_folder
 from mixdepth.frames.decode import read_frames
 from mixdepth.frames.motion import find_motion, moving_in, spread
 from mixdepth.frames.probe import pixel_ratio
@@ -72,8 +72,6 @@ def write_references(path: Path, frames: Sequence[int], wanted: int | Sequence[i
         write_image(own.plate, found.plate, "PNG", compress_level=1, **shape)
         write_image(own.moving, _mask(found.parts != 0, MARGIN), "PNG")
         write_image(own.unsure, _mask(unsure, MARGIN), "PNG")
-        for image_file in sorted(folder.iterdir()):
-            write_checksum(image_file)
 
 
 def _chosen(path: Path, count: int, wanted: int | Sequence[int]) -> list[int]:

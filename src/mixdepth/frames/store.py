@@ -14,7 +14,8 @@ from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.lens import Lens
 from mixdepth.cameras.undistort import Undistorter, undistort
 from mixdepth.errors import CaptureError, DamagedFile, listed
-from mixdepth.files.io import atomic, read_npy, write_checksum, write_npy, write_npz
+from mixdepth.files.certificate import hashed
+from mixdepth.files.io import atomic, read_npy, write_npy, write_npz
 from mixdepth.progress import Progress
 from mixdepth.results import Store
 
@@ -101,7 +102,7 @@ def write_store(
     spread, progress = TemporalStd(shape[1:]), Progress(label, len(frames))
     with atomic(rgb) as whole:
         # Plain writes, no writable memory map: on a full disk a map ends the process with SIGBUS and no error.
-        with whole.open("wb") as file:
+        with hashed(whole) as file:
             np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
             header = file.tell()
             for image in progress.over(read_frames(path, frames, (width, height))):
@@ -113,8 +114,6 @@ def write_store(
             with temporary.open("wb") as file:
                 np.save(file, temporal_median(whole, header, shape), allow_pickle=False)
             write_npy(std, spread.value().mean(axis=-1))
-    write_checksum(Path(rgb))
-    write_checksum(Path(median))
 
 
 def _stored_size(path: Path, camera: Camera | None, lens: Lens | None, scale: float) -> tuple[int, int]:

@@ -3,15 +3,20 @@
 import contextlib
 import csv
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mixdepth.compute import machine
-from mixdepth.files.io import write_json
-from mixdepth.record.hashes import configuration, hashes, input_files, output_files, refuse_damaged
+from mixdepth.errors import CaptureError, DamagedFile
+from mixdepth.files.certificate import entry_of
+from mixdepth.files.io import refuse_damaged, write_json
+from mixdepth.record.hashes import configuration, hashes, known, output_files
 from mixdepth.results import Results
 from mixdepth.scene.scene import Scene
+from mixdepth.workflow import stages
+from mixdepth.workflow.graph import flat
+from mixdepth.workflow.made import outdated
 from mixdepth.workflow.versions import STAGE_VERSIONS
 
 PACKAGES = (
@@ -35,7 +40,8 @@ PACKAGES = (
 
 def write_provenance(scene: Scene, results: Results, *, recorded: Iterable[Path], output: Path) -> None:
     """Write provenance.json with the keys ``scene``, ``data``, ``inputs``, ``settings``, ``stages``, ``versions``,
-    ``commit``, ``host``, ``jobs``, ``total`` and ``outputs``.
+    ``commit``, ``host``, ``jobs``, ``total``, ``outputs``, ``made_by`` and ``uncertified``. Inputs and outputs are what
+    the certificates say, and the settings those that are in them: where they are not, nothing is recorded.
 
     Args:
         scene: the scene.
@@ -43,19 +49,27 @@ def write_provenance(scene: Scene, results: Results, *, recorded: Iterable[Path]
         recorded: files and folders of files to record, in the order in which they depend on each other.
 
     Raises:
-        UserError: an output is damaged, so that its hash would be that of nothing that was computed.
+        UserError: an output is damaged, so that its hash would be that of nothing that was computed; or it was made
+            from something else than there is now.
     """
-    outputs, folder = list(recorded), results.folder
-    for file in output_files(folder, outputs).values():
-        made = "its folder" if file.parent in outputs else "it"
+    paths, folder = list(recorded), results.folder
+    refuse_outdated(scene, results, set(paths))
+    outputs = output_files(folder, paths)
+    for file in outputs.values():
+        made = "its folder" if file.parent in paths else "it"
         refuse_damaged(file, f"Delete {made} and run the same command again.")
+    certificates = {name: entry_of(file.resolve()) for name, file in outputs.items()}
+    entries = {name: known(found[2]["files"][found[1]]) for name, found in certificates.items() if found}
+    without = [name for name in outputs if name not in entries]
+    hashed = entries | hashes({name: outputs[name] for name in without})
+    certified = [found[2] for found in certificates.values() if found and "stage" in found[2]]
     jobs = read_benchmarks(results.benchmark().parent)
     write_json(
         output,
         {
             "scene": scene.name,
             "data": str(scene.data),
-            "inputs": hashes(input_files(scene)),
+            "inputs": _sources(certified),
             "settings": configuration(scene),
             **surroundings(),
             "jobs": jobs,
@@ -63,9 +77,42 @@ def write_provenance(scene: Scene, results: Results, *, recorded: Iterable[Path]
                 "seconds": round(sum(job["seconds"] or 0.0 for job in jobs), 1),
                 "max_rss_mb": max((job["max_rss_mb"] or 0.0 for job in jobs), default=None),
             },
-            "outputs": hashes(output_files(folder, outputs)),
+            "outputs": {name: hashed[name] for name in outputs},
+            "made_by": sorted({one["mixdepth"] for one in certified}),
+            "uncertified": without,
         },
     )
+
+
+def refuse_outdated(scene: Scene, results: Results, recorded: set[Path]) -> None:
+    """Refuse what was made from something else than there is now. What a derived scene shares with others is made as
+    these are planned, and is left to them.
+
+    Raises:
+        DamagedFile: the first that was.
+    """
+    for job in stages.jobs(scene):
+        made = flat(job.makes(results))
+        own = made[0].is_relative_to(results.folder)
+        if own and recorded & set(made) and (reason := outdated(job, scene, results)):
+            raise DamagedFile(
+                f"{made[0]}: {reason}, so there is nothing to record. Run the same command again without"
+                f" --rerun-triggers, or with --forcerun {job.stage.name}"
+            )
+
+
+def _sources(certificates: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The files of the capture that all of these name, sorted.
+
+    Raises:
+        CaptureError: two of them name another one.
+    """
+    found: dict[str, Any] = {}
+    for certificate in certificates:
+        for name, entry in certificate["sources"].items():
+            if found.setdefault(name, known(entry)) != known(entry):
+                raise CaptureError(f"{name}: it changed between two jobs. Run the same command again")
+    return dict(sorted(found.items()))
 
 
 def surroundings() -> dict[str, Any]:

@@ -1,18 +1,20 @@
 """What differs between two records of results (provenance.json), or between a record and what is there now."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mixdepth.errors import ConfigurationError, DamagedFile, UserError, printable
-from mixdepth.files.io import check_checksum, read_json
+from mixdepth.files.certificate import entry_of, identity, refuse_changed
+from mixdepth.files.io import read_json
 from mixdepth.record.hashes import configuration, hashes, input_files
 from mixdepth.record.provenance import surroundings
 from mixdepth.results import Results
 from mixdepth.scene.scene import Scene
-from mixdepth.words import first_of
+from mixdepth.words import counted, first_of
 
 FILES = {str: ({"bytes": int, "sha256": str}, None)}
 SHAPE = {"scene": str, "data": str, "inputs": FILES, "settings": {}, "stages": {str: int}, "outputs": FILES}
@@ -108,15 +110,37 @@ def same(found: list[Difference]) -> bool:
 
 
 def damaged(found: list[Difference], folder: Path) -> list[str]:
-    """Outputs that are not even as whoever wrote them left them: their checksums do not fit."""
+    """Outputs that are not even as whoever wrote them left them: their certificates do not fit."""
     names = []
     for one in found:
         if one.part == "outputs" and one.now is not None:
             try:
-                check_checksum(folder / one.name)
+                refuse_changed(folder / one.name, whole=True)
             except ValueError:
                 names.append(one.name)
     return names
+
+
+def contradictions(record: Mapping[str, Any], folder: Path) -> list[str]:
+    """What the certificates of the recorded outputs say that is not so any more, or not as recorded."""
+    found: dict[str, None] = {}
+    for name in record["outputs"]:
+        file = folder / name
+        entry = entry_of(file.resolve()) if os.path.isfile(file) else None  # noqa: PTH113 (whatever the name)
+        if entry is None or "stage" not in entry[2]:
+            continue
+        owner, _, made = entry
+        for other, digest in made["inputs"].items():
+            if digest != (now := identity(owner.parent / other)) and now:
+                found[f"{_below(owner, folder)} was made from another {_below(owner.parent / other, folder)}"] = None
+        for other, source in made["sources"].items():
+            if source["sha256"] != (record["inputs"].get(other) or {}).get("sha256"):
+                found[f"{_below(owner, folder)} was made from another {other} than is recorded"] = None
+    return [*found]
+
+
+def _below(path: Path, folder: Path) -> str:
+    return os.path.relpath(path, folder.resolve())
 
 
 def told(
@@ -125,6 +149,7 @@ def told(
     against: bool = False,
     broken: Sequence[str] = (),
     unknown: str = "",
+    wrong: Sequence[str] = (),
 ) -> str:
     """The differences for people: a line for each part, then what follows from them.
 
@@ -133,6 +158,7 @@ def told(
         against: whether it was compared with another record, and not with what is there now.
         broken: see :func:`damaged`.
         unknown: why the settings could not be compared, if so.
+        wrong: see :func:`contradictions`.
     """
     lines = []
     for part, title in {**RESULTS, **CAUSES}.items():
@@ -148,7 +174,14 @@ def told(
         lines += [f"    {one}{', damaged' if one.name in broken else ''}" for one in own[:SHOWN]]
         if len(own) > SHOWN:
             lines.append(f"    and {len(own) - SHOWN} more (--json lists all)")
-    return printable("\n".join([*lines, "", _verdict(found, against, broken)]))
+    if without := record.get("uncertified"):
+        lines.append(f"certificates: {counted(len(without), 'output')} without: nothing says what they were made from")
+    lines += [f"certificates: {counted(len(wrong), 'contradiction')}"] if wrong else []
+    lines += [f"    {one}" for one in wrong[:SHOWN]]
+    verdict = _verdict(found, against, broken)
+    if wrong and same(found):
+        verdict = f"Not made as recorded: {wrong[0]}. Run snakemake again, which makes it anew."
+    return printable("\n".join([*lines, "", verdict]))
 
 
 def _verdict(found: list[Difference], against: bool, broken: Sequence[str]) -> str:

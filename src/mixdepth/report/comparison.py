@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from mixdepth.evaluation.truth import load_truth
 from mixdepth.evaluation.view import View, open_view
-from mixdepth.files.io import atomic, read_json, write_checksum
+from mixdepth.files.io import atomic, read_json
 from mixdepth.frames.store import MOVING_STD
 from mixdepth.scene.scene import Scene
 from mixdepth.variants import TABLE
@@ -200,7 +200,6 @@ def _draw(title: str, labels: list[tuple[str, str]], columns: list[Column], outp
         figure.text(0.1 / size[0], 1 - (y + 0.24) / size[1], text, fontsize=9, va="top", linespacing=1.35)
     with atomic(output) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
-    write_checksum(output)
 
 
 def _draw_cell(axes: Axes, cell: Cell, column: Column) -> None:

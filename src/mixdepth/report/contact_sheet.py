@@ -8,7 +8,6 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from mixdepth.files.images import resize, write_image
-from mixdepth.files.io import write_checksum
 from mixdepth.frames.store import FrameStore, motion_map
 
 TILE_WIDTH = 200  # pixels
@@ -35,7 +34,6 @@ def write_contact_sheet(*, stores: Sequence[Path], output: Path) -> None:
     tallest = max(len(column) for column in columns)
     padded = [np.pad(column, ((0, tallest - len(column)), (0, 0), (0, 0))) for column in columns]
     write_image(output, np.concatenate(padded, axis=1), "JPEG", quality=88)
-    write_checksum(output)
 
 
 def _row(name: str, store: FrameStore, brightest: float) -> np.ndarray:

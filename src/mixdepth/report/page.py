@@ -16,8 +16,7 @@ from mixdepth.cameras.camera import load_cameras
 from mixdepth.evaluation.shortcomings import PICTURES
 from mixdepth.files.html import data_uri, environment
 from mixdepth.files.images import read_image
-from mixdepth.files.io import atomic, read_json
-from mixdepth.record.hashes import refuse_damaged
+from mixdepth.files.io import atomic, read_json, refuse_damaged
 from mixdepth.report.chart import sync_chart
 from mixdepth.report.curves import frame_charts, training_charts
 from mixdepth.report.geometry import depth_parts, geometry, optional_json, sentence

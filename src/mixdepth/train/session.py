@@ -57,7 +57,7 @@ class Session:
     Args:
         folder: for checkpoints and TensorBoard; None keeps nothing.
         label: for the lines of progress.
-        identity: what must be the same for a checkpoint to be of use: settings, fingerprints of inputs. JSON-able.
+        identity: what must be the same for a checkpoint to be of use: settings, inputs, versions. JSON-able.
         minutes: between two checkpoints.
     """
 
@@ -260,15 +260,3 @@ def unpack(
             optimiser.state[parameter] = {k: v.to(parameter.device) for k, v in state.items()}
     if len(tensors["generator"]) == len(generator.get_state()):  # else it was of another kind of device
         generator.set_state(tensors["generator"].cpu())
-
-
-def fingerprint(paths: list[Path]) -> dict[str, str]:
-    """What tells whether inputs have changed: a checksum of files up to 16 MB, size and time of larger ones."""
-    found = {}
-    for path in paths:
-        for file in sorted(p for p in [path, *path.rglob("*")] if p.is_file()):
-            facts = file.stat()
-            small = facts.st_size <= 16e6
-            digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if small else str(facts.st_mtime_ns)
-            found[str(file)] = f"{facts.st_size} {digest}"
-    return found

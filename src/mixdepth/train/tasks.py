@@ -21,7 +21,8 @@ from mixdepth.errors import CaptureError, DamagedFile
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.static import StaticField, Tone
 from mixdepth.fields.storage import dynamic_name, join_models, load_model, save_model, saved_header
-from mixdepth.files.io import atomic_folder, read_npz, write_npz
+from mixdepth.files.certificate import certify, withdraw
+from mixdepth.files.io import atomic_folder, read_npz, sweep_folder, write_npz
 from mixdepth.frames.masks import load_masks
 from mixdepth.frames.motion import Motion
 from mixdepth.frames.store import FrameStore
@@ -46,7 +47,7 @@ from mixdepth.train.options import (
     told_static,
 )
 from mixdepth.train.segments import segments
-from mixdepth.train.session import Session, discard, fingerprint
+from mixdepth.train.session import Session, discard
 from mixdepth.train.static import train_static_field
 from mixdepth.train.tone import fit_tone
 from mixdepth.train.video import Video
@@ -62,6 +63,7 @@ ASKED_PHOTOS = 6  # photos whose depth is compared with the cameras'; each is re
 def train_static(
     scene: Scene,
     run: Path,
+    identity: Mapping[str, Any],
     *,
     images: Path,
     cameras: Path,
@@ -75,6 +77,7 @@ def train_static(
 
     Args:
         run: folder of the checkpoints.
+        identity: what they must have been made from to be gone on with.
         images: what it learns from, by stem or camera.
         depth: folder of the sparse depth.
     """
@@ -90,7 +93,7 @@ def train_static(
     options = static_options(scene.config.static, quality, seen)
     label = f"static {scene.name}"
     print(f"{label}: {told_static(quality, seen, options)}", file=sys.stderr)
-    session = Session(run, label, _identity(options, cameras, photos, space, images, depth))
+    session = Session(run, label, identity)
     field = train_static_field(data, sparse, mapped, options, session)
     sizes = {"quality": quality, "seen": seen._asdict()}
     header = {"images": names, "samples": options.samples, "options": asdict(options), "sizes": sizes}
@@ -210,18 +213,18 @@ class Capture:
 
 @dataclass(frozen=True)
 class Depth:
-    """What a variant learns about depth, and the files that it comes from."""
+    """What a variant learns about depth."""
 
     trained_as: str  # the variant, or what it falls back on
     maps: list[tuple[np.ndarray, np.ndarray]] | None  # per camera depth and confidence, [H, W] each
     sparse: SparseRays | None
-    inputs: list[Path]
 
 
 def train_dynamic(
     scene: Scene,
     variant: str,
     run: Path,
+    identity: Mapping[str, Any],
     *,
     stores: Sequence[Path],
     motions: Sequence[Path],
@@ -239,7 +242,8 @@ def train_dynamic(
     trained as ``colmap``, or as ``none`` where there is no sparse depth either; the model's header says so.
 
     Args:
-        run: folder of the checkpoints.
+        run: folder of the checkpoints, and of finished segments.
+        identity: what they must have been made from to be gone on with.
         stores, motions: the files of the training cameras' frames, and what moves in them.
         sparse, static_depth, static: what the variant learns from: folders of depth, the static model.
     """
@@ -251,16 +255,18 @@ def train_dynamic(
     use_cpu(options.threads)
     label = f"{variant} {scene.name}"
     print(f"{label}: {told_dynamic(quality, moving, section)}", file=sys.stderr)
-    depth = _depth(variant, capture, label, sparse, static_depth, static)
-    branch, learnt = _static_branch(section, capture, depth, mapped, run, label, [cameras, space], static)
-    save_model(run / "static.safetensors", {}, static=branch)
-    files = [file for store in capture.stores for file in (store.rgb, store.motion)]
-    identity = _identity(options, cameras, space, *files)
+    depth = _depth(variant, capture, label, sparse, static_depth)
+    sweep_folder(run)
+    branch = _static_branch(
+        section, capture, depth, mapped, Session(run / "static", f"{label}, static", identity), static
+    )
     parts = [run / "static.safetensors"]
+    save_model(parts[0], {}, static=branch)
+    certify(parts, {})
     runs, depth_maps, told = segments(capture.frames, section.segment), None, []
     for index, (first, last) in enumerate(runs):
         parts.append(run / f"{dynamic_name(index)}.safetensors")
-        mine = {**identity, "static branch": learnt, "segment": [first, last]}
+        mine = {**identity, "segment": [first, last]}
         if finished := _finished(parts[-1], mine):
             told.append(finished)
             continue
@@ -274,6 +280,7 @@ def train_dynamic(
         field = train_dynamic_field(videos, branch, mapped, options, session, depth_maps, capture.names)
         told.append(_told(videos, field))
         save_model(parts[-1], {"identity": mine, "told": told[-1]}, **{dynamic_name(index): field})
+        certify(parts[-1:], {})
         discard(place)
     header = {"cameras": capture.names, "variant": variant, "trained_as": depth.trained_as, "segments": runs}
     header |= _learning(capture, told)
@@ -283,6 +290,7 @@ def train_dynamic(
     discard(run)
     for part in parts:
         part.unlink()
+        withdraw(part)
 
 
 def _told(videos: Sequence[Video], field: DynamicField) -> dict[str, Any]:
@@ -332,20 +340,18 @@ def _capture(scene: Scene, stores: Sequence[Path], motions: Sequence[Path], came
     return Capture(names, videos, [Store(folders[name]) for name in names])
 
 
-def _depth(
-    variant: str, capture: Capture, label: str, sparse: Path | None, static_depth: Path | None, static: Path | None
-) -> Depth:
+def _depth(variant: str, capture: Capture, label: str, sparse: Path | None, static_depth: Path | None) -> Depth:
     """What a variant learns about depth: the static model's where it can be trusted, else sparse depth, else none."""
     rays = camera_sparse(sparse, capture.names) if sparse else None
     if static_depth is not None:
         maps = [_depth_map(depth_file(static_depth, name)) for name in capture.names]
         share = trusted_share([trust for _, trust in maps], capture.masks)
         if share >= TRUSTED_SHARE:
-            return Depth(variant, maps, None, [*filter(None, [static]), static_depth])
+            return Depth(variant, maps, None)
         _warn(label, share, "colmap" if rays is not None and len(rays) else "none")
     if sparse is None or rays is None or (static_depth is not None and not len(rays)):
-        return Depth("none", None, None, [])
-    return Depth("colmap", None, rays, [sparse])
+        return Depth("none", None, None)
+    return Depth("colmap", None, rays)
 
 
 def _static_branch(
@@ -353,27 +359,23 @@ def _static_branch(
     capture: Capture,
     depth: Depth,
     space: SpaceMap,
-    run: Path,
-    label: str,
-    inputs: Sequence[Path],
+    session: Session,
     static: Path | None,
-) -> tuple[StaticField, dict]:
-    """The static branch of a variant, trained on the cameras' plates, and the identity of its training."""
+) -> StaticField:
+    """The static branch of a variant, trained on the cameras' plates."""
     inherited = None
     if depth.trained_as == "inherited":
         assert static is not None  # this variant's
-        inherited = _inherit(static, space, capture.videos, label)
+        inherited = _inherit(static, space, capture.videos, session.label)
     branch = _branch_options(section, inherited)
-    learnt = _identity(branch, *inputs, *depth.inputs, *(store.motion for store in capture.stores))
     if inherited is not None and branch.steps == 0:
-        return inherited, learnt
+        return inherited
     videos = capture.videos
     support = [video.support for video in videos]
     cameras, plates = [video.camera for video in videos], [video.plate for video in videos]
     free = free_depths(videos, space, branch.samples)
     data = ImageSet(plates, cameras, support, depth.maps, capture.masks, free)
-    session = Session(run / "static", f"{label}, static", learnt)
-    return train_static_field(data, depth.sparse, space, branch, session, inherited), learnt
+    return train_static_field(data, depth.sparse, space, branch, session, inherited)
 
 
 def _warn(label: str, share: float, trained_as: str) -> None:
@@ -400,11 +402,6 @@ def _branch_options(section: Dynamic, inherited: StaticField | None) -> StaticOp
         grid_rate=rate * branch.grid_rate,
         network_rate=rate * branch.network_rate,
     )
-
-
-def _identity(options: StaticOptions | DynamicOptions, *inputs: Path) -> dict:
-    """What a checkpoint must have been made with: settings and inputs."""
-    return {**asdict(options), "inputs": fingerprint([path for path in inputs if path.exists()])}
 
 
 def _depth_map(path: Path) -> tuple[np.ndarray, np.ndarray]:

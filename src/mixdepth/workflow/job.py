@@ -13,13 +13,16 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from mixdepth.errors import UserError
+from mixdepth.files.certificate import certify
 from mixdepth.files.io import disk_errors, sweep
 from mixdepth.results import Results
 from mixdepth.scene.scene import Scene
-from mixdepth.workflow.graph import given
+from mixdepth.workflow.graph import Files, flat, given
 from mixdepth.workflow.log import kept
+from mixdepth.workflow.made import certified, checkpoint_identity
 from mixdepth.workflow.orphans import ends_with_snakemake
 from mixdepth.workflow.out_of_memory import memory_errors
+from mixdepth.workflow.stages import STAGES
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
@@ -49,7 +52,7 @@ def run(smk: "Snakemake", main: Callable[["Snakemake"], None]) -> None:
             with disk_errors(Path(smk.output[0])), memory_errors(smk.rule):
                 for output in smk.output:
                     sweep(Path(output))
-                main(smk)
+                _certified(smk, main)
             failed = False
         except UserError as error:
             print(f"mixdepth: error in rule {name}: {error}", file=sys.stderr)
@@ -59,9 +62,30 @@ def run(smk: "Snakemake", main: Callable[["Snakemake"], None]) -> None:
         sys.exit(1)
 
 
+def _certified(smk: "Snakemake", main: Callable[["Snakemake"], None]) -> None:
+    """Run ``main`` and certify what it makes; of a rule of no stage (the demo's capture, the ablation's report) only
+    what the files are."""
+    reads, makes = _named(smk.input), _named(smk.output)
+    if stage := STAGES.get(smk.params.get("stage", "")):
+        certified(stage, scene(smk), reads, makes, lambda: main(smk))
+    else:
+        main(smk)
+        certify(flat(makes), {})
+
+
+def _named(files: Any) -> Files:
+    """Files of a rule by name: a Path, or a list of them."""
+    return {name: Path(file) if isinstance(file, str) else [*map(Path, file)] for name, file in files.items()}
+
+
 def scene(smk: "Snakemake") -> Scene:
     """The scene of this job as the plan has it, with the settings that its rule declares and no others."""
     return planned(smk.params.scene, smk.params.settings)
+
+
+def identity(smk: "Snakemake") -> dict[str, Any]:
+    """What the checkpoints of this job must have been made from."""
+    return checkpoint_identity(STAGES[smk.params.stage], scene(smk), _named(smk.input), _named(smk.output))
 
 
 def planned(roles: Mapping[str, Any], declared: Mapping[str, Any]) -> Scene:
@@ -72,8 +96,7 @@ def planned(roles: Mapping[str, Any], declared: Mapping[str, Any]) -> Scene:
 def files(smk: "Snakemake") -> dict[str, Any]:
     """The results that this job reads and makes, by name: a Path, or a list of them; what there is none of is left out.
     The capture's own files are not among them: the scene names them."""
-    named = given(dict(smk.input.items())) | dict(smk.output.items())
-    return {name: Path(file) if isinstance(file, str) else [Path(one) for one in file] for name, file in named.items()}
+    return given(_named(smk.input)) | _named(smk.output)
 
 
 def results(smk: "Snakemake") -> Results:

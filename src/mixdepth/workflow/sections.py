@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ from mixdepth.scene.ablation import Ablation
 from mixdepth.scene.config import Scenes
 from mixdepth.scene.scene import Scene
 from mixdepth.workflow.costs import UNKNOWN, memory_mb, minutes, size_of
-from mixdepth.workflow.graph import SIZES, SOURCE
+from mixdepth.workflow.graph import SIZES, SOURCE, Job
+from mixdepth.workflow.made import roles
 from mixdepth.workflow.stages import STAGES
 from mixdepth.workflow.versions import STAGE_VERSIONS
 
@@ -29,11 +29,19 @@ class Sections:
         configured: the scenes.
         scenes: the wildcard constraint of those whose files it makes; it is in the outputs.
         log: name of the log and the benchmark, before the wildcards; the stage's own unless given.
+        planned: is told of every job that Snakemake thinks of, with its scene and that one's results.
     """
 
-    def __init__(self, name: str, configured: Scenes, scenes: str, log: str = ""):
+    def __init__(
+        self,
+        name: str,
+        configured: Scenes,
+        scenes: str,
+        log: str = "",
+        planned: Callable[[Job, Scene, Results], None] = lambda *_: None,
+    ):
         self.name, self.stage = name, STAGES[name]
-        self._configured = configured
+        self._configured, self._planned = configured, planned
         made, patterns = Results(ROOT / f"{{scene,{scenes}}}"), Results(ROOT / "{scene}")
         wildcards = {key: f"{{{key}}}" for key in self.stage.wildcards}
         self.outputs = {
@@ -51,7 +59,9 @@ class Sections:
 
     def _inputs(self, wildcards: Wildcards) -> dict[str, Any]:
         scene, results, others = self._asked(wildcards)
-        named = self.stage.reads(results, scene, **others)
+        job = Job(self.stage, others)
+        named = job.reads(results, scene)
+        self._planned(job, scene, results)
         return {key: _given(value, key) for key, value in named.items()}
 
     @property
@@ -65,6 +75,7 @@ class Sections:
             "version": STAGE_VERSIONS[self.stage.version],
             # Functions of the input, too, so that a change of them alone makes nothing anew.
             "scene": lambda wildcards, input: roles(self._asked(wildcards)[0]),
+            "stage": lambda wildcards, input: self.name,
             "folders": lambda wildcards, input: self._configured.results(wildcards.scene, Path()).folders,
             "checks": lambda wildcards, input: self._asked(wildcards)[0].settings(*self.stage.checks),
         }
@@ -123,12 +134,6 @@ def unsized(name: str) -> dict[str, Callable]:
         "mem_mb": lambda wildcards, attempt: memory_mb(name, UNKNOWN, attempt),
         "runtime": lambda wildcards, attempt: minutes(name, UNKNOWN, attempt),
     }
-
-
-def roles(scene: Scene) -> dict[str, Any]:
-    """All of a scene but its settings, as plain values."""
-    plain = {field.name: getattr(scene, field.name) for field in fields(scene) if field.name != "options"}
-    return {**plain, "data": str(scene.data)}
 
 
 def _pattern(value: Any, folder: bool) -> Any:

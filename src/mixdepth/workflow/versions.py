@@ -17,7 +17,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "rendering": 6,
     "exports": 1,
     "evaluation": 4,
-    "report": 6,
+    "report": 7,
     "viewer": 1,
     "ablation": 1,
 }

@@ -21,8 +21,9 @@ from mixdepth.cameras.colmap.matching import match, match_groups, near_epipolar_
 from mixdepth.cameras.lens import Lens
 from mixdepth.cameras.model import Model
 from mixdepth.errors import CaptureError, OutOfRoom
+from mixdepth.files.certificate import refuse_changed
 from mixdepth.files.images import camera_tags
-from mixdepth.files.io import atomic, check_checksum, reading, write_checksum
+from mixdepth.files.io import atomic, reading
 from mixdepth.progress import Progress
 from mixdepth.results import MODEL_FILES
 
@@ -395,7 +396,6 @@ def write_model(model: pycolmap.Reconstruction, output: Path) -> None:
         for name, file in files.items():
             with atomic(output / name) as temporary:
                 temporary.write_bytes(file.read())
-            write_checksum(output / name)
 
 
 def read_model(path: Path) -> Model:
@@ -406,7 +406,7 @@ def read_model(path: Path) -> Model:
     """
     with reading(path, "a COLMAP model", "Delete this folder and run the same command again."):
         for file in sorted(path.glob("*.bin")):
-            check_checksum(file)
+            refuse_changed(file)
         return as_arrays(pycolmap.Reconstruction(path))
 
 

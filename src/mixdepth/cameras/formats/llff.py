@@ -91,4 +91,4 @@ def write_poses_bounds(path: Path, cameras: Mapping[str, Camera], bounds: Mappin
         right, down, forward, centre = camera.c2w[:3].T
         intrinsics = [camera.height, camera.width, (camera.fx + camera.fy) / 2]
         rows.append([*np.stack([down, right, -forward, centre, intrinsics], axis=1).ravel(), *bounds[name]])
-    write_npy(path, np.array(rows, dtype=np.float64).reshape(-1, 17), checksum=False)
+    write_npy(path, np.array(rows, dtype=np.float64).reshape(-1, 17))

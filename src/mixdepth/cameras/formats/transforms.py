@@ -143,4 +143,4 @@ def write_transforms(path: Path, images: Mapping[str, tuple[Lens, np.ndarray]]) 
         matrix = np.array(c2w, dtype=np.float64)
         matrix[:3, :3] *= OPENGL
         frames.append({**frame, "transform_matrix": (matrix + 0.0).tolist()})
-    write_json(path, {"camera_model": only if only in NERFSTUDIO else general, "frames": frames}, checksum=False)
+    write_json(path, {"camera_model": only if only in NERFSTUDIO else general, "frames": frames})
