@@ -3,9 +3,13 @@
 import contextlib
 import errno
 import os
+import re
+import shutil
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -207,6 +211,23 @@ def test_results_that_may_only_be_read_are_told_in_one_line(
     assert "mixdepth: error: results/x/" in said
     assert "Read-only file system" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("private", ["results", "config.yaml"])
+def test_what_is_another_user_s_alone_is_told_in_one_line(tmp_path: Path, private: str) -> None:
+    if os.geteuid() or not shutil.which("setpriv"):
+        pytest.skip("needs root and setpriv, to take the right to read everything from a process")
+    folder = write_capture(tmp_path)
+    (folder / "results/x").mkdir(parents=True)
+    (folder / private).chmod(0o700 if private == "results" else 0o600)
+    os.chown(folder / private, 1000, 1000)
+    right = "-dac_override,-dac_read_search"
+    command = ["setpriv", f"--bounding-set={right}", f"--inh-caps={right}", sys.executable, "-m", "mixdepth"]
+    done = subprocess.run(
+        [*command, "--config", "config.yaml", "prepare"], cwd=folder, text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(rf"mixdepth: error: {private}.*Permission denied.*\n", done.stderr), done.stderr
 
 
 def test_without_proc_an_export_as_exr_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

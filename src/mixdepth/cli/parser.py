@@ -69,9 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return args.run(args)
         scene = _configured(args) if args.config else _prepared(args)
         job = Job(scene, args.results / scene.name, args.force)
-        if not (args.run is prepare and args.force):
-            _refuse_other_settings(job)
         with disk_errors(job.folder), memory_errors(args.run.__name__):
+            if not (args.run is prepare and args.force):
+                _refuse_other_settings(job)
             args.run(job, args)
     except Interrupted as stopped:
         print(f"mixdepth: {stopped}", file=sys.stderr)
