@@ -19,22 +19,29 @@ export SCENE ARGS
 help:
 	@sed -n '1,/^$$/s/^# //p' Makefile
 
+INSTALL := .venv/bin/python -m pip install --quiet --disable-pip-version-check
+# Files that are not as they were published are refused. Source is built with what is installed, not with what pip fetches.
+HASHED := $(INSTALL) --require-hashes --no-deps --no-build-isolation
+
 # The stamp is newer than what was installed, so a change of the requirements installs again.
-.venv/.installed: requirements.txt constraints.txt pyproject.toml
+.venv/.installed: requirements.txt constraints.txt hashes/build.txt hashes/run.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "mixdepth needs Python 3.11 or newer; $(PYTHON) is: $$($(PYTHON) --version 2>&1 || echo not found)."; \
 	  echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	@echo "Setting up .venv (once; about 2 minutes, most of it the download of torch) ..."
 	@$(PYTHON) -m venv .venv || { \
 	  echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(HASHED) -r hashes/build.txt
+	@$(HASHED) -r hashes/run.txt
+	@$(INSTALL) $$(grep ^torch== requirements.txt) -c constraints.txt
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@found=$$(.venv/bin/python -m pip check) || { echo "$$found"; exit 1; }
 	@touch $@
 	@echo "Setting up .venv: done."
 
-.venv/.installed-dev: .venv/.installed requirements-dev.txt
+.venv/.installed-dev: .venv/.installed hashes/dev.txt
 	@echo "Adding what tests and formatting need to .venv (once, seconds) ..."
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
+	@$(HASHED) -r hashes/dev.txt
 	@touch $@
 
 demo: .venv/.installed

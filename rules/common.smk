@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from mixdepth.errors import ConfigurationError, UserError
 from mixdepth.results import ABLATION, Results
 from mixdepth.scene.config import load_config
+from mixdepth.scene.schema import read_yaml
 from mixdepth.variants import VARIANTS
 from mixdepth.workflow import graph, stages
 from mixdepth.workflow.dates import check_dates
@@ -24,6 +25,9 @@ def load_scenes():
     asked = [re.match(r"(?:\./)?results/([^/]+)/", argument) for argument in sys.argv[1:]]
     try:
         refuse_unquoted_python()
+        if workflow.is_main_process:
+            for file in workflow.configfiles:
+                read_yaml(file)  # which refuses a key that is there twice: Snakemake takes the last one
         scenes = load_config(config)
         asked = {match[1] for match in asked if match}
         for name in asked - {ABLATION}:

@@ -51,7 +51,7 @@ def test_a_broken_file_ends_in_a_right_result_or_a_clear_error(fuzz: ModuleType)
     assert report.memory < fuzz.BYTES
 
 
-def test_the_fuzzer_notices_a_hang_a_crash_a_write_and_an_unclear_error(
+def test_the_fuzzer_notices_a_hang_a_crash_a_write_a_program_and_an_unclear_error(
     fuzz: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import parsers
@@ -63,7 +63,12 @@ def test_the_fuzzer_notices_a_hang_a_crash_a_write_and_an_unclear_error(
         raise UserError("something is wrong somewhere")
 
     sys.addaudithook(fuzz.watch)
-    for read, told in ((write_outside, "fuzz-wrote-this"), (complain, "not a clear error"), (lambda _: 1 / 0, "Zero")):
+    for read, told in (
+        (write_outside, "fuzz-wrote-this"),
+        (complain, "not a clear error"),
+        (lambda _: 1 / 0, "Zero"),
+        (lambda _: subprocess.run(["true"], check=True), "subprocess.Popen"),
+    ):
         broken = parsers.Parser("x", lambda folder, rng: None, read)
         monkeypatch.setattr(parsers, "PARSERS", (broken,))
         result = fuzz.case("x", 0, 0)

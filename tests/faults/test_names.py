@@ -10,7 +10,7 @@ import pytest
 from helpers.captures import capture, write_capture
 from helpers.tiny import tiny_config, write_config, write_tiny_capture
 from helpers.workflow import plan, snakemake
-from mixdepth.errors import CaptureError
+from mixdepth.errors import CaptureError, ConfigurationError
 from mixdepth.files.io import read_npy, read_npz, write_npy, write_npz
 from mixdepth.results import Results, depth_file, photo_depth_file
 from mixdepth.scene.capture import find_photos, find_videos
@@ -147,7 +147,7 @@ def test_a_photo_s_name_is_held_to_the_same(tmp_path: Path, name: str) -> None:
         find_photos(tmp_path, "photos", None, [])
 
 
-@pytest.mark.parametrize("name", ["../x", "a b", "카메라", "-x", "a\nb", "x;y"])
+@pytest.mark.parametrize("name", ["../x", "a b", "카메라", "-x", "a\nb", "x\n", "x;y"])
 def test_a_scene_that_cannot_be_the_name_of_a_folder_is_refused(tmp_path: Path, name: str) -> None:
     folder = write_capture(tmp_path)
     write_config(folder, {"scenes": {name: {"data": "data/x"}}})
@@ -156,3 +156,13 @@ def test_a_scene_that_cannot_be_the_name_of_a_folder_is_refused(tmp_path: Path, 
     told = done.stdout + done.stderr
     assert "not a name" in told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"paths": {"slow\n": {}}}, {"preset": "S\n"}, {"frames": {"offsets": {"cam00": "0.25 s\n"}}}],
+    ids=["path", "preset", "time"],
+)
+def test_a_new_line_at_the_end_of_a_name_is_no_part_of_it(tmp_path: Path, options: dict) -> None:
+    with pytest.raises(ConfigurationError, match="is not valid"):
+        load_config({"scenes": {"x": {"data": str(capture(tmp_path)), **options}}})

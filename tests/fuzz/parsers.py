@@ -224,6 +224,17 @@ def _sound_image() -> list[bytes]:
     return images
 
 
+def _sound_other_images() -> list[bytes]:
+    import io
+
+    images = []
+    for kind in ("EPS", "EPS", "GIF", "TIFF", "BMP", "WEBP", "PPM", "TGA", "ICO"):
+        buffer = io.BytesIO()
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (*SIZE[::-1], 3), np.uint8)).save(buffer, kind)
+        images.append(buffer.getvalue())
+    return images
+
+
 def _sound_truth() -> dict[str, np.ndarray]:
     depth = np.full((3, 4, 6, 8), 2.0, np.float32)
     return {"depth": depth, "moving": depth > 1, "c2w_opencv": np.stack([c.c2w for c in CAMERAS.values()])}
@@ -284,6 +295,13 @@ def bytes_of(kind: str, name: str) -> Callable[[Path, random.Random], None]:
         (folder / name).write_bytes(damaged(rng.choice(sound(kind)), rng))
 
     return write
+
+
+def write_other_image(folder: Path, rng: random.Random) -> None:
+    """What is no JPEG and no PNG under such a name, damaged or not: PostScript, for which Pillow starts a program, and
+    other kinds that it reads."""
+    data = rng.choice(sound("other_images"))
+    (folder / "image.png").write_bytes(damaged(data, rng) if rng.random() < 0.5 else data)
 
 
 def one(name: str, spoil: Callable[[Any, random.Random], bytes], kind: str) -> Callable[[Path, random.Random], None]:
@@ -473,6 +491,7 @@ PARSERS = (
     Parser("configuration YAML", one("config.yaml", spoilt_yaml, "config"), read_config),
     Parser("video (mp4, mkv)", write_video, read_video),
     Parser("image (PNG, JPEG)", bytes_of("image", "image.png"), read_picture),
+    Parser("image of another kind (EPS, ...)", write_other_image, read_picture),
     Parser("truth.npz", one("truth.npz", spoilt_npz, "truth"), read_truth),
     Parser("sparse depth npz", one("sparse.npz", spoilt_npz, "sparse"), read_sparse),
     Parser("image set npz", one("set.npz", spoilt_npz, "truth"), read_set),

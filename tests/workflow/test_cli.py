@@ -269,6 +269,82 @@ def test_a_scene_of_photos_has_no_variants(
         assert "photos only" in told(capsys, command, "none")
 
 
+def outside(values: dict, key: str, name: str) -> dict:
+    """The scene of ``values`` with a camera, photo or camera path of this name; or itself, or one of its roles."""
+    if key in ("cameras", "photos"):
+        return {**values, key: {**values[key], name: "x"}}
+    if key == "paths":
+        return {**values, "options": {**values["options"], "paths": {name: values["options"]["paths"]["spiral"]}}}
+    return {**values, key: name if isinstance(values[key], str) else [name]}
+
+
+@pytest.mark.parametrize("name", ["../../../../victim", "/tmp/victim", "a/b", ".git", "a\n", ""])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("name", "cameras", "photos", "paths", "test_cameras", "train_cameras", "viewer_cameras", "video_camera"),
+        *("test_photos", "train_photos", "variants", "video_variant"),
+    ],
+)
+def test_no_name_of_a_received_scene_leads_out_of_its_folder(
+    prepared: Path, capsys: pytest.CaptureFixture, key: str, name: str
+) -> None:
+    write_json(prepared / "scene.json", outside(json.loads((prepared / "scene.json").read_text()), key, name))
+    assert "scene.json: not a scene of this version" in told(capsys, "render", "none")
+
+
+@pytest.mark.parametrize("camera", ["../../../../../pics", "../pics"])
+def test_a_received_scene_takes_no_folder_of_the_user(
+    prepared: Path, capsys: pytest.CaptureFixture, camera: str
+) -> None:
+    mine = (prepared / "none/exports" / camera / "png/holiday.txt").resolve()
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    values = json.loads((prepared / "scene.json").read_text())
+    for key in ("cameras", "test_cameras"):
+        values = outside(values, key, camera)
+    write_json(prepared / "scene.json", values)
+    assert "no name of" in told(capsys, "export", "none", "--camera", camera, "--kind", "png", "--force")
+    assert mine.exists()
+
+
+@pytest.mark.parametrize("options", [{"scale": 7}, {"sclae": 1}, {"truth": 3}, {"dynamic": {"seed": "../x"}}])
+def test_the_settings_of_a_received_scene_are_held_to_the_schema(
+    prepared: Path, capsys: pytest.CaptureFixture, options: dict
+) -> None:
+    values = json.loads((prepared / "scene.json").read_text())
+    write_json(prepared / "scene.json", {**values, "options": {**values["options"], **options}})
+    capsys.readouterr()
+    assert cli.main(["train", "none"]) == 1
+    assert "scene.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("evaluate none", {"truth": "/etc/passwd"}),
+        ("evaluate static", {"lpips": {"alex": "/etc/passwd"}}),
+        ("render none --path spiral", {"paths": {"spiral": {"kind": "file", "file": "/etc/passwd"}}}),
+    ],
+)
+def test_a_received_scene_has_nothing_read_that_lies_elsewhere(
+    prepared: Path, capsys: pytest.CaptureFixture, command: str, options: dict
+) -> None:
+    scene = {"data": str(prepared.parent.parent / "data/x"), **options}
+    write_json(prepared / "scene.json", cli.as_json(cli.load_config({"scenes": {"x": scene}})["x"]))
+    assert "names /etc/passwd, which is outside" in told(capsys, *command.split())
+
+
+def test_a_link_out_of_received_results_is_refused_and_one_within_is_not(
+    prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (prepared / "frames").mkdir()
+    (prepared / "none").symlink_to("frames")
+    assert "prepare` first" in told(capsys, "train", "none")
+    (prepared / "static").symlink_to(tmp_path)
+    assert f"results/x/static is a link to {tmp_path}, outside" in told(capsys, "train", "none")
+
+
 def test_a_damaged_scene_json_is_named(prepared: Path, capsys: pytest.CaptureFixture) -> None:
     write_json(prepared / "scene.json", {"name": "x", "data": "d"})
     assert "scene.json: not a scene of this version" in told(capsys, "train", "none")

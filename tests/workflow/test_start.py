@@ -121,3 +121,16 @@ def test_a_checkout_whose_path_a_shell_would_take_apart_is_refused_before_anythi
     assert (done.returncode == 0) == (name == "Ünï"), told
     assert name == "Ünï" or "in the path of Python" in told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("target", ["results/x/video.mp4", "results/ablation/report.html"])
+def test_a_key_that_is_there_twice_is_refused_under_snakemake_too(tmp_path: Path, target: str) -> None:
+    write_capture(tmp_path)
+    config = tmp_path / "config.yaml"
+    config.write_text("scenes:\n  x:\n    data: data/x\n    scale: 0.25\n    scale: 1.0\n")
+    done = snakemake(tmp_path, "-n", "--configfile", str(config), "--", target)
+    assert done.returncode != 0
+    told = done.stdout + done.stderr
+    assert f'{config}: not a YAML file: the key "scale" is there twice' in told
+    assert "line 3" in told
+    assert "Traceback" not in told

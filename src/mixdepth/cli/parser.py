@@ -25,8 +25,9 @@ from mixdepth.cli.commands import (
     verify,
     view,
 )
+from mixdepth.cli.received import read_scene, refuse_outside
 from mixdepth.doctor import doctor
-from mixdepth.errors import ConfigurationError, DamagedFile, Interrupted, UserError, listed, nearest
+from mixdepth.errors import ConfigurationError, Interrupted, UserError, listed, nearest
 from mixdepth.exports.kinds import KINDS
 from mixdepth.files.io import disk_errors, read_json
 from mixdepth.results import Results
@@ -68,9 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return args.run(args)
         scene = _configured(args) if args.config else _prepared(args)
         job = Job(scene, args.results / scene.name, args.force)
-        if not (args.run is prepare and args.force):
-            _refuse_other_settings(job)
         with disk_errors(job.folder), memory_errors(args.run.__name__):
+            if not (args.run is prepare and args.force):
+                _refuse_other_settings(job)
             args.run(job, args)
     except Interrupted as stopped:
         print(f"mixdepth: {stopped}", file=sys.stderr)
@@ -120,11 +121,9 @@ def _prepared(args: argparse.Namespace) -> Scene:
             " folder with --results"
         )
     path = found[_one_of(list(found), args.scene, str(args.results))]
-    values = read_json(path)
-    try:
-        return Scene(**{**values, "data": Path(values["data"])})
-    except (TypeError, KeyError) as error:
-        raise DamagedFile(f"{path}: not a scene of this version ({error}); run prepare again") from None
+    scene = read_scene(path)
+    refuse_outside(scene, args.run is evaluate, vars(args).get("path") or [] if args.run is render else [])
+    return scene
 
 
 def _one_of(scenes: Sequence[str], name: str | None, where: str) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mixdepth.errors import ConfigurationError, DamagedFile, listed
 from mixdepth.evaluation.pictures import Measure, Measured, as_floats
+from mixdepth.files.kinds import refuse_irregular
 
 # Mean and standard deviation of ImageNet's colours, for pictures in -1..1 (the "scaling layer").
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
@@ -93,6 +94,7 @@ def load_lpips(network: str, path: Path) -> Measure:
         UserError: the file is missing, not a safetensors file, or does not hold the weights of this network.
     """
     key = f"lpips.{network}"
+    refuse_irregular(path)
     try:
         found = safetensors.torch.load_file(path)
     except FileNotFoundError:

@@ -9,7 +9,7 @@ import numpy as np
 from mixdepth.cameras.camera import load_cameras
 from mixdepth.errors import CaptureError, ConfigurationError
 from mixdepth.evaluation.align import Similarity, align
-from mixdepth.files.io import reading
+from mixdepth.files.io import reading, refuse_bomb
 from mixdepth.scene.scene import Scene
 
 SHAPES = {
@@ -99,6 +99,7 @@ def _read(path: Path, key: str, names: list[str], optional: bool = False) -> np.
     if not path.exists():
         raise ConfigurationError(f"{path}: truth not found. {mend}")
     with reading(path, "npz file", mend), np.load(path, allow_pickle=False) as file:
+        refuse_bomb(path, file.zip)
         array = np.asarray(file[key]) if key in file.files else None  # what is no array comes as bytes
     if array is None and optional:
         return None

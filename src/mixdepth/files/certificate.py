@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mixdepth.files.kinds import IMAGE_SUFFIXES, glance, visible
+from mixdepth.files.kinds import IMAGE_SUFFIXES, glance, refuse_irregular, visible
 
 MADE = {
     "stage": str,
@@ -180,6 +180,7 @@ def digest(path: Path) -> str:
     """SHA-256 of a file, which this process reads once at most."""
     key = _key(path)
     if key not in _known:
+        refuse_irregular(path)
         with path.open("rb") as file:
             _known[key] = hashlib.file_digest(file, "sha256").hexdigest()
     return _known[key]

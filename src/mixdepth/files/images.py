@@ -15,6 +15,7 @@ nothing. What it would do otherwise or not at all:
 import contextlib
 import io
 import os
+import shlex
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,7 +26,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import IFD, Base
 
-from mixdepth.errors import CaptureError, DamagedFile, OutOfRoom
+from mixdepth.errors import CaptureError, ConfigurationError, DamagedFile, OutOfRoom
 from mixdepth.files.certificate import refuse_changed
 from mixdepth.files.io import atomic, reading
 from mixdepth.files.kinds import refuse_unread_kind
@@ -154,14 +155,23 @@ def encoded_exr(channels: Mapping[str, np.ndarray], header: Mapping[str, object]
     Args:
         channels: by name [H, W], or [H, W, 3] by a name such as "RGB"; float16 or float32, as they are stored.
         header: attributes.
+
+    Raises:
+        ConfigurationError: this system has no /proc.
     """
     import OpenEXR  # here alone: only exports need it
 
     header = {"type": OpenEXR.scanlineimage, "compression": OpenEXR.ZIP_COMPRESSION, **header}
     # By way of memory: OpenEXR itself says nothing where the last bytes of a file do not fit on the disk.
     with open(os.memfd_create("exr"), "rb") as memory:  # noqa: PTH123 (a descriptor)
+        path = Path(f"/proc/self/fd/{memory.fileno()}")
+        if not path.exists():
+            raise ConfigurationError(
+                "EXR files are written by way of /proc, which is not there: mount it (`mount -t proc proc /proc`), or"
+                " export another kind."
+            )
         with OpenEXR.File(header, {name: np.ascontiguousarray(values) for name, values in channels.items()}) as file:
-            file.write(f"/proc/self/fd/{memory.fileno()}")
+            file.write(str(path))
         return memory.read()
 
 
@@ -174,8 +184,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         with Image.open(path, formats=KINDS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise CaptureError(
-                    f"{path}: {image.width}x{image.height} pixels, expected at most {MOST_PIXELS // 10**6} million. "
-                    "Export it smaller."
+                    f"{path}: {image.width}x{image.height} pixels, expected at most {MOST_PIXELS // 10**6} million."
+                    f" Make it smaller, as by `magick {shlex.quote(path.name)} -resize 50% smaller{path.suffix}`."
                 )
             yield image
     except FileNotFoundError:

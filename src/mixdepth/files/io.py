@@ -15,9 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from mixdepth.errors import DamagedFile, OutOfRoom, UserError
+from mixdepth.errors import ConfigurationError, DamagedFile, OutOfRoom, UserError
 from mixdepth.files.certificate import certificate_of, process, refuse_changed, withdraw
+from mixdepth.files.kinds import refuse_irregular
 from mixdepth.files.shapes import Array, mismatch
+
+LARGEST_JSON = 200_000_000  # bytes; Python's objects take twenty times as many: 4 GB
+# Bytes that an archive may unpack to; more where it is not packed tighter than any picture or depth is.
+LARGEST_UNPACKED, TIGHTEST = 4_000_000_000, 50
 
 
 @contextlib.contextmanager
@@ -110,7 +115,8 @@ def _living(node: str, pid: int, left: Path) -> bool:
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn "no space left" and "quota exceeded" while writing ``path`` into an :class:`OutOfRoom`."""
+    """Turn "no space left" and "quota exceeded" while writing ``path`` into an :class:`OutOfRoom`, and what this user
+    may not write or read into a :class:`ConfigurationError`."""
     try:
         yield
     except OSError as error:
@@ -120,6 +126,11 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise OutOfRoom(
                 f"{name}: no space left on the device while writing it. Free some space (`make clean-scene SCENE=...` "
                 f"removes one scene's results) and run the same command again; what is finished is kept."
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise ConfigurationError(
+                f"{error.filename or path}: {error.strerror}. Run it as the user whose results these are, on a disk"
+                " that may be written; or as another one in a folder of your own."
             ) from error
         raise
 
@@ -137,12 +148,15 @@ def reading(path: Path, kind: str, mend: str = "Delete it and run the same comma
     For calls of libraries alone. Of a damaged file they raise nearly anything: NumPy hands headers to Python's own
     parser, archives fail in zlib, struct or zipfile, and a length that is wrong ends in MemoryError.
     """
+    refuse_irregular(path)
     try:
         yield
     except UserError:
         raise
     except FileNotFoundError:
         raise DamagedFile(f"{path}: file not found") from None
+    except PermissionError as error:
+        raise DamagedFile(f"{path}: cannot be read ({error.strerror}). Let this user read it.") from None
     except MemoryError as error:
         raise OutOfRoom(
             f"{path}: cannot be read as {kind}: that takes more memory than there is, or it is damaged. {mend}"
@@ -172,6 +186,8 @@ def read_json(path: Path, shape: object = None, encoding: str = "utf-8") -> dict
         DamagedFile: the file is missing, not JSON, has a key twice, or is not of that shape.
     """
     with reading(path, "JSON", "Correct it; or delete it and run the same command again, if that wrote it."):
+        if (size := Path(path).stat().st_size) > LARGEST_JSON:
+            raise ValueError(f"it has {size / 1e6:.0f} MB, expected at most {LARGEST_JSON // 10**6}")
         refuse_changed(Path(path))
         value = json.loads(Path(path).read_text(encoding=encoding), object_pairs_hook=_no_key_twice)
         if not isinstance(value, dict):
@@ -244,6 +260,7 @@ def read_npz(path: Path, **shapes: tuple) -> dict[str, np.ndarray]:
     with reading(path, "npz file"):
         refuse_changed(Path(path))
         with np.load(path, allow_pickle=False) as file:
+            refuse_bomb(path, file.zip)
             # By the names of its members: "a" and "a.npy" are two.
             arrays = {name.removesuffix(".npy"): file[name] for name in file.zip.namelist()}
         if others := [key for key, array in arrays.items() if not isinstance(array, np.ndarray)]:
@@ -251,3 +268,17 @@ def read_npz(path: Path, **shapes: tuple) -> dict[str, np.ndarray]:
         if wrong := mismatch(arrays, {key: Array(kind, *shape) for key, (kind, *shape) in shapes.items()}):
             raise ValueError(wrong)
     return arrays
+
+
+def refuse_bomb(path: Path, archive: zipfile.ZipFile) -> None:
+    """Refuse an archive that unpacks to far more than it should, by its headers: unpacking stops where they say.
+
+    Raises:
+        DamagedFile: it does.
+    """
+    size, packed = sum(part.file_size for part in archive.infolist()), Path(path).stat().st_size
+    if size > max(LARGEST_UNPACKED, TIGHTEST * packed):
+        raise DamagedFile(
+            f"{path}: {packed / 1e6:.0f} MB that unpack to {size / 1e9:.1f} GB, expected at most"
+            f" {LARGEST_UNPACKED // 10**9} GB (or {TIGHTEST} times its size). Remove it, or have it made anew."
+        )

@@ -6,6 +6,7 @@ Standard library only: the Snakefile asks at every start, before any heavy packa
 import os
 import re
 import shlex
+import stat
 import unicodedata
 import zlib
 from collections.abc import Collection, Iterable
@@ -141,6 +142,21 @@ def refuse_unread_kind(path: Path, kind: str | None = None) -> None:
         f"{path}: images of the kind {suffix} are not read{renamed}. Convert it to JPEG or PNG, in {path.parent} with "
         f"one of: {commands}."
     )
+
+
+def refuse_irregular(path: Path) -> None:
+    """Refuse what would hang or never end when it is read: a pipe, a device, a socket. What is missing passes.
+
+    Raises:
+        CaptureError: it is such a thing.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError):  # who reads it says so
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        kind = "a named pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+        raise CaptureError(f"{path}: {kind}, expected a file. Put the file itself there, or remove it.")
 
 
 def visible(folder: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from mixdepth.files.kinds import (
     holds_masks_only,
     images_in,
     masks_among,
+    refuse_irregular,
     refuse_unread_kind,
     visible,
     what_else,
@@ -308,5 +309,6 @@ def _unique(pairs: Iterable[tuple[str, Path]], kind: str, data: Path | None = No
             )
         if name in found:
             raise CaptureError(f"{found[name]} and {path} are both {kind} {name}. Rename or remove one of them.")
+        refuse_irregular(path)
         found[name] = str(path)
     return dict(sorted(found.items()))

@@ -96,7 +96,7 @@ class Scene:
         Raises:
             UserError: there is none of this name.
         """
-        paths = self.options.get("paths", {})  # absent in a scene.json of before there were paths
+        paths = self.options["paths"]
         if name not in paths:
             raise ConfigurationError(
                 f'scene {self.name} has no camera path "{name}"{nearest(name, paths)}; it has {listed(paths)}. More can'

@@ -47,7 +47,7 @@ def read_yaml(path: Path) -> Any:
     try:
         with Path(path).open(encoding="utf-8-sig") as file:
             found = yaml.load(file, Loader)
-    except (yaml.YAMLError, ValueError, RecursionError, MemoryError, AttributeError) as error:
+    except (yaml.YAMLError, OSError, ValueError, RecursionError, MemoryError, AttributeError) as error:
         raise ConfigurationError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
     return {} if found is None else found
 

@@ -49,9 +49,9 @@ def run(smk: "Snakemake", main: Callable[["Snakemake"], None]) -> None:
     with kept(Path(smk.log[0]), name, smk.rule), ends_with_snakemake():
         faulthandler.enable()
         try:
-            for output in smk.output:
-                sweep(Path(output))
             with disk_errors(Path(smk.output[0])), memory_errors(smk.rule):
+                for output in smk.output:
+                    sweep(Path(output))
                 _certified(smk, main)
             failed = False
         except UserError as error:

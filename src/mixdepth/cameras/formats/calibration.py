@@ -24,6 +24,7 @@ from mixdepth.cameras.formats.posed import (
 )
 from mixdepth.cameras.lens import Lens
 from mixdepth.errors import CaptureError, DamagedFile
+from mixdepth.files.kinds import refuse_irregular
 
 # Of OpenCV's distortion coefficients; the thin prism's and the tilt's are held by no lens here.
 ORDER = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6", "s1", "s2", "s3", "s4", "tau_x", "tau_y")
@@ -64,6 +65,7 @@ def read_calibration(path: Path) -> list[tuple[str, Posed]]:
 
 def _tables(path: Path) -> list[tuple[str, dict]]:
     """Section and content of every table that describes a camera; Caliscope's "null" is no value."""
+    refuse_irregular(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
         # The time that tomllib takes for a key of many parts grows with the square of their number.

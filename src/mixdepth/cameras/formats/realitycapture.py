@@ -17,6 +17,7 @@ import numpy as np
 from mixdepth.cameras.formats.posed import PERSPECTIVE, Posed, Unsized, numbers, pose
 from mixdepth.cameras.formats.transforms import OPENGL
 from mixdepth.errors import CaptureError, DamagedFile
+from mixdepth.files.kinds import refuse_irregular
 
 NEEDED = ("name", "x", "y", "alt", "heading", "pitch", "roll", "f")
 OPTIONAL = ("px", "py", "k1", "k2", "k3", "k4", "t1", "t2")
@@ -30,6 +31,7 @@ def read_realitycapture(path: Path) -> list[tuple[str, Posed]]:
     Raises:
         UserError: no such file, a column that is missing, or what is no number.
     """
+    refuse_irregular(path)
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
         lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#cameras")]

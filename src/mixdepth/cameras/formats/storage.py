@@ -21,6 +21,7 @@ from mixdepth.cameras.formats.calibration import opencv_lens, rodrigues
 from mixdepth.cameras.formats.posed import Posed, inverse_pose, numbers, rotation_matrix
 from mixdepth.cameras.formats.xml import parse_xml
 from mixdepth.errors import CaptureError, DamagedFile
+from mixdepth.files.kinds import refuse_irregular
 
 STEREO = "a stereo calibration of OpenCV: M1, D1, M2, D2, R, T (in one file, or intrinsics.yml and extrinsics.yml)"
 EASYMOCAP = "EasyMocap's intri.yml (names, K_..., dist_...) and extri.yml (R_..., T_...)"
@@ -113,6 +114,7 @@ def read_storage(path: Path, expected: str) -> dict[str, Any]:
         return {node.tag: _xml_value(f"{path}: {node.tag}", node) for node in root}
     import yaml  # here alone: training needs none
 
+    refuse_irregular(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
         if len(text) > LONGEST:

@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 
 from mixdepth.errors import CaptureError, DamagedFile
+from mixdepth.files.kinds import refuse_irregular
 
 
 def parse_xml(path: Path, expected: str) -> ElementTree.Element:
@@ -17,6 +18,7 @@ def parse_xml(path: Path, expected: str) -> ElementTree.Element:
     def refuse(*_: object) -> None:
         raise ValueError("it has a document type definition, which is not read")
 
+    refuse_irregular(path)
     try:
         content = Path(path).read_bytes()
         checker = expat.ParserCreate()
