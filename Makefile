@@ -24,24 +24,24 @@ INSTALL := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 HASHED := $(INSTALL) --require-hashes --no-deps --no-build-isolation
 
 # The stamp is newer than what was installed, so a change of the requirements installs again.
-.venv/.installed: requirements.txt constraints.txt hashes/build.txt hashes/run.txt pyproject.toml
+.venv/.installed: requirements.txt constraints.txt envs/hashes/build.txt envs/hashes/run.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "mixdepth needs Python 3.11 or newer; $(PYTHON) is: $$($(PYTHON) --version 2>&1 || echo not found)."; \
 	  echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	@echo "Setting up .venv (once; about 2 minutes, most of it the download of torch) ..."
 	@$(PYTHON) -m venv .venv || { \
 	  echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
-	@$(HASHED) -r hashes/build.txt
-	@$(HASHED) -r hashes/run.txt
+	@$(HASHED) -r envs/hashes/build.txt
+	@$(HASHED) -r envs/hashes/run.txt
 	@$(INSTALL) $$(grep ^torch== requirements.txt) -c constraints.txt
 	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@found=$$(.venv/bin/python -m pip check) || { echo "$$found"; exit 1; }
 	@touch $@
 	@echo "Setting up .venv: done."
 
-.venv/.installed-dev: .venv/.installed hashes/dev.txt
+.venv/.installed-dev: .venv/.installed envs/hashes/dev.txt
 	@echo "Adding what tests and formatting need to .venv (once, seconds) ..."
-	@$(HASHED) -r hashes/dev.txt
+	@$(HASHED) -r envs/hashes/dev.txt
 	@touch $@
 
 demo: .venv/.installed

@@ -23,16 +23,16 @@ def pinned(path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("file", FILES)
 def test_every_line_is_a_pin_with_hashes_and_no_address(file: str) -> None:
-    text = (REPOSITORY / "hashes" / file).read_text()
+    text = (REPOSITORY / "envs" / "hashes" / file).read_text()
     comment, _, rest = text.partition("\n")
     assert comment.startswith("# ")
     assert PIN.sub("", rest).strip() == ""
-    assert len(PIN.findall(rest)) == len(pinned(REPOSITORY / "hashes" / file)) > 0
+    assert len(PIN.findall(rest)) == len(pinned(REPOSITORY / "envs" / "hashes" / file)) > 0
     assert "://" not in text
 
 
 def test_everything_that_is_pinned_is_hashed_once_in_the_same_version_but_torch() -> None:
-    hashed = [pinned(REPOSITORY / "hashes" / file) for file in FILES]
+    hashed = [pinned(REPOSITORY / "envs" / "hashes" / file) for file in FILES]
     every = pinned(REPOSITORY / "constraints.txt")
     assert sum(map(len, hashed)) == len(every) - 1
     assert {name: version for part in hashed for name, version in part.items()} | {"torch": every["torch"]} == every
@@ -44,7 +44,7 @@ def test_what_is_installed_for_users_and_for_tests_is_all_that_it_needs_and_no_m
     base = needed(pinned(REPOSITORY / "requirements.txt"))
     wanted = base if file == "requirements.txt" else needed(pinned(REPOSITORY / file)) - base
     parts = ("build.txt", "run.txt") if file == "requirements.txt" else ("dev.txt",)
-    hashed = {name for part in parts for name in pinned(REPOSITORY / "hashes" / part)}
+    hashed = {name for part in parts for name in pinned(REPOSITORY / "envs" / "hashes" / part)}
     # Of torch: what its default build for GPUs needs is in no list, and not here where it is the CPU's.
     cuda = {name for name in wanted if re.match("cuda-|nvidia-|triton", name)}
     assert wanted - cuda - {"torch"} == hashed

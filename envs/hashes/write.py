@@ -1,7 +1,7 @@
 """Write the hashes of all published files of what is installed: build.txt, run.txt and dev.txt beside this file. To be
 run after a change of the pins (requirements*.txt, constraints.txt), where a package index can be reached.
 
-python hashes/write.py    # needs the program uv: `pip install uv` anywhere on the PATH
+python envs/hashes/write.py    # needs the program uv: `pip install uv` anywhere on the PATH
 
 Without torch and the CUDA libraries that its default build brings: the user chooses that build. The hashes are what the
 index tells, which is trusted at this moment and never again.
@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
+ROOT = HERE.parents[1]
 FIRST = "setuptools"  # builds the one package that is published as source alone, and mixdepth
-HEAD = "# {what} Written by hashes/write.py, which also says what is not in it.\n"
+HEAD = "# {what} Written by envs/hashes/write.py, which also says what is not in it.\n"
 
 
 def main() -> int:
