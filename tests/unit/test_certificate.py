@@ -108,6 +108,17 @@ def test_what_is_no_certificate_says_nothing(tmp_path: Path, text: str) -> None:
     refuse_changed(path)
 
 
+def test_a_certificate_that_is_a_pipe_or_too_large_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("{}")
+    certify([path], {})
+    monkeypatch.setattr(certificate, "LARGEST", 10)
+    assert read_certificate(path) is None
+    certificate_of(path).unlink()
+    os.mkfifo(certificate_of(path))
+    assert read_certificate(path) is None, "and nobody waits"
+
+
 # What a job's results were made from.
 
 

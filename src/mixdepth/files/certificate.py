@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import platform
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,6 +31,7 @@ MADE = {
     **dict.fromkeys(("settings", "roles", "sources", "inputs"), dict),
 }
 ENTRY = {"bytes": int, "sha256": str, "date": int}  # what is known of a file
+LARGEST = 200_000_000  # bytes of a certificate: a received one may be anything
 SMALL = 16 * 1024 * 1024  # bytes of a file that is read each time it is checked; of larger ones the date says enough
 DEPTH = 3  # folders above a file in which a certificate of a folder is looked for
 
@@ -43,7 +45,10 @@ def read_certificate(path: Path) -> dict[str, Any] | None:
     """The certificate of a file or folder; None where there is none, or none that can be read."""
     file = certificate_of(path)
     try:
-        return _parsed(str(file), file.stat().st_mtime_ns)
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
+            return None
+        return _parsed(str(file), status.st_mtime_ns)
     except (OSError, ValueError, AttributeError):
         return None
 
