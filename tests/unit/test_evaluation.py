@@ -17,6 +17,8 @@ from mixdepth.cameras.lens import Lens, save_lenses
 from mixdepth.errors import UserError
 from mixdepth.evaluation.tasks import evaluate_static, evaluate_variant
 from mixdepth.evaluation.truth import nearest_pixels
+from mixdepth.fields.storage import save_model
+from mixdepth.files.certificate import certify
 from mixdepth.scene.scene import Scene
 
 H, W, T = 8, 10, 3
@@ -138,6 +140,26 @@ def test_keys_and_settings(scene: Scene):
     definitions = settings["metrics"]
     parts = ("_moving", "_still", "_alex", "_vgg")
     assert {re.sub("|".join(parts), "", key) for key in keys[:-1]} == set(definitions) - {"moving, still"}
+
+
+def test_a_model_is_not_scored_on_a_camera_that_it_has_learnt_from_and_its_own_settings_are_recorded(
+    scene: Scene,
+) -> None:
+    """The roles of the moment may be others than those of the training: a file that came and went in between."""
+    folder = scene.data / "results"
+    model = folder / "none" / "model.safetensors"
+    save_model(model, {"cameras": ["cam01", "cam02"]})
+    with pytest.raises(UserError, match=r"model\.safetensors: it was trained on cam01, which is held out now"):
+        work(evaluate_variant, "evaluate", scene, folder, "none", variant="none")
+    model.unlink()
+    model.write_bytes(b"whatever is no model")
+    made = {"stage": "train_dynamic", "version": 1, "mixdepth": "0", "sources": {}, "inputs": {}}
+    certify([model], {**made, "settings": {"dynamic": {"steps": 7}}, "roles": {"train_cameras": ["cam03"]}})
+    work(evaluate_variant, "evaluate", scene, folder, "none", variant="none")
+    settings = json.loads((folder / "none/metrics.json").read_text())["settings"]
+    assert settings["train_cameras"] == ["cam03"]
+    assert settings["options"]["dynamic"] == {"steps": 7}
+    assert settings["options"]["frames"] == scene.options["frames"]
 
 
 def test_a_model_that_is_worse_than_trivial_pictures_is_told_and_a_good_one_is_not(
