@@ -275,6 +275,8 @@ def test_variants_depend_on_photos(tmp_path: Path) -> None:
     assert with_photos.variants == ["none", "colmap", "distilled", "inherited"]
     assert with_photos.video_variant == "inherited"
     assert scene(tmp_path / "a", variants=["colmap", "none"]).variants == ["none", "colmap"]
+    assert scene(tmp_path / "b", variants=["none"]).video_variant == "none", "no other is trained for the video"
+    assert scene(tmp_path / "b", variants=["distilled", "none"]).video_variant == "distilled"
 
 
 def test_photos_are_held_out_as_the_schema_says(tmp_path: Path) -> None:

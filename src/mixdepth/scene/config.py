@@ -182,7 +182,8 @@ def _resolve(name: str, options: dict[str, Any]) -> Scene:
     used = sorted({*train_cameras, *test_cameras})
     video_camera = _video_camera(f"{key}.video_camera", options["video_camera"], test_cameras, used)
     _check_paths(f"{key}.paths", options["paths"], used)
-    variants = options["variants"] or (VARIANTS if photos else ("none", "colmap"))
+    chosen = options["variants"] or (VARIANTS if photos else ("none", "colmap"))
+    variants = [variant for variant in VARIANTS if variant in chosen]
     return Scene(
         name=name,
         data=data,
@@ -192,8 +193,8 @@ def _resolve(name: str, options: dict[str, Any]) -> Scene:
         test_cameras=test_cameras,
         train_photos=train_photos,
         test_photos=test_photos,
-        variants=[variant for variant in VARIANTS if variant in variants and cameras],
-        video_variant=options["video_variant"] or ("inherited" if photos else "colmap"),
+        variants=variants if cameras else [],
+        video_variant=options["video_variant"] or variants[-1],
         video_camera=video_camera,
         options=options,
         viewer_cameras=_viewer_cameras(f"{key}.viewer_cameras", options["viewer_cameras"], video_camera, used),

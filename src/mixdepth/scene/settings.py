@@ -280,7 +280,6 @@ class Settings(Section):
     """What is trained and compared. Null is all four where there are photos, else none and colmap."""
     viewer_cameras: list[str] | None
     video_variant: Literal["none", "colmap", "distilled", "inherited"] | None
-    """The variant that video.mp4 shows. Null is inherited where there are photos, else colmap."""
     video_camera: str | None
     """The camera that video.mp4 shows. Null is the first held-out one."""
     ablation: WantedAblation | None
