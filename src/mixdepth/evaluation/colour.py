@@ -117,8 +117,9 @@ def _measure(
         found = measure.compare(render, truth, valid) if min(render.shape[:2]) >= measure.side else None
         if found is None:
             continue
-        values[name] = found.value
-        means.setdefault(name, Mean()).add(found.value)
+        for each, value in {name: found.value, **found.more}.items():
+            values[each] = value
+            means.setdefault(each, Mean()).add(value)
         if found.map is None or found.counted is None:
             continue
         for part, pixels in (("moving", found.counted & moving), ("still", found.counted & ~moving)):

@@ -1,7 +1,7 @@
 """LDR-FLIP of two pictures: Andersson et al. 2020, "FLIP: A Difference Evaluator for Alternating Images" (HPG).
 
-As in the authors' library (flip_evaluator), which the tests compare with: its defaults of a monitor 0.7 m wide with 3840
-pixels, seen from 0.7 m; filters as products of a column and a row; the pictures' rims repeated outside.
+As in the authors' library (flip_evaluator), which the tests compare with: its defaults of a monitor 0.7 m wide with
+3840 pixels, seen from 0.7 m; filters as products of a column and a row; the pictures' rims repeated outside.
 """
 
 from functools import cache
@@ -36,8 +36,8 @@ def flip_map(render: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """
     taps = _filters()[0].shape[1]
     rim = (0, 0), (taps // 2, taps // 2), (taps // 2, taps // 2)
-    pair = (np.pad(image.transpose(2, 0, 1), rim, mode="edge") for image in (render, truth))
-    return in_strips(_difference, *pair, window=taps)
+    one, two = (np.pad(image.transpose(2, 0, 1), rim, mode="edge") for image in (render, truth))
+    return in_strips(_difference, one, two, taps)
 
 
 def _difference(render: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -56,7 +56,8 @@ def _colour_difference(opponent: np.ndarray) -> np.ndarray:
     """Difference [H, W], 0..1, of the two pictures' filtered ``opponent`` channels [3, 2, H, W] (4.1.2 and 4.1.3)."""
     linear = np.clip(_mixed(np.linalg.inv(TO_OPPONENT), opponent), 0, 1)
     colours = _hunt_lab(linear)
-    largest = _hyab(_hunt_lab(np.array([[0, 0], [1, 0], [0, 1]], np.float32))) ** COLOUR_POWER  # green against blue
+    green_and_blue = np.array([[0, 0], [1, 0], [0, 1]], np.float32)
+    largest = float(_hyab(_hunt_lab(green_and_blue))) ** COLOUR_POWER
     difference = _hyab(colours) ** np.float32(COLOUR_POWER)
     return np.interp(difference, (0, KNEE * largest, largest), (0, AT_KNEE, 1)).astype(np.float32)
 
@@ -70,14 +71,14 @@ def _hunt_lab(linear: np.ndarray) -> np.ndarray:
 
 
 def _hyab(lab: np.ndarray) -> np.ndarray:
-    """Distance of the two colours in ``lab`` [3, 2, ...]: city block in L*, Euclidean in a* and b* (Abasi et al. 2020)."""
+    """HyAB of the two colours in ``lab`` [3, 2, ...]: city block in L*, Euclidean in a*, b* (Abasi et al. 2020)."""
     lightness, a, b = lab[:, 0] - lab[:, 1]
     return np.abs(lightness) + np.sqrt(a * a + b * b)
 
 
 def _feature_difference(features: np.ndarray) -> np.ndarray:
-    """Difference [H, W], 0..1, of edges and points in the two pictures, whose derivatives of luminance, first across and
-    down, second across and down, are ``features`` [4, 2, H, W] (4.2)."""
+    """Difference [H, W], 0..1, of edges and points in the two pictures, whose derivatives of luminance, first across
+    and down, second across and down, are ``features`` [4, 2, H, W] (4.2)."""
     strength = np.sqrt(features[::2] ** 2 + features[1::2] ** 2)
     edges, points = np.abs(strength[:, 0] - strength[:, 1])
     return (np.maximum(edges, points) / np.float32(np.sqrt(2))) ** np.float32(FEATURE_POWER)
@@ -85,17 +86,14 @@ def _feature_difference(features: np.ndarray) -> np.ndarray:
 
 @cache
 def _filters() -> tuple[np.ndarray, np.ndarray]:
-    """Weights along rows and columns, [8, taps] each: of four Gaussians of the colours (luminance, red and green, two of
-    blue and yellow) and of four derivatives of luminance (first across and down, second across and down)."""
+    """Weights along rows and columns, [8, taps] each: of the colours' Gaussians (luminance, red and green, two of blue
+    and yellow) and of the derivatives of luminance (first across and down, second across and down)."""
     widths = [np.sqrt(b / 2) / np.pi * PPD for _, b in CONTRAST]  # standard deviations, pixels
     radius = int(np.ceil(3 * max(widths)))
     contrast = np.stack([gaussian(radius, width) for width in widths])
-    # Each was scaled to 1. Of the two of blue and yellow, shares as they had: height times the sum over the window.
-    (_, _), (_, _), *blue = CONTRAST
-    height = [
-        a * np.sqrt(np.pi / b) / gaussian(radius, s)[radius] ** 2 for (a, b), s in zip(blue, widths[2:], strict=True)
-    ]
-    shares = np.array([1, 1, *height / np.sum(height)])
+    # Each sums to 1. The two of blue and yellow do so together, by their heights.
+    heights = np.array([a * np.sqrt(np.pi / b) for a, b in CONTRAST]) / contrast[:, radius] ** 2
+    shares = np.array([1, 1, *heights[2:] / heights[2:].sum()])
 
     width = FEATURE_WIDTH / 2 * PPD
     reach = int(np.ceil(3 * width))
