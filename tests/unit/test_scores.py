@@ -79,7 +79,7 @@ def test_every_pixel_of_small_pictures_is_that_of_the_library(kind: str, size: t
     first, second = (np.ascontiguousarray(image[0].permute(1, 2, 0)) for image in (one, two))
     expected = flip_evaluator.evaluate(second, first, "LDR", applyMagma=False, computeMeanError=False)[0][..., 0]
     found = flip(render, truth)
-    # Where colours all but agree, the powers of FLIP make the last digits of single precision, theirs and ours, visible.
+    # Where colours all but agree, FLIP's powers make the last digits of single precision, theirs and ours, visible.
     np.testing.assert_allclose(found.map, expected, atol=10 * CLOSE)
     assert found.value == pytest.approx(expected.mean(dtype=np.float64), abs=CLOSE / 10)
     if min(size) < 7:
