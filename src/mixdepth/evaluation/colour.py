@@ -91,10 +91,12 @@ def score_colour(
         if valid is not None:
             render, truth, mask = render[valid], truth[valid], mask[valid]
         squared = (render.astype(np.int32) - truth) ** 2
-        frame = SquaredError()
-        for sum_, chosen in ((frame, squared), (score.moving, squared[mask]), (score.still, squared[~mask])):
-            sum_.add(chosen)
+        frame, moved = SquaredError(), SquaredError()
+        frame.add(squared)
+        moved.add(squared[mask])
         score.every += frame
+        score.moving += moved
+        score.still += SquaredError(frame.total - moved.total, frame.values - moved.values)
         for channel, fit in enumerate(fits):
             fit.add(render[..., channel], truth[..., channel])
         for name in PER_FRAME:

@@ -84,7 +84,8 @@ class AffineFit:
 
     def add(self, render: np.ndarray, truth: np.ndarray) -> None:
         """Add one frame of the channel, [N] uint8 each."""
-        wide, true = render.astype(np.int64).ravel(), truth.astype(np.int64).ravel()
+        # Whole numbers below 2^53: exact, and sooner than as integers.
+        wide, true = render.astype(np.float64).ravel(), truth.astype(np.float64).ravel()
         self.count += wide.size
         self.x += int(wide.sum())
         self.y += int(true.sum())
