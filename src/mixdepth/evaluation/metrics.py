@@ -84,8 +84,7 @@ class AffineFit:
 
     def add(self, render: np.ndarray, truth: np.ndarray) -> None:
         """Add one frame of the channel, [N] uint8 each."""
-        # Whole numbers below 2^53: exact, and sooner than as integers.
-        wide, true = render.astype(np.float64).ravel(), truth.astype(np.float64).ravel()
+        wide, true = render.astype(np.int64).ravel(), truth.astype(np.int64).ravel()
         self.count += wide.size
         self.x += int(wide.sum())
         self.y += int(true.sum())
