@@ -5,11 +5,12 @@
     .venv/bin/python benchmarks/scores.py scene demo --config config/config.yaml
     .venv/bin/python benchmarks/scores.py rank demo --config config/config.yaml
 
-speed: milliseconds of processor time per frame of each measure, in one thread, on a noisy picture of random blocks.
-LPIPS has random weights. scene: seconds of `evaluate` on a finished scene, variant by variant, each in a process of its
-own, so that starting Python and importing count; with the processor's time, which other programs change less. rank:
-each variant's depth, as it is and made worse in known ways, scored against the truth and without it, and the rank
-correlation (Spearman's) between the two.
+speed: milliseconds of processor time per frame of each measure and of the library that it is held to, on noisy pictures
+of random blocks, and how far the two are apart at most; then seconds of wall time per frame of all scores but LPIPS. In
+one thread, as `evaluate` scores. LPIPS has random weights. scene: seconds of `evaluate` on a finished scene, variant by
+variant, each in a process of its own, so that starting Python and importing count; with the processor's time, which
+other programs change less. rank: each variant's depth, as it is and made worse in known ways, scored against the truth
+and without it, and the rank correlation (Spearman's) between the two.
 """
 
 import argparse
@@ -40,33 +41,71 @@ def speed(size: tuple[int, int], frames: int) -> None:
     from mixdepth.evaluation.lpips import Lpips, load_lpips
     from mixdepth.evaluation.pictures import MEASURES
 
-    torch.set_num_threads(1)
-    width, height = size
-    rng = np.random.default_rng(0)
-    blocks = np.kron(rng.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3)), np.ones((8, 8, 1)))[:height, :width]
-    truth = np.clip(blocks + rng.normal(0, 5, (frames, height, width, 3)), 0, 255).astype(np.uint8)
-    render = np.clip(blocks + rng.normal(0, 15, (frames, height, width, 3)), 0, 255).astype(np.uint8)
-    moving = np.zeros((frames, height, width), bool)
-    moving[:, : height // 4] = True
+    pairs = noisy_pairs(*size)
+    moving = np.arange(size[1])[:, None].repeat(size[0], axis=1) < size[1] // 4
 
-    def timed(function: Callable[[], object]) -> float:
-        function()
+    def scored(count: int, **more: object) -> None:
+        chosen = [pairs[index % len(pairs)] for index in range(count)]
+        score_colour(*zip(*chosen, strict=True), [moving] * count, **more)
+
+    def timed(compare: Callable[..., object]) -> float:
+        compare(*pairs[0], None)
         start = time.process_time()
-        function()
-        return (time.process_time() - start) / frames * 1000
+        for pair in pairs:
+            compare(*pair, None)
+        return (time.process_time() - start) / len(pairs) * 1000
 
-    measures = {name: measure.compare for name, measure in MEASURES.items()}
+    torch.set_num_threads(1)
+    print(f"| measure | ms per frame at {size[0]}x{size[1]} | its library | apart |\n|---|---|---|---|")
+    print(f"| PSNR, affine, flicker | {timed(lambda *_: scored(8, measures={})) / 8:.1f} | | |")
+    for name, theirs in LIBRARIES.items():
+        ours = MEASURES[name].compare
+        apart = max(abs(ours(*pair, None).value - theirs(*pair)) for pair in pairs)
+        print(f"| {name} | {timed(ours):.1f} | {timed(lambda one, two, _: theirs(one, two)):.1f} | {apart:.0e} |")  # noqa: B023
     with tempfile.TemporaryDirectory() as folder:
         for name in ("alex", "vgg"):
             path = Path(folder) / f"{name}.safetensors"
             save_file(Lpips(name).state_dict(), path)
-            measures[f"lpips_{name}"] = load_lpips(name, path).compare
-    rows = {"PSNR, affine, flicker": timed(lambda: score_colour(render, truth, moving, measures={}))}
-    for name, compare in measures.items():
-        rows[name] = timed(lambda: [compare(*pair, None) for pair in zip(render, truth, strict=True)])  # noqa: B023
-    print(f"| measure | ms per frame at {width}x{height} |\n|---|---|")
-    for name, milliseconds in rows.items():
-        print(f"| {name} | {milliseconds:.1f} |")
+            print(f"| lpips_{name} | {timed(load_lpips(name, path).compare):.1f} | | |")
+    start, before = time.perf_counter(), time.process_time()
+    scored(frames, measures=MEASURES)
+    wall, busy = ((now - then) / frames for now, then in ((time.perf_counter(), start), (time.process_time(), before)))
+    print(f"\n{frames} frames, all but LPIPS: {wall:.3f} s of wall time each, {busy:.3f} s of the processor")
+
+
+def noisy_pairs(width: int, height: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Eight renders and truths, [H, W, 3] uint8: random blocks with more noise and less."""
+    rng = np.random.default_rng(0)
+    blocks = np.kron(rng.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3)), np.ones((8, 8, 1)))[:height, :width]
+    noise = rng.normal(0, 1, (8, 2, height, width, 3)) * np.array([15, 5])[:, None, None, None]
+    return [(pair[0], pair[1]) for pair in np.clip(blocks + noise, 0, 255).astype(np.uint8)]
+
+
+def library_ssim(render: np.ndarray, truth: np.ndarray) -> float:
+    from skimage.metrics import structural_similarity
+
+    # Once for each data range, both of which are scored.
+    ranges = [structural_similarity(render / 255, truth / 255, channel_axis=-1, data_range=r) for r in (1.0, 2.0)]
+    return float(ranges[0])
+
+
+def library_ms_ssim(render: np.ndarray, truth: np.ndarray) -> float:
+    import torch
+    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+
+    pair = (torch.from_numpy(image / np.float32(255)).permute(2, 0, 1)[None] for image in (render, truth))
+    return float(multiscale_structural_similarity_index_measure(*pair, data_range=1.0))
+
+
+def library_flip(render: np.ndarray, truth: np.ndarray) -> float:
+    import flip_evaluator
+
+    one, two = (image / np.float32(255) for image in (render, truth))
+    found = flip_evaluator.evaluate(two, one, "LDR", applyMagma=False, computeMeanError=False)[0]
+    return float(found.mean(dtype=np.float64))
+
+
+LIBRARIES = {"ssim": library_ssim, "ms_ssim": library_ms_ssim, "flip": library_flip}
 
 
 def scene_times(scene: Scene, config: Path, results: Path) -> None:

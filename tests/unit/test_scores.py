@@ -12,6 +12,7 @@ from torchmetrics.functional.image import (
     peak_signal_noise_ratio as tm_psnr,
 )
 
+from mixdepth.evaluation import separable
 from mixdepth.evaluation.colour import ColourScore, score_colour
 from mixdepth.evaluation.pictures import MEASURES, flip, ms_ssim, ssim
 
@@ -19,11 +20,18 @@ CLOSE = 1e-4
 
 
 def pictures(kind: str, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """A render and its truth, [H, W, 3] uint8: noise; or shaded surfaces with an edge, a texture and a shifted copy."""
+    """A render and its truth, [H, W, 3] uint8: noise; blocks of pure colours; smooth shades; or shaded surfaces with an
+    edge, a texture and a shifted copy."""
     rng = np.random.default_rng(height)
     if kind == "noise":
         return tuple(rng.integers(0, 256, (2, height, width, 3)).astype(np.uint8))
+    if kind == "pure":
+        blocks = rng.integers(0, 2, (2, height // 9 + 1, width // 9 + 1, 3)).repeat(9, axis=1).repeat(9, axis=2)
+        return tuple(blocks[:, :height, :width].astype(np.uint8) * 255)
     v, u = np.mgrid[:height, :width] / max(height, width)
+    if kind == "smooth":
+        shades = (np.stack([u * v, u, v * (1 - u)], axis=-1) ** power for power in (1.1, 1))
+        return tuple((255 * shade).round().astype(np.uint8) for shade in shades)
 
     def drawn(shift: float) -> np.ndarray:
         shade = 0.3 + 0.4 * v + 0.1 * np.sin(40 * (u + shift)) * np.sin(30 * v)
@@ -43,7 +51,7 @@ def scored(render: np.ndarray, truth: np.ndarray, moving: np.ndarray | None = No
     return score_colour([render], [truth], [mask], measures=MEASURES, **more)
 
 
-@pytest.mark.parametrize("kind", ["noise", "surfaces"])
+@pytest.mark.parametrize("kind", ["noise", "surfaces", "smooth", "pure"])
 @pytest.mark.parametrize("size", [(176, 180), (240, 320), (201, 333)], ids=lambda size: f"{size[1]}x{size[0]}")
 def test_every_score_is_that_of_its_reference_library(kind: str, size: tuple[int, int]) -> None:
     render, truth = pictures(kind, *size)
@@ -61,6 +69,59 @@ def test_every_score_is_that_of_its_reference_library(kind: str, size: tuple[int
     assert {key: found[key] for key in expected} == pytest.approx(expected, abs=CLOSE)
     assert found["psnr"] == pytest.approx(float(tm_psnr(tensor(render), tensor(truth), data_range=1.0)), abs=CLOSE)
     assert abs(found["dssim_1"] - found["dssim_2"]) > 10 * CLOSE, "the two conventions differ"
+
+
+@pytest.mark.parametrize("kind", ["noise", "surfaces", "smooth", "pure"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (20, 22), (7, 7), (64, 9), (71, 30), (135, 7)], ids=str)
+def test_every_pixel_of_small_pictures_is_that_of_the_library(kind: str, size: tuple[int, int]) -> None:
+    render, truth = pictures(kind, *size)
+    one, two = tensor(render), tensor(truth)
+    first, second = (np.ascontiguousarray(image[0].permute(1, 2, 0)) for image in (one, two))
+    expected = flip_evaluator.evaluate(second, first, "LDR", applyMagma=False, computeMeanError=False)[0][..., 0]
+    found = flip(render, truth)
+    # Where colours all but agree, FLIP's powers make the last digits of single precision, theirs and ours, visible.
+    np.testing.assert_allclose(found.map, expected, atol=10 * CLOSE)
+    assert found.value == pytest.approx(expected.mean(dtype=np.float64), abs=CLOSE / 10)
+    if min(size) < 7:
+        return
+    for data_range, name in ((1.0, "ssim"), (2.0, "ssim_range_2")):
+        mean, values = structural_similarity(
+            render / 255.0, truth / 255.0, channel_axis=-1, data_range=data_range, full=True
+        )
+        found = ssim(render, truth)
+        assert {"ssim": found.value, **found.more}[name] == pytest.approx(mean, abs=1e-9)
+        if name == "ssim":
+            np.testing.assert_allclose(found.map[found.counted], values.mean(axis=-1)[found.counted], atol=1e-9)
+            assert found.counted.sum() == (size[0] - 6) * (size[1] - 6)
+
+
+@pytest.mark.parametrize("kind", ["noise", "surfaces", "smooth", "pure"])
+def test_a_picture_is_exactly_like_itself(kind: str) -> None:
+    _, truth = pictures(kind, 177, 211)
+    found = scored(truth, truth).summary()
+    assert (found["ssim"], found["dssim_2"], found["ms_ssim"], found["flip"]) == (1, 0, 1, 0)
+    assert flip(truth, truth).map.max() == 0
+
+
+def test_a_negative_is_not_alike() -> None:
+    _, truth = pictures("noise", 180, 190)
+    negative = 255 - truth
+    theirs = multiscale_structural_similarity_index_measure(tensor(negative), tensor(truth), data_range=1.0)
+    assert ms_ssim(negative, truth).value == float(theirs) == 0
+    assert ssim(negative, truth).value < -0.5
+
+
+def test_scores_depend_neither_on_the_threads_nor_on_the_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    render, truth = pictures("surfaces", 181, 333)
+    threads, found = torch.get_num_threads(), []
+    try:
+        for count, strip in ((1, 64), (2, 64), (3, 1), (2, 1000)):
+            torch.set_num_threads(count)
+            monkeypatch.setattr(separable, "STRIP", strip)
+            found.append(scored(render, truth).summary())
+    finally:
+        torch.set_num_threads(threads)
+    assert found == found[:1] * 4
 
 
 def test_moving_and_still_parts_are_means_of_the_map_over_their_pixels() -> None:

@@ -91,10 +91,12 @@ def score_colour(
         if valid is not None:
             render, truth, mask = render[valid], truth[valid], mask[valid]
         squared = (render.astype(np.int32) - truth) ** 2
-        frame = SquaredError()
-        for sum_, chosen in ((frame, squared), (score.moving, squared[mask]), (score.still, squared[~mask])):
-            sum_.add(chosen)
+        frame, moved = SquaredError(), SquaredError()
+        frame.add(squared)
+        moved.add(squared[mask])
         score.every += frame
+        score.moving += moved
+        score.still += SquaredError(frame.total - moved.total, frame.values - moved.values)
         for channel, fit in enumerate(fits):
             fit.add(render[..., channel], truth[..., channel])
         for name in PER_FRAME:
@@ -117,8 +119,9 @@ def _measure(
         found = measure.compare(render, truth, valid) if min(render.shape[:2]) >= measure.side else None
         if found is None:
             continue
-        values[name] = found.value
-        means.setdefault(name, Mean()).add(found.value)
+        for each, value in {name: found.value, **found.more}.items():
+            values[each] = value
+            means.setdefault(each, Mean()).add(value)
         if found.map is None or found.counted is None:
             continue
         for part, pixels in (("moving", found.counted & moving), ("still", found.counted & ~moving)):

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from mixdepth.errors import ConfigurationError, DamagedFile, listed
-from mixdepth.evaluation.pictures import Measure, Measured, as_floats
+from mixdepth.evaluation.pictures import Measure, Measured, painted
 from mixdepth.files.kinds import refuse_irregular
 
 # Mean and standard deviation of ImageNet's colours, for pictures in -1..1 (the "scaling layer").
@@ -109,7 +109,8 @@ def load_lpips(network: str, path: Path) -> Measure:
     model.load_state_dict({name: found[name].float() for name in wanted})
 
     def compare(render: np.ndarray, truth: np.ndarray, valid: np.ndarray | None) -> Measured:
-        pair = (torch.from_numpy(image).permute(2, 0, 1)[None] for image in as_floats(render, truth, valid))
+        levels = painted(render, truth, valid), truth
+        pair = (torch.from_numpy(image / np.float32(255)).permute(2, 0, 1)[None] for image in levels)
         return Measured(float(model(*pair)))
 
     return Measure(compare, SIDE[network])

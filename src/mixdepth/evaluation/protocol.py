@@ -7,7 +7,7 @@ from mixdepth.evaluation.consistency import FEWEST_POINTS, LONGER_SIDE, NEIGHBOU
 from mixdepth.evaluation.lpips import SIDE as LPIPS_SIDE
 from mixdepth.evaluation.pictures import MEASURES
 
-# What each score is, in metrics.json; versions of the libraries are in provenance.json. docs/scores.md says more.
+# What each score is, in metrics.json, by the library whose values it has. docs/scores.md says more.
 DEFINITIONS = {
     "psnr": "-10 log10 of the mean squared error of all colour values of all frames, colours in 0..1, at most 100 dB",
     "psnr_affine": "psnr after the best gain and offset per camera and colour channel, over all its frames",
