@@ -16,7 +16,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "dynamic": 8,
     "rendering": 6,
     "exports": 1,
-    "evaluation": 4,
+    "evaluation": 5,
     "report": 7,
     "viewer": 1,
     "ablation": 1,
