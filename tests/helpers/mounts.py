@@ -20,4 +20,5 @@ def mounted(folder: Path, *options: str) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        # Lazily: what jobs that failed there left to this process may hold its files open.
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)

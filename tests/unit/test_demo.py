@@ -247,7 +247,7 @@ def test_so_is_one_of_another_workflow_when_it_comes_to_the_demo(tmp_path: Path)
 @pytest.mark.slow
 def test_make_demo_writes_a_capture_like_a_users(tmp_path: Path) -> None:
     demo.make_demo(tmp_path)
-    written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    written = sorted(files(tmp_path))
     assert written == [*(f"photos/{name}" for name in demo.PHOTO_FILES), "truth.npz"] + [
         f"videos/{name}.mp4" for name in demo.CAMERA_NAMES
     ]

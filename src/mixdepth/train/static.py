@@ -36,7 +36,7 @@ LEAST, SURE, DOUBT, DOUBT_FROM = 0.5, 0.95, 0.06, 0.3
 VOID_SHARE, VOID_SPREAD = 0.05, 8
 # Of the opacity that a ray gathers where nothing static can stand: of a background that is taken for empty, where dark
 # things would be eaten by more; before what moves, and before what a second camera sees.
-VOID_WEIGHT, FREE_WEIGHT = 0.01, 0.3
+VOID_WEIGHT, FREE_WEIGHT = 0.01, 0.05
 DECAY = 0.1  # learning rates fall to this share over the training
 
 
@@ -140,7 +140,10 @@ class StaticTrainer:
             share = float(shown.float().mean())
             print(f"{share:.0%} of the pixels show an empty background of colour {colour.tolist()}", file=sys.stderr)
         self.free = None if free is None else place(free, device)
-        self.shared = SharedView(self.data.cameras, self.space)
+        # Where there are depths they say where surfaces are, also those that one camera alone sees.
+        mapped = data.confidence is not None and bool((data.confidence > 0).any())
+        known = mapped or (sparse is not None and len(sparse) > 0)
+        self.shared = None if known else SharedView(self.data.cameras, self.space)
         self.field = field.to(device)
         self.field.tone.requires_grad_(options.tone)
         self.field.amp = options.amp
@@ -205,7 +208,8 @@ class StaticTrainer:
         field.occupancy.record(field.occupancy.cells(traced.u), shade.weights.detach())
         error = self._errors(batch, shade).mean()
         free, pixels = torch.zeros(len(batch.uv), device=batch.uv.device), len(batch.index)
-        free[:pixels] = self.shared.from_depth(batch.camera[:pixels], batch.uv[:pixels])
+        if self.shared is not None:
+            free[:pixels] = self.shared.from_depth(batch.camera[:pixels], batch.uv[:pixels])
         if self.free is not None:
             free[:pixels] = torch.maximum(free[:pixels], take(self.free, batch.index))
         weight = torch.where(free.isinf(), VOID_WEIGHT, FREE_WEIGHT)[traced.rows] * (traced.z < free[traced.rows])
