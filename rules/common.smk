@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import RerunTrigger
 
 from mixdepth.errors import ConfigurationError, UserError
 from mixdepth.results import ABLATION, Results
@@ -75,8 +76,7 @@ def made_anew(job, scene, results):
     """Have what a job has made be made anew where its certificate says that it was made otherwise than is planned.
     Snakemake's own dates do not see an older replacement, nor what `--touch` has passed over, and its notes of settings
     are not there in copied results. Who chooses --rerun-triggers has chosen."""
-    chosen = workflow.dag_settings.rerun_triggers
-    if not workflow.is_main_process or chosen != type(next(iter(chosen))).all():
+    if not workflow.is_main_process or workflow.dag_settings.rerun_triggers != RerunTrigger.all():
         return
     if reason := outdated(job, scene, results):
         made = [str(path) for path in graph.flat(job.makes(results))]

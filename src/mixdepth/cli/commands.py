@@ -63,14 +63,18 @@ class Job:
         print(f"{there[0]}: being made", file=sys.stderr)
         for path in there:
             sweep(path)
-        own = replace(self.scene, options=work.stage.settings(self.scene, **work.wildcards))
+        own = self._declared(work)
         certified(work.stage, own, reads, outputs, lambda: function(own, *args, **inputs, **outputs))
         return True
 
     def identity(self, work: graph.Job) -> dict[str, Any]:
         """What the checkpoints of a training must have been made from."""
-        own = replace(self.scene, options=work.stage.settings(self.scene, **work.wildcards))
-        return checkpoint_identity(work.stage, own, work.reads(self.results, self.scene), work.makes(self.results))
+        reads, outputs = work.reads(self.results, self.scene), work.makes(self.results)
+        return checkpoint_identity(work.stage, self._declared(work), reads, outputs)
+
+    def _declared(self, work: graph.Job) -> Scene:
+        """The scene with the settings that a stage declares, and no others."""
+        return replace(self.scene, options=work.stage.settings(self.scene, **work.wildcards))
 
     def _refuse_outdated(self, inputs: graph.Files) -> None:
         """Refuse results that were not made as the scene is configured now.

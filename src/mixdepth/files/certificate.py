@@ -99,7 +99,7 @@ def refuse_changed(path: Path, whole: bool = False) -> None:
     if status.st_size != known["bytes"] or digest(path) != known["sha256"]:
         raise ValueError(f"it is not as it was written; if you changed it on purpose, delete {certificate_of(owner)}")
     if not dated and status.st_size > SMALL:
-        date_anew(owner, ("files", name), status.st_mtime_ns)
+        _date_anew(owner, name, status.st_mtime_ns)
 
 
 def is_certified(path: Path) -> bool:
@@ -108,13 +108,13 @@ def is_certified(path: Path) -> bool:
     return found is not None and path.is_file() and found["files"].get("", {}).get("sha256") == digest(path)
 
 
-def date_anew(path: Path, place: tuple[str, str], date: int) -> None:
+def _date_anew(owner: Path, name: str, date: int) -> None:
     """Give a certificate the date of a file whose bytes are the same, so that they are not read for it again; in a
     folder that may only be read it stays."""
-    found = json.loads(certificate_of(path).read_bytes())
-    found[place[0]][place[1]]["date"] = date
+    found = json.loads(certificate_of(owner).read_bytes())
+    found["files"][name]["date"] = date
     try:
-        _write(path, found)
+        _write(owner, found)
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise

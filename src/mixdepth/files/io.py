@@ -102,7 +102,7 @@ def sweep_folder(folder: Path, names: Collection[str] | None = None) -> None:
 
 def _living(node: str, pid: int, left: Path) -> bool:
     """Whether a process may still be writing ``left``; of another machine's, whether it has done so for a day."""
-    if f"{node}-{os.getpid()}" != process():
+    if node != process().rpartition("-")[0]:
         return time.time() - left.stat().st_mtime < FORGOTTEN
     try:
         os.kill(pid, 0)
@@ -110,7 +110,7 @@ def _living(node: str, pid: int, left: Path) -> bool:
         return False
     except PermissionError:
         return True
-    return pid != os.getpid()
+    return pid != os.getpid()  # of this number there was another: a container counts from 1 again
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from mixdepth.record.provenance import surroundings
 from mixdepth.results import Results
 from mixdepth.scene.scene import Scene
 from mixdepth.words import counted, first_of
+from mixdepth.workflow.made import flattened
 
 FILES = {str: ({"bytes": int, "sha256": str}, None)}
 SHAPE = {"scene": str, "data": str, "inputs": FILES, "settings": {}, "stages": {str: int}, "outputs": FILES}
@@ -85,23 +86,14 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Diffe
     each other, and what may be the cause. The host's name is nobody's cause."""
     found = []
     for part in (*RESULTS, *CAUSES):
-        one, other = (_flat(record.get(part) or {}, part) for record in (before, now))
+        one, other = (record.get(part) or {} for record in (before, now))
+        if part == "settings":
+            one, other = flattened(one), flattened(other)
         names = [
             name for name in [*one, *(name for name in other if name not in one)] if (part, name) != ("host", "name")
         ]
         found += [Difference(part, n, one.get(n), other.get(n)) for n in names if one.get(n) != other.get(n)]
     return found
-
-
-def _flat(values: Mapping[str, Any], part: str) -> dict[str, Any]:
-    """Nested settings with dotted names; hashes of files stay as they are."""
-    if part != "settings":
-        return dict(values)
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        nested = isinstance(value, Mapping)
-        flat |= {f"{key}.{k}": v for k, v in _flat(value, part).items()} if nested else {key: value}
-    return flat
 
 
 def same(found: list[Difference]) -> bool:

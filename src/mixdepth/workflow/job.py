@@ -89,7 +89,7 @@ def identity(smk: "Snakemake") -> dict[str, Any]:
 
 
 def planned(roles: Mapping[str, Any], declared: Mapping[str, Any]) -> Scene:
-    """A scene of the plan's params (see :func:`mixdepth.workflow.sections.roles`)."""
+    """A scene of the plan's params (see :func:`mixdepth.workflow.made.roles`)."""
     return Scene(**{**roles, "data": Path(roles["data"])}, options=dict(declared))
 
 

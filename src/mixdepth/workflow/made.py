@@ -68,12 +68,8 @@ def sources_of(scene: Scene, reads: Files) -> dict[str, Path]:
     """The capture's own files that a job reads, by their path below ``data`` where they are there; a folder of frames,
     of which one image stands for all, as that folder."""
     folders = set(map(Path, scene.cameras.values()))
-    found = [path.parent if path.parent in folders else path for path in flat(given_source(reads))]
+    found = [path.parent if path.parent in folders else path for path in flat({SOURCE: reads.get(SOURCE, [])})]
     return {str(path.relative_to(scene.data) if path.is_relative_to(scene.data) else path): path for path in found}
-
-
-def given_source(reads: Files) -> Files:
-    return {SOURCE: reads[SOURCE]} if SOURCE in reads else {}
 
 
 def inputs_of(reads: Files, makes: Files) -> dict[str, Path]:
