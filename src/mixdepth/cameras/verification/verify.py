@@ -193,7 +193,8 @@ def _predictions(views: Sequence[View], pairs: Sequence[_Pair], witness: np.ndar
     Returns:
         [N] distance, as a share of the diagonal, from the place where a point is seen that lies nearest (least squares)
         to the rays of the key point's partners in two or more other images, its own ray left out; and [N] the
-        largest angle, degrees, between the key point's ray and its partners'.
+        largest angle, degrees, between the key point's ray and its partners'. What an image shares with those from its
+        own place alone (a photo taken beside a camera) says nothing of that angle where it shares enough with others.
     """
     world = []
     for view in views:
@@ -203,6 +204,7 @@ def _predictions(views: Sequence[View], pairs: Sequence[_Pair], witness: np.ndar
     for image, view in enumerate(views):
         quadric, target = np.zeros((len(view.xy), 3, 3)), np.zeros((len(view.xy), 3))
         partners, widest = np.zeros(len(view.xy), int), np.zeros(len(view.xy))
+        apart = np.zeros(len(view.xy), bool)  # whether seen from another place as well
         for pair in pairs:
             if image not in (pair.one, pair.two):
                 continue
@@ -217,9 +219,11 @@ def _predictions(views: Sequence[View], pairs: Sequence[_Pair], witness: np.ndar
             target[own] += across @ views[partner].pose[:3, 3]
             partners[own] += 1
             chord = np.linalg.norm(ray - world[image][own], axis=1)
-            widest[own] = np.maximum(widest[own], 2 * np.arcsin(np.minimum(chord / 2, 1)))
-        if (partners > 0).sum() >= LEAST_POINTS:
-            angles[image] = np.degrees(np.median(widest[partners > 0]))
+            angle = 2 * np.arcsin(np.minimum(chord / 2, 1))
+            widest[own] = np.maximum(widest[own], angle)
+            apart[own] |= bool(len(angle)) and np.median(angle) >= SMALL_ANGLE
+        if (counted := apart if apart.sum() >= LEAST_POINTS else partners > 0).sum() >= LEAST_POINTS:
+            angles[image] = np.degrees(np.median(widest[counted]))
         # The least eigenvalue for two rays at an angle a is 1 - cos a = 2 sin^2(a / 2).
         spread = 2 * np.arcsin(np.sqrt(np.clip(np.linalg.eigvalsh(quadric)[:, 0] / 2, 0, 1)))
         placed = (partners >= 2) & (spread >= SMALL_ANGLE) & (widest <= EXTRAPOLATION * spread)
