@@ -23,6 +23,7 @@ from helpers.relief import FRAMES, rendered, tile, write_renders
 from mixdepth.cameras.camera import load_cameras
 from mixdepth.cameras.formats.colmap_files import read_points
 from mixdepth.cli import parser as cli
+from mixdepth.cli.commands import as_json
 from mixdepth.errors import UserError
 from mixdepth.files.io import write_json
 from mixdepth.viewer.live import cloud, open_clouds
@@ -81,7 +82,7 @@ def prepared(folder: Path) -> Path:
     """A scene `x` of which nothing but scene.json is there; the folder of its results."""
     config = {"scenes": {"x": {"data": str(capture(folder / "data/x", cameras=4, photos=0))}}}
     results = folder / "results/x"
-    write_json(results / "scene.json", cli.as_json(cli.load_config(config)["x"]))
+    write_json(results / "scene.json", as_json(cli.load_config(config)["x"]))
     return results
 
 

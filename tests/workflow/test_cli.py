@@ -18,6 +18,7 @@ from helpers.commands import run, told
 from helpers.tiny import tiny_config, write_config, write_tiny_capture
 from helpers.workflow import plan, snakemake
 from mixdepth.cli import parser as cli
+from mixdepth.cli.commands import as_json
 from mixdepth.errors import Interrupted
 from mixdepth.fields.storage import load_model
 from mixdepth.files.io import read_npz, write_json, write_npz
@@ -198,7 +199,7 @@ def prepared_scene(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, **f
     monkeypatch.chdir(folder)
     config = {"scenes": {name: {"data": str(capture(folder / f"data/{name}", **files))}}}
     scene = cli.load_config(config)[name]
-    write_json(Path("results") / name / "scene.json", cli.as_json(scene))
+    write_json(Path("results") / name / "scene.json", as_json(scene))
     return Path("results") / name
 
 
@@ -324,7 +325,7 @@ def test_a_received_scene_has_nothing_read_that_lies_elsewhere(
     prepared: Path, capsys: pytest.CaptureFixture, command: str, options: dict
 ) -> None:
     scene = {"data": str(prepared.parent.parent / "data/x"), **options}
-    write_json(prepared / "scene.json", cli.as_json(cli.load_config({"scenes": {"x": scene}})["x"]))
+    write_json(prepared / "scene.json", as_json(cli.load_config({"scenes": {"x": scene}})["x"]))
     assert "names /etc/passwd, which is outside" in told(capsys, *command.split())
 
 

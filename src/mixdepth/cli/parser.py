@@ -16,7 +16,6 @@ from mixdepth.cli.commands import (
     MODELS,
     PROGRAM,
     Job,
-    as_json,
     evaluate,
     export,
     prepare,
@@ -29,31 +28,13 @@ from mixdepth.cli.received import read_scene, refuse_outside
 from mixdepth.doctor import doctor
 from mixdepth.errors import ConfigurationError, Interrupted, UserError, listed, nearest
 from mixdepth.exports.kinds import KINDS
-from mixdepth.files.io import disk_errors, read_json
+from mixdepth.files.io import disk_errors
 from mixdepth.results import Results
 from mixdepth.scene.config import load_config
 from mixdepth.scene.scene import Scene
 from mixdepth.variants import TABLE, VARIANTS
 from mixdepth.workflow.out_of_memory import memory_errors
 from mixdepth.workflow.start import without_gpu
-
-# Options that `prepare` does not depend on.
-LATER = (
-    "quality",
-    "preset",
-    "static",
-    "dynamic",
-    "variant_options",
-    "variants",
-    "video_variant",
-    "video_camera",
-    "viewer_cameras",
-    "truth",
-    "lpips",
-    "paths",
-    "exports",
-    "ablation",
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,8 +51,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         scene = _configured(args) if args.config else _prepared(args)
         job = Job(scene, args.results / scene.name, args.force)
         with disk_errors(job.folder), memory_errors(args.run.__name__):
-            if not (args.run is prepare and args.force):
-                _refuse_other_settings(job)
             args.run(job, args)
     except Interrupted as stopped:
         print(f"mixdepth: {stopped}", file=sys.stderr)
@@ -137,20 +116,6 @@ def _one_of(scenes: Sequence[str], name: str | None, where: str) -> str:
             f'{where}: there is no scene "{name}"{nearest(name, scenes)}; there are {listed(scenes)}'
         )
     return name
-
-
-def _refuse_other_settings(job: Job) -> None:
-    """What was prepared with other settings must not be mixed with what these settings make."""
-    path = job.results.scene
-    if not path.exists():
-        return
-    before, now = ({**scene, **scene.get("options", {})} for scene in (read_json(path), as_json(job.scene)))
-    keys = sorted({*before, *now} - {*LATER, "options"})
-    if changed := [key for key in keys if before.get(key) != now.get(key)]:
-        raise ConfigurationError(
-            f"{job.folder} was prepared with other settings (changed: {', '.join(changed)}). `prepare --force` makes"
-            " it anew; another folder with --results keeps both"
-        )
 
 
 # The parser
