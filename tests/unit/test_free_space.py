@@ -10,11 +10,12 @@ from helpers.looking import INWARD
 from helpers.training import CAMERAS, QUIET, SPACE, STATIC
 from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.space import Space, choose_space
+from mixdepth.fields.occupancy import Occupancy
 from mixdepth.frames.motion import Motion
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
 from mixdepth.rendering.static_view import pixel_grid, render_static
 from mixdepth.train.data import ImageSet
-from mixdepth.train.free_space import SharedView, free_depths
+from mixdepth.train.free_space import SharedView, count_looks, free_depths
 from mixdepth.train.static import train_static_field
 from mixdepth.train.video import Video
 
@@ -81,14 +82,18 @@ def test_no_wall_is_learnt_before_what_is_free():
     assert before(3.0) < 0.05 < 0.15 < before(0.0)
 
 
-def test_a_ray_is_shared_from_where_another_camera_sees_it() -> None:
+def side_by_side() -> tuple[list[Camera], SpaceMap]:
     """Two cameras that look along z, a unit apart along x, with 90 degrees across: the second sees x - 1 in -z..z."""
     cameras = []
     for x in (0.0, 1.0):
         c2w = np.eye(4)
         c2w[0, 3] = x
         cameras.append(Camera(640, 360, 320.0, 320.0, 320.0, 180.0, c2w))
-    space = SpaceMap(Space("bounded", "test", 0.1, 10.0, np.eye(4).tolist(), [-12.0] * 3, [12.0] * 3))
+    return cameras, SpaceMap(Space("bounded", "test", 0.1, 10.0, np.eye(4).tolist(), [-12.0] * 3, [12.0] * 3))
+
+
+def test_a_ray_is_shared_from_where_another_camera_sees_it() -> None:
+    cameras, space = side_by_side()
     shared = SharedView(CameraBatch(cameras), space)
     camera = torch.zeros(3, dtype=torch.long)
     uv = torch.tensor([[5.0, 180.0], [325.0, 180.0], [635.0, 180.0]], dtype=torch.float64)
@@ -99,3 +104,15 @@ def test_a_ray_is_shared_from_where_another_camera_sees_it() -> None:
     assert max(middle - 1.02, right - 0.51) < 0, "a sample short"
     alone = SharedView(CameraBatch(cameras[:1]), space)
     assert alone.from_depth(camera, uv).tolist() == [0, 0, 0]
+
+
+def test_how_many_images_look_at_a_cell_is_counted_up_to_two() -> None:
+    cameras, space = side_by_side()
+    occupancy = Occupancy(96)
+    occupancy.looks.zero_()
+    cells = occupancy.cells(space.normalise(torch.tensor([[0.1, 0.1, 5.1], [-4.6, 0.1, 5.1], [0.1, 0.1, -5.0]])))
+    counted = []
+    for camera in [*cameras, *cameras]:
+        count_looks(occupancy, [camera], space)
+        counted.append(occupancy.looks[cells].tolist())
+    assert counted == [[1, 1, 0], [2, 1, 0], [2, 2, 0], [2, 2, 0]]

@@ -8,7 +8,8 @@ from mixdepth.fields.cells import cells
 
 
 class Occupancy(nn.Module):
-    """A mask over the normalised cube of the cells that lately carried weight in some training ray.
+    """A mask over the normalised cube of the cells that lately carried weight in some training ray; and how many images
+    look at each cell: ``looks``, at most two, which is also what is taken where it is not known.
 
     Args:
         resolution: cells along every axis.
@@ -16,12 +17,14 @@ class Occupancy(nn.Module):
     """
 
     mask: Tensor
+    looks: Tensor
     largest: Tensor
 
     def __init__(self, resolution: int = 64, threshold: float = 2e-3):
         super().__init__()
         self.resolution, self.threshold = resolution, threshold
         self.register_buffer("mask", torch.ones(resolution**3, dtype=torch.bool))
+        self.register_buffer("looks", torch.full((resolution**3,), 2, dtype=torch.uint8))
         self.register_buffer("largest", torch.zeros(resolution**3), persistent=False)
 
     def cells(self, u: Tensor) -> Tensor:

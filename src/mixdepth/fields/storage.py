@@ -135,7 +135,8 @@ def _static(tensors: dict[str, Tensor]) -> StaticField:
         view_dependence=part["head.0.weight"].shape[1] > 3 * colour.shape[-1],
         occupancy_resolution=round(part["occupancy.mask"].numel() ** (1 / 3)),
     )
-    field.load_state_dict(part)
+    # Models of before 0.3 do not know how many images look at a cell.
+    field.load_state_dict({"occupancy.looks": field.occupancy.looks, **part})
     return field
 
 

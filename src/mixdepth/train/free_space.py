@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mixdepth.cameras.camera import Camera
 from mixdepth.compute.device import in_chunks
+from mixdepth.fields.occupancy import Occupancy
 from mixdepth.fields.region import BINS, Region, bin_of
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
 from mixdepth.rendering.static_view import pixel_grid, smaller
@@ -61,16 +63,33 @@ def _shared_from(camera: Camera, others: Sequence[Camera], space: SpaceMap) -> T
     points = origins[:, None] + z[..., None] * directions[:, None]
     seen = torch.zeros(z.shape, dtype=torch.bool, device=z.device)
     for other in others:
-        w2c = torch.from_numpy(other.w2c).to(points)
-        local = points @ w2c[:3, :3].T + w2c[:3, 3]
-        column = local[..., 0] / local[..., 2] * other.fx + other.cx
-        row = local[..., 1] / local[..., 2] * other.fy + other.cy
-        inside = (column >= 0) & (column < other.width) & (row >= 0) & (row < other.height)
-        seen |= inside & (local[..., 2] > 0)
+        seen |= _in_image(points, other)
     first = seen.byte().argmax(1)
     before = z.gather(1, (first - 1).clamp_min(0)[:, None])[:, 0]
     depth = torch.where(seen.any(1) & (first > 0), before, torch.zeros_like(before))
     return depth.view(ROWS, COLUMNS).float()
+
+
+def _in_image(points: Tensor, camera: Camera) -> Tensor:
+    """Which of the world points [..., 3] lie in the camera's image, whatever is before them."""
+    w2c = torch.from_numpy(camera.w2c).to(points)
+    local = points @ w2c[:3, :3].T + w2c[:3, 3]
+    column = local[..., 0] / local[..., 2] * camera.fx + camera.cx
+    row = local[..., 1] / local[..., 2] * camera.fy + camera.cy
+    inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+    return inside & (local[..., 2] > 0)
+
+
+@torch.no_grad()
+def count_looks(occupancy: Occupancy, cameras: Sequence[Camera], space: SpaceMap) -> None:
+    """Add to ``occupancy.looks`` the cameras that look at each cell, at a corner of it at least."""
+    corners = torch.arange(occupancy.resolution + 1, device=space.device) / occupancy.resolution * 2 - 1
+    points = space.denormalise(torch.stack(torch.meshgrid(corners, corners, corners, indexing="ij"), -1))
+    for camera in cameras:
+        looks = F.max_pool3d(_in_image(points, camera).float()[None, None], 2, stride=1).view(-1)
+        occupancy.looks.add_(looks.byte()).clamp_(max=2)
+        if bool((occupancy.looks == 2).all()):
+            return
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from mixdepth.rendering.rays import SpaceMap, stratified
 from mixdepth.rendering.static_view import render_static, smaller
 from mixdepth.rendering.trace import RaySamples, StaticShade, sample_rays, shade_static, visible_samples
 from mixdepth.train.data import ImageSet, SparseRays
-from mixdepth.train.free_space import SharedView
+from mixdepth.train.free_space import SharedView, count_looks
 from mixdepth.train.losses import LOSSES, DepthSamples
 from mixdepth.train.options import StaticOptions
 from mixdepth.train.session import Session, pack, unpack
@@ -42,7 +42,7 @@ DECAY = 0.1  # learning rates fall to this share over the training
 
 def build_static(options: StaticOptions, cameras: int) -> StaticField:
     """A static field with the sizes of ``options``, before training."""
-    return StaticField(
+    field = StaticField(
         options.start_resolution,
         options.density_components,
         options.colour_components,
@@ -51,6 +51,8 @@ def build_static(options: StaticOptions, cameras: int) -> StaticField:
         options.view_dependence,
         generator=torch.Generator().manual_seed(options.seed),
     )
+    field.occupancy.looks.zero_()
+    return field
 
 
 def smooth(field: StaticField | DynamicField, weight: float) -> None:
@@ -145,6 +147,7 @@ class StaticTrainer:
         known = mapped or (sparse is not None and len(sparse) > 0)
         self.shared = None if known else SharedView(self.data.cameras, self.space)
         self.field = field.to(device)
+        count_looks(field.occupancy, data.cameras.cameras, self.space)
         self.field.tone.requires_grad_(options.tone)
         self.field.amp = options.amp
         self.generator = torch.Generator(device).manual_seed(options.seed + 1)
