@@ -1,12 +1,15 @@
 """From optical thickness along rays to weights, colours and depth."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mixdepth.kernels import dispatch, plain
+from mixdepth.kernels.arguments import Frames, Layers, Moving, Views
 from mixdepth.kernels.threads import share
 
 STOP = 1e-4  # light below which a ray is not followed any further
+FRAMES = 16  # composited at once at most, for rendering: the loops' LANES
 
 
 class _Composite(torch.autograd.Function):
@@ -93,6 +96,47 @@ def composite_mixed(
     function = _Mixed if dispatch.compiled(tau_d) else dispatch.triton_kernels().Mixed
     found = function.apply(tau_d, tau_s, rgb_s, index, offsets, *(depths or (nothing, nothing, nothing)))
     return (*found[:3], found[3] if depths else None)
+
+
+def composite_frames(layers: Layers, moving: Moving, frames: Frames, visible: float) -> tuple[Views, Tensor, Tensor]:
+    """:func:`composite_mixed` for rendering: with the densities of the dynamic branch, at up to FRAMES frames, in the
+    parts of the capture that each frame shows. Takes no gradient. Rays end where STOP of the light is left.
+
+    Args:
+        visible: weight of a dynamic sample up to which it is not shown.
+
+    Returns:
+        what the rays show but for the dynamic branch's colours; the dynamic samples [L] int64, ascending, that are
+        shown at any frame; and their weights [L, F].
+    """
+    count, rays = len(frames.bias), len(layers.far)
+    if not dispatch.compiled(layers.tau):
+        return _composite_frames(layers, moving, frames, visible)
+    filled = Frames(*(torch.cat([t, t.new_zeros(FRAMES - count, *t.shape[1:])]) for t in frames))
+    views = Views(*(layers.tau.new_empty(rays, count, *rest) for rest in ((3,), (), ())))
+    shown = layers.tau.new_empty(len(moving.sets), FRAMES)
+    is_lit = torch.zeros(len(moving.sets), dtype=torch.bool)
+    known = layers, moving, filled, np.float32(STOP), np.float32(visible)
+    share(dispatch.cpu_view.frames_forward, rays, known, [views, shown, is_lit])
+    lit = is_lit.nonzero().squeeze(1)
+    return views, lit, shown[lit, :count]
+
+
+def _composite_frames(layers: Layers, moving: Moving, frames: Frames, visible: float) -> tuple[Views, Tensor, Tensor]:
+    """The same by single operations, for as few samples as these frames need."""
+    seen = moving.sets[:, None] & frames.parts != 0
+    here = seen.any(1).nonzero().squeeze(1)
+    place = torch.full((len(seen) + 1,), -1, device=here.device)  # its last is that of -1: none
+    place[here] = torch.arange(len(here), device=here.device)
+    tau = torch.nn.functional.softplus(torch.addmm(frames.bias, moving.features[here], frames.weight.t()))
+    tau *= moving.scale[here, None] * seen[here]
+    weights, rgb, left, depth = composite_mixed(
+        layers.tau, layers.rgb, place[layers.index], tau, layers.offsets, layers.rows, (layers.z, layers.dz, layers.far)
+    )
+    assert depth is not None  # depths are asked for
+    weights *= weights > visible
+    lit = weights.any(1).nonzero().squeeze(1)
+    return Views(rgb, left, depth), here[lit], weights[lit]
 
 
 class _RayColours(torch.autograd.Function):

@@ -1,22 +1,21 @@
 """Frames of the mixed model as a camera sees them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mixdepth import kernels
 from mixdepth.cameras.camera import Camera
 from mixdepth.compute.device import Landing, in_chunks
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.static import StaticField
 from mixdepth.progress import Progress
-from mixdepth.rendering.mixed import layers_along, shade_mixed
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
 from mixdepth.rendering.static_view import pixel_grid
-from mixdepth.rendering.trace import DYNAMIC, RaySamples, depth_of, sample_rays, shade_static
-
-BLOCK = 16  # frames at once
+from mixdepth.rendering.trace import DYNAMIC, VISIBLE, RaySamples, depth_of, lit_samples
 
 
 def quantised(rgb: Tensor) -> Tensor:
@@ -24,30 +23,76 @@ def quantised(rgb: Tensor) -> Tensor:
     return rgb.clamp(0, 1).mul(255).round().byte()
 
 
-def _still(static: StaticField, traced: RaySamples) -> tuple[Tensor, Tensor]:
-    """Colours [R, 3] and z-depth [R] of rays that do not meet the dynamic region."""
-    shade = shade_static(static, traced)
-    return static.tone(shade.rgb, None), depth_of(shade.weights, traced)
+class Once:
+    """A function of the numbers 0 .. N - 1, whose values are worked out when they are first asked for, and kept.
+
+    Args:
+        function: from some of them [L], in any order, to their values [L, width]; no gradient goes through it.
+        values: [N, width], anything.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor], values: Tensor):
+        self.function, self.values = function, values
+        self.known = torch.zeros(len(values), dtype=torch.bool, device=values.device)
+
+    def __call__(self, some: Tensor) -> Tensor:
+        new = some[~self.known[some]]
+        self.values[new], self.known[new] = self.function(new), True
+        return self.values[some]
 
 
-def _moving(
-    static: StaticField, dynamic: DynamicField, traced: RaySamples, wanted: Tensor
+@dataclass
+class Along:
+    """The static branch along R rays, up to where it lets VISIBLE of the light pass."""
+
+    samples: RaySamples
+    tau: Tensor  # [M] its optical thickness
+    rgb: Tensor  # [M, 3] its colours, the background's where it is faint
+
+    def of(self, rays: Tensor) -> "Along":
+        """The same of the rays [r] (ascending) alone."""
+        samples, kept = self.samples.of(rays)
+        return Along(samples, self.tau[kept], self.rgb[kept])
+
+
+def shade_still(static: StaticField, samples: RaySamples, tau: Tensor, weights: Tensor) -> tuple[Along, Tensor]:
+    """What the static branch shows: along rays, and its colours [R, 3]; see
+    :func:`~mixdepth.rendering.trace.shade_static`."""
+    background = torch.sigmoid(static.background)
+    seen = (weights > VISIBLE).nonzero().squeeze(1)
+    rows, w = samples.rows[seen], weights[seen]
+    colours = static.colour(samples.u[seen], samples.directions, rows)
+    rgb = background.repeat(len(tau), 1)
+    rgb[seen] = colours
+    picture = kernels.ray_colours(w[:, None], colours[:, None], rows, len(samples.far))[:, 0]
+    left = 1 - torch.zeros_like(samples.far).index_add(0, rows, w)
+    return Along(samples, tau, rgb), picture + left[:, None] * background
+
+
+def shade_moving(
+    static: StaticField, field: DynamicField, along: Along, wanted: Tensor
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Of the other rays, by blocks of the frames ``wanted`` [T]: which frames these are, colours [F, R, 3] and z-depth
-    [F, R]."""
-    if not len(traced.far):
-        for start in range(0, len(wanted), BLOCK):
-            frames = len(wanted[start : start + BLOCK])
-            yield slice(start, start + BLOCK), traced.z.new_empty(frames, 0, 3), traced.z.new_empty(frames, 0)
-        return
-    layers = layers_along(static, dynamic, traced)
-    for start in range(0, len(wanted), BLOCK):
-        times = slice(start, start + BLOCK)
-        block = wanted[None, times]
-        here = layers.during(dynamic.region.bits(block))
-        mixed = shade_mixed(static, dynamic, here, block, [len(traced.far)])
-        assert mixed.depth is not None  # these layers have depths
-        yield times, static.tone(mixed.rgb, None).transpose(0, 1), mixed.depth.t()
+    """Both branches along R rays, by blocks of the frames ``wanted`` [T]: which frames these are, colours before tone
+    [R, F, 3] and z-depth [R, F].
+
+    A frame shows the same whatever other frames and rays are rendered with it, but for rounding: each is shown the
+    cells of its own part of the capture.
+    """
+    samples = along.samples
+    here = samples.held(DYNAMIC)
+    index = torch.full_like(samples.rows, -1)
+    index[here] = torch.arange(len(here), device=here.device)
+    v, ray = field.region.local(samples.u[here]), samples.rows[here]
+    moving = field.moving(field.density_features(v), samples.delta[here], v)
+    features = Once(lambda some: field.colour_features(v[some]), v.new_empty(len(v), field.width))
+    each = (getattr(samples, name) for name in ("offsets", "rows", "z", "dz", "far"))
+    layers = kernels.Layers(*each, along.tau, along.rgb, index)
+    for start in range(0, len(wanted), kernels.FRAMES):
+        times = slice(start, start + kernels.FRAMES)
+        views, lit, shown = kernels.composite_frames(layers, moving, field.shown(wanted[times]), VISIBLE)
+        colours = field.colour(features(lit), wanted[None, times], [len(lit)])
+        rgb = views.rgb + kernels.ray_colours(shown, colours, ray[lit], len(samples.far))
+        yield times, rgb + views.left[..., None] * torch.sigmoid(static.background), views.depth
 
 
 @torch.no_grad()
@@ -90,20 +135,18 @@ def render_video(
     def show(part: slice) -> None:
         uv = grid[part]
         zero, region = torch.zeros(len(uv), dtype=torch.long, device=device), (dynamic.region, every.expand(len(uv)))
-        traced = sample_rays(space, batch, zero, uv, samples, static.occupancy, region)
+        traced, tau, weights = lit_samples(static, space, batch, zero, uv, samples, region)
+        along, still = shade_still(static, traced, tau, weights)
+        picture, surface = static.tone(still, None), depth_of(weights, traced)
         moves = torch.zeros(len(uv), dtype=torch.bool, device=device)
         moves[traced.rows[traced.held(DYNAMIC)]] = True
-        still, moving = (~moves).nonzero().squeeze(1), moves.nonzero().squeeze(1)
-        picture = torch.zeros(len(uv), 3, device=device)
-        surface = torch.zeros(len(uv), device=device)
-        if len(still):
-            picture[still], surface[still] = _still(static, traced.of(still))
+        moving = moves.nonzero().squeeze(1)
         if not len(moving) and steady:
             rgb[:, part], depth[:, part] = landing(quantised(picture)), landing(surface)
         else:
-            for times, moved, z in _moving(static, dynamic, traced.of(moving), wanted):
-                colours, depths = picture.repeat(len(z), 1, 1), surface.repeat(len(z), 1)
-                colours[:, moving], depths[:, moving] = moved, z
+            for times, moved, z in shade_moving(static, dynamic, along.of(moving), wanted):
+                colours, depths = picture.repeat(z.shape[1], 1, 1), surface.repeat(z.shape[1], 1)
+                colours[:, moving], depths[:, moving] = static.tone(moved, None).transpose(0, 1), z.t()
                 colours *= light[times, None]
                 rgb[times, part], depth[times, part] = landing(quantised(colours)), landing(depths)
         if progress:
