@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixdepth import kernels
 from mixdepth.compute.device import mixed_precision
 from mixdepth.fields.region import Region
 from mixdepth.fields.static import DENSITY_SCALE, DENSITY_SHIFT, DENSITY_SLOPE
@@ -104,23 +103,10 @@ class DynamicField(nn.Module):
     def thickness(self, features: Tensor, delta: Tensor, frames: Tensor, counts: Sequence[int]) -> Tensor:
         """Optical thickness [N, F] of samples by their :meth:`density_features` and lengths ``delta`` [N], normalised
         units: :func:`mixdepth.fields.static.density` times length, with the constants in the small factors."""
-        weight, bias = self._density_layer(frames)
-        return F.softplus(_Products.apply(features, weight, bias, counts)) * (DENSITY_SCALE * delta)[:, None]
-
-    def moving(self, features: Tensor, delta: Tensor, v: Tensor) -> kernels.Moving:
-        """Samples for rendering: :meth:`density_features`, lengths and places in the region's box."""
-        return kernels.Moving(features, DENSITY_SCALE * delta, self.region.sets[self.region.cells(v)])
-
-    def shown(self, frames: Tensor) -> kernels.Frames:
-        """Frames [F] for rendering."""
-        weight, bias = self._density_layer(frames)
-        return kernels.Frames(weight, bias, self.region.bits(frames[:, None]))
-
-    def _density_layer(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """The last layer of densities at frames [..., F]: weight [..., F, features] and bias [..., F]."""
         layer = self.density_code
         embedding = embedded(self.density_frames, frames) * (DENSITY_SLOPE / self.codes**0.5)
-        return embedding @ layer.weight, embedding @ layer.bias - DENSITY_SHIFT
+        weight, bias = embedding @ layer.weight, embedding @ layer.bias - DENSITY_SHIFT
+        return F.softplus(_Products.apply(features, weight, bias, counts)) * (DENSITY_SCALE * delta)[:, None]
 
     def colour(self, features: Tensor, frames: Tensor, counts: Sequence[int]) -> Tensor:
         """Colours [N, F, 3] in 0..1 of points by their :meth:`colour_features`."""

@@ -7,7 +7,7 @@ kernels instead (:mod:`mixdepth.kernels.gpu`, off by default until tests/unit/te
 are ``offsets[r]:offsets[r + 1]``, and ``rows`` [M] is the ray of each.
 """
 
-from mixdepth.kernels.arguments import BOUNDED, FORWARD, UNBOUNDED, Coordinates, Density, Frames, Layers, Moving, Rays
+from mixdepth.kernels.arguments import BOUNDED, FORWARD, UNBOUNDED, Coordinates, Density, Layers, Rays
 from mixdepth.kernels.compositing import (
     FRAMES,
     STOP,
@@ -29,9 +29,7 @@ __all__ = [
     "UNBOUNDED",
     "Coordinates",
     "Density",
-    "Frames",
     "Layers",
-    "Moving",
     "Rays",
     "add_roughness",
     "compiled",

@@ -88,22 +88,6 @@ class Layers(NamedTuple):
     index: Tensor  # [M] int64, the dynamic sample at the same place, -1 where there is none
 
 
-class Moving(NamedTuple):
-    """D dynamic samples, the optical thickness of which is ``scale * softplus(weight @ features + bias)``."""
-
-    features: Tensor  # [D, K]
-    scale: Tensor  # [D]
-    sets: Tensor  # [D] int32, parts of the capture in which something may move there
-
-
-class Frames(NamedTuple):
-    """F frames, as the loops have them: filled up to a fixed number."""
-
-    weight: Tensor  # [F, K]
-    bias: Tensor  # [F]
-    parts: Tensor  # [F] int32, the parts of the capture that each shows
-
-
 class Views(NamedTuple):
     """What R rays show at F frames, but for the colours of the dynamic branch."""
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from mixdepth.kernels import dispatch, plain
-from mixdepth.kernels.arguments import Frames, Layers, Moving, Views
+from mixdepth.kernels.arguments import Layers, Views
 from mixdepth.kernels.threads import share
 
 STOP = 1e-4  # light below which a ray is not followed any further
@@ -98,45 +98,40 @@ def composite_mixed(
     return (*found[:3], found[3] if depths else None)
 
 
-def composite_frames(layers: Layers, moving: Moving, frames: Frames, visible: float) -> tuple[Views, Tensor, Tensor]:
-    """:func:`composite_mixed` for rendering: with the densities of the dynamic branch, at up to FRAMES frames, in the
-    parts of the capture that each frame shows. Takes no gradient. Rays end where STOP of the light is left.
+def composite_frames(
+    layers: Layers, rays: Tensor, tau_d: Tensor, sets: Tensor, parts: Tensor, visible: float
+) -> tuple[Views, Tensor, Tensor]:
+    """:func:`composite_mixed` for rendering: of some rays, at up to FRAMES frames, each of which shows the dynamic
+    samples of its part of the capture only. Takes no gradient. Rays end where STOP of the light is left.
 
     Args:
+        rays: [r] int64, those of the layers that are wanted.
+        tau_d: [D, F] optical thickness of the dynamic branch.
+        sets: [D] int32, parts of the capture in which each dynamic sample is seen.
+        parts: [F] int32, those that the frames show.
         visible: weight of a dynamic sample up to which it is not shown.
 
     Returns:
         what the rays show but for the dynamic branch's colours; the dynamic samples [L] int64, ascending, that are
         shown at any frame; and their weights [L, F].
     """
-    count, rays = len(frames.bias), len(layers.far)
-    if not dispatch.compiled(layers.tau):
-        return _composite_frames(layers, moving, frames, visible)
-    filled = Frames(*(torch.cat([t, t.new_zeros(FRAMES - count, *t.shape[1:])]) for t in frames))
-    views = Views(*(layers.tau.new_empty(rays, count, *rest) for rest in ((3,), (), ())))
-    shown = layers.tau.new_empty(len(moving.sets), FRAMES)
-    is_lit = torch.zeros(len(moving.sets), dtype=torch.bool)
-    known = layers, moving, filled, np.float32(STOP), np.float32(visible)
-    share(dispatch.cpu_view.frames_forward, rays, known, [views, shown, is_lit])
+    if not dispatch.compiled(tau_d):
+        return _composite_frames(layers, rays, tau_d * (sets[:, None] & parts != 0), visible)
+    assert len(parts) <= FRAMES
+    views = Views(*(tau_d.new_empty(len(rays), len(parts), *rest) for rest in ((3,), (), ())))
+    shown, is_lit = torch.empty_like(tau_d), torch.zeros(len(tau_d), dtype=torch.bool)
+    known = layers, rays, tau_d, sets, parts, np.float32(STOP), np.float32(visible)
+    share(dispatch.cpu_view.frames_forward, len(rays), known, [views, shown, is_lit])
     lit = is_lit.nonzero().squeeze(1)
-    return views, lit, shown[lit, :count]
+    return views, lit, shown[lit]
 
 
-def _composite_frames(layers: Layers, moving: Moving, frames: Frames, visible: float) -> tuple[Views, Tensor, Tensor]:
-    """The same by single operations, for as few samples as these frames need."""
-    seen = moving.sets[:, None] & frames.parts != 0
-    here = seen.any(1).nonzero().squeeze(1)
-    place = torch.full((len(seen) + 1,), -1, device=here.device)  # its last is that of -1: none
-    place[here] = torch.arange(len(here), device=here.device)
-    tau = torch.nn.functional.softplus(torch.addmm(frames.bias, moving.features[here], frames.weight.t()))
-    tau *= moving.scale[here, None] * seen[here]
-    weights, rgb, left, depth = composite_mixed(
-        layers.tau, layers.rgb, place[layers.index], tau, layers.offsets, layers.rows, (layers.z, layers.dz, layers.far)
-    )
-    assert depth is not None  # depths are asked for
+def _composite_frames(layers: Layers, rays: Tensor, tau_d: Tensor, visible: float) -> tuple[Views, Tensor, Tensor]:
+    depths = layers.z, layers.dz, layers.far
+    weights, *views = composite_mixed(layers.tau, layers.rgb, layers.index, tau_d, layers.offsets, layers.rows, depths)
     weights *= weights > visible
     lit = weights.any(1).nonzero().squeeze(1)
-    return Views(rgb, left, depth), here[lit], weights[lit]
+    return Views(*(view[rays] for view in views if view is not None)), lit, weights[lit]
 
 
 class _RayColours(torch.autograd.Function):

@@ -12,8 +12,7 @@ from mixdepth.kernels.cpu import HALF, INDEX, ONE, compiled, grid_sum_at
 LANES = 16  # frames, or samples of a ray, at once
 ZERO, TWO, LARGEST, SMALLEST = np.float32(0), np.float32(2), np.float32(80), np.float32(1e-20)
 # Where what is kept per frame lies, each LANES numbers.
-LIGHT, ABSORBED, DEPTH, RED, GREEN, BLUE, LOGIT, TAU, PASSES = (INDEX(LANES * k) for k in range(9))
-NEVER = -LARGEST  # of which the density is nothing
+LIGHT, ABSORBED, DEPTH, RED, GREEN, BLUE, TAU, PASSES = (INDEX(LANES * k) for k in range(8))
 LOG2E = np.float32(1.4426950408889634)
 # 2^r for -1/2 <= r <= 1/2 (Cephes, exp2f), from the highest power.
 E6, E5, E4 = np.float32(1.535336188319500e-4), np.float32(1.339887440266574e-3), np.float32(9.618437357674640e-3)
@@ -199,19 +198,6 @@ def pack_rest(kept, offsets, first, last, tau, weights):
 
 
 @compiled
-def _logits(features, d, frames, sets, room):
-    """A linear layer of the features of sample ``d`` at LANES frames; NEVER at those that show none of ``sets``."""
-    row = INDEX(d)
-    for f in range(INDEX(LANES)):
-        total = NEVER
-        if sets & frames.parts[f]:
-            total = frames.bias[f]
-            for k in range(INDEX(features.shape[1])):
-                total += features[row, k] * frames.weight[f, k]
-        room[LOGIT + f] = total
-
-
-@compiled
 def _pass_still(room, tau, z, dz, red, green, blue):
     """A sample of the static branch alone is passed, at all frames; the sum of the light that is left."""
     passes = np.exp(-tau)
@@ -231,11 +217,9 @@ def _pass_still(room, tau, z, dz, red, green, blue):
 
 
 @compiled
-def _pass_both(room, bits, tau, scale, z, dz, red, green, blue):
-    """A sample of both branches is passed; TAU is then the dynamic one's weights."""
-    _softplus(room, LOGIT, TAU, bits)
+def _pass_both(room, bits, tau, z, dz, red, green, blue):
+    """A sample of both branches is passed; TAU, the dynamic one's thickness, becomes its weights."""
     for f in range(INDEX(LANES)):
-        room[TAU + f] *= scale
         room[PASSES + f] = tau + room[TAU + f]
     _fading(room, PASSES, PASSES, bits)
     left = ZERO
@@ -256,44 +240,46 @@ def _pass_both(room, bits, tau, scale, z, dz, red, green, blue):
 
 
 @compiled
-def frames_forward(layers, moving, frames, dark, visible, first, last, views, shown, lit):
-    """Both branches along the rays first..last at up to LANES frames; see :func:`mixdepth.kernels.composite_frames`.
+def frames_forward(layers, rays, tau, sets, parts, dark, visible, first, last, views, shown, lit):
+    """Both branches along ``rays[first:last]`` at up to LANES frames; see :func:`mixdepth.kernels.composite_frames`.
 
     Args:
-        layers, moving, frames, views: see :mod:`mixdepth.kernels.arguments`; ``views`` is written.
-        shown: [D, LANES] weights above ``visible``, written where ``lit`` [D] is set.
+        layers, views: see :mod:`mixdepth.kernels.arguments`; ``views`` is written.
+        shown: [D, F] weights above ``visible``, written where ``lit`` [D] is set.
     """
-    count, every = views.left.shape[1], np.int32(0)
-    for f in range(LANES):
-        every |= frames.parts[f]
+    count, every = INDEX(len(parts)), np.int32(0)
+    for f in range(count):
+        every |= parts[f]
     # All in one array: of several, LLVM does not know that none is part of another, and computes one number at a time.
-    room, bits = np.empty(9 * LANES, np.float32), np.empty(LANES, np.int32)
-    for ray in range(first, last):
+    room, bits = np.zeros(8 * LANES, np.float32), np.empty(LANES, np.int32)
+    for at in range(first, last):
+        ray = rays[at]
         for f in range(INDEX(LANES)):
-            room[LIGHT + f] = ONE if f < INDEX(count) else ZERO
+            room[LIGHT + f] = ONE if f < count else ZERO
             room[DEPTH + f], room[ABSORBED + f] = layers.far[ray], ZERO
             room[RED + f], room[GREEN + f], room[BLUE + f] = ZERO, ZERO, ZERO
         left = ONE
         for i in range(layers.offsets[ray], layers.offsets[ray + 1]):
             if left <= dark:
                 break
-            d, tau = layers.index[i], layers.tau[i]
+            d, still = layers.index[i], layers.tau[i]
             seen = layers.z[i], layers.dz[i], layers.rgb[i, 0], layers.rgb[i, 1], layers.rgb[i, 2]
-            if d >= 0 and moving.sets[d] & every:
-                _logits(moving.features, d, frames, moving.sets[d], room)
-                left = _pass_both(room, bits, tau, moving.scale[d], *seen)
+            if d >= 0 and sets[d] & every:
                 row, bright = INDEX(d), 0
-                for f in range(INDEX(LANES)):
+                for f in range(count):
+                    room[TAU + f] = tau[row, f] if sets[row] & parts[f] else ZERO
+                left = _pass_both(room, bits, still, *seen)
+                for f in range(count):
                     weight = room[TAU + f]
                     shown[row, f] = weight if weight > visible else ZERO
                     bright += weight > visible
                 lit[row] = bright > 0
-            elif tau > 0:
-                left = _pass_still(room, tau, *seen)
-        for f in range(INDEX(count)):
-            views.rgb[ray, f, 0], views.rgb[ray, f, 1], views.rgb[ray, f, 2] = (
+            elif still > 0:
+                left = _pass_still(room, still, *seen)
+        for f in range(count):
+            views.rgb[at, f, 0], views.rgb[at, f, 1], views.rgb[at, f, 2] = (
                 room[RED + f],
                 room[GREEN + f],
                 room[BLUE + f],
             )
-            views.left[ray, f], views.depth[ray, f] = room[LIGHT + f], room[DEPTH + f]
+            views.left[at, f], views.depth[at, f] = room[LIGHT + f], room[DEPTH + f]

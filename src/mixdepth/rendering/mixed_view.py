@@ -1,7 +1,6 @@
 """Frames of the mixed model as a camera sees them."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,6 +15,8 @@ from mixdepth.progress import Progress
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
 from mixdepth.rendering.static_view import pixel_grid
 from mixdepth.rendering.trace import DYNAMIC, VISIBLE, RaySamples, depth_of, lit_samples
+
+ON_CPU = 1 << 20  # samples along rays that are rendered at once there, of which a quarter or less is kept
 
 
 def quantised(rgb: Tensor) -> Tensor:
@@ -41,57 +42,53 @@ class Once:
         return self.values[some]
 
 
-@dataclass
-class Along:
-    """The static branch along R rays, up to where it lets VISIBLE of the light pass."""
-
-    samples: RaySamples
-    tau: Tensor  # [M] its optical thickness
-    rgb: Tensor  # [M, 3] its colours, the background's where it is faint
-
-    def of(self, rays: Tensor) -> "Along":
-        """The same of the rays [r] (ascending) alone."""
-        samples, kept = self.samples.of(rays)
-        return Along(samples, self.tau[kept], self.rgb[kept])
-
-
-def shade_still(static: StaticField, samples: RaySamples, tau: Tensor, weights: Tensor) -> tuple[Along, Tensor]:
-    """What the static branch shows: along rays, and its colours [R, 3]; see
-    :func:`~mixdepth.rendering.trace.shade_static`."""
+def shade_still(static: StaticField, samples: RaySamples, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Colours of the static branch: of samples [M, 3], the background's where they are faint, and of rays [R, 3], as
+    :func:`~mixdepth.rendering.trace.shade_static` has them."""
     background = torch.sigmoid(static.background)
     seen = (weights > VISIBLE).nonzero().squeeze(1)
     rows, w = samples.rows[seen], weights[seen]
     colours = static.colour(samples.u[seen], samples.directions, rows)
-    rgb = background.repeat(len(tau), 1)
+    rgb = background.repeat(len(weights), 1)
     rgb[seen] = colours
-    picture = kernels.ray_colours(w[:, None], colours[:, None], rows, len(samples.far))[:, 0]
+    shown = kernels.ray_colours(w[:, None], colours[:, None], rows, len(samples.far))[:, 0]
     left = 1 - torch.zeros_like(samples.far).index_add(0, rows, w)
-    return Along(samples, tau, rgb), picture + left[:, None] * background
+    return rgb, shown + left[:, None] * background
 
 
 def shade_moving(
-    static: StaticField, field: DynamicField, along: Along, wanted: Tensor
+    static: StaticField,
+    field: DynamicField,
+    samples: RaySamples,
+    still: tuple[Tensor, Tensor],
+    rays: Tensor,
+    wanted: Tensor,
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Both branches along R rays, by blocks of the frames ``wanted`` [T]: which frames these are, colours before tone
-    [R, F, 3] and z-depth [R, F].
+    """Both branches along some ``rays`` [r], all of those with dynamic samples, by blocks of the frames ``wanted`` [T]:
+    which frames these are, colours before tone [r, F, 3] and z-depth [r, F].
 
     A frame shows the same whatever other frames and rays are rendered with it, but for rounding: each is shown the
     cells of its own part of the capture.
+
+    Args:
+        still: optical thickness [M] and colours [M, 3] of the static branch.
     """
-    samples = along.samples
     here = samples.held(DYNAMIC)
-    index = torch.full_like(samples.rows, -1)
+    index, place = torch.full_like(samples.rows, -1), samples.rows.new_empty(len(samples.far))
     index[here] = torch.arange(len(here), device=here.device)
-    v, ray = field.region.local(samples.u[here]), samples.rows[here]
-    moving = field.moving(field.density_features(v), samples.delta[here], v)
+    place[rays] = torch.arange(len(rays), device=here.device)
+    v, delta, row = field.region.local(samples.u[here]), samples.delta[here], place[samples.rows[here]]
+    density, sets = field.density_features(v), field.region.sets[field.region.cells(v)]
     features = Once(lambda some: field.colour_features(v[some]), v.new_empty(len(v), field.width))
     each = (getattr(samples, name) for name in ("offsets", "rows", "z", "dz", "far"))
-    layers = kernels.Layers(*each, along.tau, along.rgb, index)
+    layers = kernels.Layers(*each, *still, index)
     for start in range(0, len(wanted), kernels.FRAMES):
         times = slice(start, start + kernels.FRAMES)
-        views, lit, shown = kernels.composite_frames(layers, moving, field.shown(wanted[times]), VISIBLE)
-        colours = field.colour(features(lit), wanted[None, times], [len(lit)])
-        rgb = views.rgb + kernels.ray_colours(shown, colours, ray[lit], len(samples.far))
+        block = wanted[None, times]
+        tau, parts = field.thickness(density, delta, block, [len(v)]), field.region.bits(block.t())
+        views, lit, shown = kernels.composite_frames(layers, rays, tau, sets, parts, VISIBLE)
+        colours = field.colour(features(lit), block, [len(lit)])
+        rgb = views.rgb + kernels.ray_colours(shown, colours, row[lit], len(rays))
         yield times, rgb + views.left[..., None] * torch.sigmoid(static.background), views.depth
 
 
@@ -136,7 +133,7 @@ def render_video(
         uv = grid[part]
         zero, region = torch.zeros(len(uv), dtype=torch.long, device=device), (dynamic.region, every.expand(len(uv)))
         traced, tau, weights = lit_samples(static, space, batch, zero, uv, samples, region)
-        along, still = shade_still(static, traced, tau, weights)
+        colours, still = shade_still(static, traced, weights)
         picture, surface = static.tone(still, None), depth_of(weights, traced)
         moves = torch.zeros(len(uv), dtype=torch.bool, device=device)
         moves[traced.rows[traced.held(DYNAMIC)]] = True
@@ -144,13 +141,13 @@ def render_video(
         if not len(moving) and steady:
             rgb[:, part], depth[:, part] = landing(quantised(picture)), landing(surface)
         else:
-            for times, moved, z in shade_moving(static, dynamic, along.of(moving), wanted):
-                colours, depths = picture.repeat(z.shape[1], 1, 1), surface.repeat(z.shape[1], 1)
-                colours[:, moving], depths[:, moving] = static.tone(moved, None).transpose(0, 1), z.t()
-                colours *= light[times, None]
-                rgb[times, part], depth[times, part] = landing(quantised(colours)), landing(depths)
+            for times, moved, z in shade_moving(static, dynamic, traced, (tau, colours), moving, wanted):
+                shown, depths = picture.repeat(z.shape[1], 1, 1), surface.repeat(z.shape[1], 1)
+                shown[:, moving], depths[:, moving] = static.tone(moved, None).transpose(0, 1), z.t()
+                shown *= light[times, None]
+                rgb[times, part], depth[times, part] = landing(quantised(shown)), landing(depths)
         if progress:
             progress.update(len(uv) * count)
 
-    in_chunks(show, pixels, samples, device)
+    in_chunks(show, pixels, samples, device, ON_CPU)
     return pictures, surfaces

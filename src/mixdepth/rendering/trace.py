@@ -41,21 +41,11 @@ class RaySamples:
 
     def only(self, kept: Tensor) -> "RaySamples":
         """The samples with these indices [K] (ascending), of the same rays."""
-        return self._with(kept, self.directions, self.far, self.rows[kept])
-
-    def of(self, rays: Tensor) -> tuple["RaySamples", Tensor]:
-        """The samples of the rays [r] (ascending) alone, which become rays 0, 1, ..., and their indices [K]."""
-        place = torch.full_like(self.offsets[1:], -1)
-        place[rays] = torch.arange(len(rays), device=rays.device)
-        rows = place[self.rows]
-        kept = (rows >= 0).nonzero().squeeze(1)
-        return self._with(kept, self.directions[rays], self.far[rays], rows[kept]), kept
-
-    def _with(self, kept: Tensor, directions: Tensor, far: Tensor, rows: Tensor) -> "RaySamples":
         # Rows ascend, so where a ray starts can be looked up: unlike counting, that never waits for a GPU.
-        offsets = torch.searchsorted(rows, torch.arange(len(far) + 1, device=rows.device))
+        rows = self.rows[kept]
+        offsets = torch.searchsorted(rows, torch.arange(len(self.far) + 1, device=rows.device))
         each = (getattr(self, name)[kept] for name in ("z", "dz", "delta", "u", "holds"))
-        return RaySamples(directions, far, offsets, rows, *each)
+        return RaySamples(self.directions, self.far, offsets, rows, *each)
 
 
 def sample_rays(
