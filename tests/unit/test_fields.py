@@ -1,4 +1,4 @@
-"""The dynamic branch's products in their better order, what is kept from block to block, and chunks that fit."""
+"""The dynamic branch's products in their better order, blocks of frames, and chunks that fit."""
 
 import contextlib
 from dataclasses import replace
@@ -16,7 +16,7 @@ from mixdepth.fields.static import density
 from mixdepth.fields.storage import load_model, save_model
 from mixdepth.rendering import mixed, mixed_view, static_view
 from mixdepth.rendering.mixed import cache_static
-from mixdepth.rendering.mixed_view import Once, render_video
+from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.rays import CameraBatch
 from mixdepth.rendering.static_view import pixel_grid, render_static
 from mixdepth.rendering.trace import VISIBLE, lit_samples, sample_rays
@@ -71,23 +71,8 @@ def test_embeddings_are_multiplied_into_the_last_layer_first_with_the_same_value
         assert (one - two).norm() <= (1e-12 if kind == torch.float64 else 1e-6) * one.norm()
 
 
-def test_a_value_that_is_kept_is_worked_out_once():
-    asked = []
-
-    def function(some: torch.Tensor) -> torch.Tensor:
-        asked.extend(some.tolist())
-        return torch.stack([some, some**2], dim=1)
-
-    once = Once(function, torch.empty(10, 2, dtype=torch.int64))
-    for some in ([3, 1, 7], [], [7, 8, 3], [0, 1]):
-        found = once(torch.tensor(some, dtype=torch.int64))
-        assert found.tolist() == [[i, i * i] for i in some]
-    assert sorted(asked) == [0, 1, 3, 7, 8]
-
-
 def test_blocks_of_frames_show_what_each_frame_shows_alone():
-    """Cells are seen in some parts of the capture only, so that each frame has its own samples; what they are worked
-    out from is shared."""
+    """Cells are seen in some parts of the capture only, so that each frame has its own samples."""
     static, dynamic = mixed_fields(frames=32)
     region = dynamic.region
     region.sets = (region.sets.float() * rand(len(region.sets))).int()  # random sets

@@ -1,6 +1,6 @@
 """Frames of the mixed model as a camera sees them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -22,24 +22,6 @@ ON_CPU = 1 << 20  # samples along rays that are rendered at once there, of which
 def quantised(rgb: Tensor) -> Tensor:
     """Colours in 0..1 to uint8, rounded."""
     return rgb.clamp(0, 1).mul(255).round().byte()
-
-
-class Once:
-    """A function of the numbers 0 .. N - 1, whose values are worked out when they are first asked for, and kept.
-
-    Args:
-        function: from some of them [L], in any order, to their values [L, width]; no gradient goes through it.
-        values: [N, width], anything.
-    """
-
-    def __init__(self, function: Callable[[Tensor], Tensor], values: Tensor):
-        self.function, self.values = function, values
-        self.known = torch.zeros(len(values), dtype=torch.bool, device=values.device)
-
-    def __call__(self, some: Tensor) -> Tensor:
-        new = some[~self.known[some]]
-        self.values[new], self.known[new] = self.function(new), True
-        return self.values[some]
 
 
 def shade_still(static: StaticField, samples: RaySamples, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,7 +61,6 @@ def shade_moving(
     place[rays] = torch.arange(len(rays), device=here.device)
     v, delta, row = field.region.local(samples.u[here]), samples.delta[here], place[samples.rows[here]]
     density, sets = field.density_features(v), field.region.sets[field.region.cells(v)]
-    features = Once(lambda some: field.colour_features(v[some]), v.new_empty(len(v), field.width))
     each = (getattr(samples, name) for name in ("offsets", "rows", "z", "dz", "far"))
     layers = kernels.Layers(*each, *still, index)
     for start in range(0, len(wanted), kernels.FRAMES):
@@ -87,7 +68,7 @@ def shade_moving(
         block = wanted[None, times]
         tau, parts = field.thickness(density, delta, block, [len(v)]), field.region.bits(block.t())
         views, lit, shown = kernels.composite_frames(layers, rays, tau, sets, parts, VISIBLE)
-        colours = field.colour(features(lit), block, [len(lit)])
+        colours = field.colour(field.colour_features(v[lit]), block, [len(lit)])
         rgb = views.rgb + kernels.ray_colours(shown, colours, row[lit], len(rays))
         yield times, rgb + views.left[..., None] * torch.sigmoid(static.background), views.depth
 
