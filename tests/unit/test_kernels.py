@@ -120,16 +120,15 @@ def test_mixed_compositing_and_its_gradient_are_those_of_plain_torch():
     index[moving] = torch.arange(len(moving))
     tau_s = torch.where(rand(count, seed=5) < 0.5, rand(count, seed=6), torch.zeros(count))
     rgb_s = rand(count, 3, seed=7)
-    z, dz, far = rand(count, seed=8), rand(count, seed=9), rand(RAYS, seed=10) + 5
     found = []
     for function in (kernels.composite_mixed, plain.composite_mixed):
         tau_d = rand(len(moving), FRAMES, seed=11)
         tau_d[::3] = 0
         tau_d.requires_grad_()
-        weight, rgb, left, depth = function(tau_s, rgb_s, index, tau_d, offsets, rows, (z, dz, far))
+        weight, rgb, left, _ = function(tau_s, rgb_s, index, tau_d, offsets, rows, None)
         loss = (weight * rand(*weight.shape, seed=12)).sum() + (rgb * rand(*rgb.shape, seed=13)).sum()
         (loss + (left * rand(*left.shape, seed=14)).sum()).backward()
-        found.append((weight.detach(), rgb.detach(), left.detach(), depth, tau_d.grad))
+        found.append((weight.detach(), rgb.detach(), left.detach(), tau_d.grad))
     for one, two in zip(*found, strict=True):
         close(one, two)
 

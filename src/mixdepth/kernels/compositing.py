@@ -46,24 +46,21 @@ def composite(tau: Tensor, offsets: Tensor, rows: Tensor) -> Tensor:
 
 class _Mixed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, tau_d, tau_s, rgb_s, index, offsets, z, dz, far):
+    def forward(ctx, tau_d, tau_s, rgb_s, index, offsets):
         rays, frames = len(offsets) - 1, tau_d.shape[1]
         weight_d, left = torch.zeros_like(tau_d), tau_d.new_empty(rays, frames)
         rgb = tau_d.new_zeros(rays, frames, 3)
-        depth = tau_d.new_empty(len(far), frames)
-        known = tau_s, rgb_s, index, tau_d, offsets, z, dz, far
-        share(dispatch.cpu.mixed_forward, rays, known, [weight_d, rgb, left, depth])
+        share(dispatch.cpu.mixed_forward, rays, (tau_s, rgb_s, index, tau_d, offsets), [weight_d, rgb, left])
         ctx.save_for_backward(tau_s, rgb_s, index, tau_d, offsets)
-        ctx.mark_non_differentiable(depth)
-        return weight_d, rgb, left, depth
+        return weight_d, rgb, left
 
     @staticmethod
     def backward(ctx, *grads: Tensor):
         tau_s, rgb_s, index, tau_d, offsets = ctx.saved_tensors
         d_tau = torch.zeros_like(tau_d)
-        known = tau_s, rgb_s, index, tau_d, offsets, *(grad.contiguous() for grad in grads[:3])
+        known = tau_s, rgb_s, index, tau_d, offsets, *(grad.contiguous() for grad in grads)
         share(dispatch.cpu.mixed_backward, len(offsets) - 1, known, [d_tau])
-        return d_tau, None, None, None, None, None, None, None
+        return d_tau, None, None, None, None
 
 
 def composite_mixed(
@@ -84,18 +81,21 @@ def composite_mixed(
         index: [M] int64, the row of ``tau_d`` that belongs to a sample, -1 where nothing can move.
         tau_d: [D, F] optical thickness of the dynamic branch.
         offsets, rows: of the packed samples.
-        depths: z [M], dz [M] and far [R], to have the median depth as well.
+        depths: z [M], dz [M] and far [R], to have the median depth as well; by single operations or on a GPU
+            (rendering on CPU has :func:`composite_frames`).
 
     Returns:
         the dynamic branch's part of the weights [D, F], the static branch's of the colours [R, F, 3], the light that
         passes [R, F], and the median z-depth [R, F] or None.
     """
-    if not (dispatch.compiled(tau_d) or dispatch.fused(tau_d)):
-        return plain.composite_mixed(tau_s, rgb_s, index, tau_d, offsets, rows, depths)
-    nothing = tau_s.new_empty(0)
-    function = _Mixed if dispatch.compiled(tau_d) else dispatch.triton_kernels().Mixed
-    found = function.apply(tau_d, tau_s, rgb_s, index, offsets, *(depths or (nothing, nothing, nothing)))
-    return (*found[:3], found[3] if depths else None)
+    if dispatch.fused(tau_d):
+        nothing = tau_s.new_empty(0)
+        known = tau_d, tau_s, rgb_s, index, offsets, *(depths or (nothing, nothing, nothing))
+        found = dispatch.triton_kernels().Mixed.apply(*known)
+        return (*found[:3], found[3] if depths else None)
+    if dispatch.compiled(tau_d) and depths is None:
+        return (*_Mixed.apply(tau_d, tau_s, rgb_s, index, offsets), None)
+    return plain.composite_mixed(tau_s, rgb_s, index, tau_d, offsets, rows, depths)
 
 
 def composite_frames(

@@ -204,18 +204,12 @@ def composite_backward(weights, offsets, stop, grad, first, last, d_tau):
 
 
 @compiled
-def mixed_forward(tau_s, rgb_s, index, tau_d, offsets, z, dz, far, first, last, weight_d, rgb, left, depth):
-    """Static and dynamic branch of the rays first..last at F frames; see :func:`mixdepth.kernels.composite_mixed`.
-
-    ``depth`` [R, F] may be empty: then it is not computed.
-    """
+def mixed_forward(tau_s, rgb_s, index, tau_d, offsets, first, last, weight_d, rgb, left):
+    """Static and dynamic branch of the rays first..last at F frames; see :func:`mixdepth.kernels.composite_mixed`."""
     frames = tau_d.shape[1]
-    light, absorbed = np.empty(frames), np.empty(frames)
+    light = np.empty(frames)
     for ray in range(first, last):
         light[:] = 1
-        absorbed[:] = 0
-        if len(depth):
-            depth[ray] = far[ray]
         for i in range(offsets[ray], offsets[ray + 1]):
             d, ts = index[i], np.float64(tau_s[i])
             if d < 0 and ts == 0:
@@ -232,9 +226,6 @@ def mixed_forward(tau_s, rgb_s, index, tau_d, offsets, z, dz, far, first, last, 
                     moves = weight * td / max(ts + td, 1e-20)
                     weight_d[d, f] = moves
                     still = weight - moves
-                if len(depth) and absorbed[f] < 0.5 and absorbed[f] + weight >= 0.5:
-                    depth[ray, f] = z[i] + dz[i] * ((0.5 - absorbed[f]) / weight - 0.5)
-                absorbed[f] += weight
                 light[f] -= weight
                 rgb[ray, f, 0] += still * red
                 rgb[ray, f, 1] += still * green
