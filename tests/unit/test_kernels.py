@@ -288,6 +288,12 @@ def test_static_samples_and_those_of_rays_are_merged_by_depth():
 def test_threads_change_no_bit():
     offsets, rows = packing()
     u, planes, lines = rand(3000, 3) * 2 - 1, rand(3, 9, 9, 16, seed=1), rand(3, 9, 16, seed=2)
+    index = torch.arange(len(rows))
+    layers = kernels.Layers(
+        offsets, rows, rows.float(), u[: len(rows), 0], u[:RAYS, 0], u[: len(rows), 1] + 1, u, index
+    )
+    sets = torch.ones(len(rows), dtype=torch.int32)
+    known = layers, torch.arange(RAYS), rand(len(rows), 2, seed=3), sets, sets[:2], 1e-3
     threads, found = torch.get_num_threads(), []
     try:
         for count in (1, 3):
@@ -295,7 +301,8 @@ def test_threads_change_no_bit():
             grids = [t.clone().requires_grad_() for t in (planes, lines)]
             out = kernels.grid_features(*grids, u)
             out.square().sum().backward()
-            found.append((out.detach(), *(g.grad for g in grids), kernels.composite(rows.float(), offsets, rows)))
+            composited = kernels.composite(rows.float(), offsets, rows), *kernels.composite_frames(*known)[0]
+            found.append((out.detach(), *(g.grad for g in grids), *composited))
     finally:
         torch.set_num_threads(threads)
     for one, two in zip(*found, strict=True):
