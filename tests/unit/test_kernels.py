@@ -211,8 +211,9 @@ def test_marching_keeps_the_samples_that_plain_torch_keeps(kind: str):
 
 @compiled
 @torch.no_grad()
+@pytest.mark.parametrize("doubted", [0.0, 0.5])
 @pytest.mark.parametrize("kind", ["forward", "bounded", "unbounded"])
-def test_marching_with_densities_keeps_what_light_reaches(kind: str):
+def test_marching_with_densities_keeps_what_light_reaches(kind: str, doubted: float):
     frame = torch.eye(4)
     frame[:3, 3] = torch.tensor([0.1, -0.2, -0.3])
     space = SpaceMap(Space(kind, "test", 0.5, 6.0, frame.tolist(), [-1.0, -1.0, 0.0], [1.0, 1.2, 2.0], 0.4, 7.0))
@@ -221,6 +222,7 @@ def test_marching_with_densities_keeps_what_light_reaches(kind: str):
     field.density_grid.planes *= 12
     field.density_grid.lines *= 10
     field.occupancy.mask = rand(8**3, seed=3) < 0.6
+    field.occupancy.looks[rand(8**3, seed=7) < doubted] = 1
     low, high = torch.tensor([-0.5, -0.6, -0.9]), torch.tensor([0.6, 0.5, 0.8])
     region = Region((rand(6, 6, 6, seed=4) * 8).int(), low, high, 3)
     uv = pixel_grid(camera)

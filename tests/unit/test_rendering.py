@@ -11,8 +11,9 @@ from mixdepth import kernels
 from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.space import Space, choose_space
 from mixdepth.fields.occupancy import Occupancy
+from mixdepth.fields.static import StaticField
 from mixdepth.rendering.rays import CameraBatch, SpaceMap, stratified
-from mixdepth.rendering.trace import sample_rays
+from mixdepth.rendering.trace import RaySamples, sample_rays, yielding
 from mixdepth.train.losses import DepthSamples
 
 
@@ -109,6 +110,23 @@ def test_every_sample_is_composited_with_its_own_distance():
     z = torch.tensor([1.0, 1.1, 4.0, 9.0])
     samples = DepthSamples(rows, z, torch.ones(4), torch.tensor([10.0]))
     assert samples.expected(kernels.composite(tau, offsets, rows)).item() == pytest.approx(9.0)
+
+
+def test_what_one_image_alone_showed_yields_to_what_two_look_at():
+    """A veil before the lens (z < 0), and behind it a wall, nothing, or what half of the light passes."""
+    field = StaticField(4, 1, 1, 4, 1, occupancy_resolution=2)
+    field.occupancy.looks.view(2, 2, 2)[..., 0] = 1
+    behind = torch.tensor([10.0, 0.0, math.log(2)])
+    tau = torch.stack([torch.full((3,), 5.0), behind], 1).view(-1)
+    rows, offsets = torch.arange(3).repeat_interleave(2), torch.arange(0, 7, 2)
+    z = torch.tensor([-0.5, 0.5]).repeat(3)
+    u = torch.stack([torch.zeros(6), torch.zeros(6), z], 1)
+    samples = RaySamples(torch.zeros(3, 3), torch.ones(3), offsets, rows, z, z, z, u, torch.ones(6, dtype=torch.uint8))
+    found = yielding(field, samples, tau).view(3, 2)
+    assert found[:, 0].tolist() == pytest.approx([0.0, 5.0, 2.5], abs=1e-5)
+    assert found[:, 1].tolist() == behind.tolist()
+    field.occupancy.looks.fill_(2)
+    assert yielding(field, samples, tau).tolist() == tau.tolist()
 
 
 def test_depth_by_hand():

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixdepth.fields.cells import cells
+from mixdepth.kernels.arguments import DOUBTFUL, STATIC
 
 
 class Occupancy(nn.Module):
@@ -30,6 +31,15 @@ class Occupancy(nn.Module):
     def cells(self, u: Tensor) -> Tensor:
         """Flat cell index [...] of normalised points [..., 3]."""
         return cells(u, self.resolution)
+
+    def doubtful(self, u: Tensor) -> Tensor:
+        """Whether fewer than two images look at normalised points [..., 3], bool [...]."""
+        return self.looks[self.cells(u)] < 2
+
+    def held(self) -> Tensor:
+        """The mask as bits [resolution^3] uint8: STATIC of its cells, DOUBTFUL too of those that fewer than two images
+        look at (:mod:`mixdepth.kernels.arguments`)."""
+        return self.mask * torch.where(self.looks < 2, STATIC | DOUBTFUL, STATIC).byte()
 
     def record(self, cells: Tensor, weights: Tensor) -> None:
         """Remember the rendered ``weights`` [M] of samples in ``cells`` [M]."""

@@ -7,6 +7,10 @@ from torch import Tensor
 
 FORWARD, BOUNDED, UNBOUNDED = range(3)  # kinds of Coordinates
 
+# Bits of what a sample is kept for: what may be there of the static branch; of the dynamic one; and, of the static one,
+# what fewer than two of the images that trained look at.
+STATIC, DYNAMIC, DOUBTFUL = 1, 2, 4
+
 Vector = tuple[np.float32, ...]  # of three
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _NOWHERE = (_ZERO, _ZERO, _ZERO)
@@ -41,7 +45,7 @@ class Rays(NamedTuple):
 class Mask(NamedTuple):
     """Cells of the normalised cube that may hold something."""
 
-    cells: Tensor  # [size^3] bool
+    cells: Tensor  # [size^3] bool; or uint8, STATIC and perhaps DOUBTFUL
     size: int  # 0: no mask
 
 

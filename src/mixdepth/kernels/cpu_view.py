@@ -6,7 +6,7 @@ float32's last two bits.
 
 import numpy as np
 
-from mixdepth.kernels.arguments import FORWARD, UNBOUNDED
+from mixdepth.kernels.arguments import DOUBTFUL, DYNAMIC, FORWARD, STATIC, UNBOUNDED
 from mixdepth.kernels.cpu import HALF, INDEX, ONE, compiled, grid_sum_at
 
 LANES = 16  # frames, or samples of a ray, at once
@@ -127,9 +127,47 @@ def _candidates(mask, inside, sets, parts, wanted, held, at):
 
 
 @compiled
+def _thickness(density, points, gaps, held, at, room, bits):
+    """Optical thickness of up to LANES samples ``at`` of a ray, zero where ``held`` has them not as static, into
+    ``room`` from LANES on, and how much of the light each lets pass, from 2 * LANES on."""
+    channels, last = INDEX(density.channels), len(gaps) - 1
+    for i in range(len(at)):
+        k = INDEX(at[i])
+        if held[k] & STATIC:
+            total = grid_sum_at(density.planes, density.lines, points, k, density.size, channels)
+            room[i] = total * density.slope - density.shift
+    _softplus(room, INDEX(0), INDEX(LANES), bits)
+    for i in range(len(at)):
+        k = at[i]
+        delta = HALF * (gaps[max(k - 1, 0)] + gaps[max(min(k, last), 0)])
+        room[INDEX(LANES + i)] *= density.scale * delta if held[k] & STATIC else ZERO
+    _fading(room, INDEX(LANES), INDEX(2 * LANES), bits)
+
+
+@compiled
+def _light_past_sure(density, points, gaps, held, at, dark, room, bits):
+    """Of the light of a ray what passes all of the samples ``at`` that are static and not DOUBTFUL; 1 where none is."""
+    doubtful = False
+    for i in range(len(at)):
+        doubtful |= held[at[i]] & DOUBTFUL != 0
+    light = 1.0
+    if not doubtful:
+        return light
+    for start in range(0, len(at), LANES):
+        here = at[start : start + LANES]
+        _thickness(density, points, gaps, held, here, room, bits)
+        for i in range(len(here)):
+            light *= ONE if held[here[i]] & DOUBTFUL else room[INDEX(2 * LANES + i)]
+        if light <= dark:
+            return 0.0
+    return light
+
+
+@compiled
 def march_density(space, rays, depths, mask, sets, density, dark, first, last, kept):
     """Like :func:`mixdepth.kernels.cpu.march`, with the optical thickness and weight of the static branch at each
-    sample, up to where it lets no more than ``dark`` of the light pass.
+    sample, up to where it lets no more than ``dark`` of the light pass. The thickness of samples that the mask has as
+    DOUBTFUL is multiplied by the light that passes all others.
 
     Args:
         density: see :mod:`mixdepth.kernels.arguments`.
@@ -141,8 +179,7 @@ def march_density(space, rays, depths, mask, sets, density, dark, first, last, k
     inside, parts = np.empty(samples, np.int32), np.empty(samples, np.int32)
     at, held = np.empty(samples, np.int64), np.empty(samples, np.uint8)
     room, bits = np.zeros(3 * LANES, np.float32), np.empty(LANES, np.int32)
-    tau, passes = room[LANES : 2 * LANES], room[2 * LANES :]
-    channels, wanted = INDEX(density.channels), np.int32(0)
+    wanted = np.int32(0)
     out, end = kept.samples, first * samples
     for ray in range(first, last):
         along = depths[ray]
@@ -154,35 +191,30 @@ def march_density(space, rays, depths, mask, sets, density, dark, first, last, k
             _cells(u, sets.size, sets.box, ONE, parts)
             wanted = sets.wanted[ray]
         found = _candidates(mask, inside, sets, parts, wanted, held, at)
+        sure = np.float32(_light_past_sure(density, points, gaps, held, at[:found], dark, room, bits))
         light = 1.0
         for start in range(0, found, LANES):
             if light <= dark:
                 break
-            here = min(LANES, found - start)
-            for i in range(here):
-                k = INDEX(at[start + i])
-                if held[k] & 1:
-                    total = grid_sum_at(density.planes, density.lines, points, k, density.size, channels)
-                    room[i] = total * density.slope - density.shift
-            _softplus(room, INDEX(0), INDEX(LANES), bits)
-            for i in range(here):
-                k = at[start + i]
-                delta = HALF * (gaps[max(k - 1, 0)] + gaps[max(min(k, samples - 2), 0)])
-                out[end + i, 2] = delta
-                tau[i] *= density.scale * delta if held[k] & 1 else ZERO
-            _fading(room, INDEX(LANES), INDEX(2 * LANES), bits)
-            for i in range(here):
+            here = at[start : min(start + LANES, found)]
+            _thickness(density, points, gaps, held, here, room, bits)
+            for i in range(len(here)):
                 if light <= dark:
                     break
-                k = at[start + i]
+                k = here[i]
                 near = HALF * (along[k - 1] + along[k]) if k else rays.near[ray]
                 far = HALF * (along[k] + along[k + 1]) if k + 1 < samples else rays.far[ray]
+                tau, passes = room[INDEX(LANES + i)], room[INDEX(2 * LANES + i)]
+                if held[k] & DOUBTFUL:
+                    tau *= sure
+                    passes = np.exp(-tau)
                 row = INDEX(end)
                 out[row, 0], out[row, 1] = along[k], far - near
+                out[row, 2] = HALF * (gaps[max(k - 1, 0)] + gaps[max(min(k, samples - 2), 0)])
                 out[row, 3], out[row, 4], out[row, 5] = u[0, k], u[1, k], u[2, k]
-                out[row, 6], out[row, 7] = tau[i], light * (ONE - passes[i])
-                kept.holds[row] = held[k]
-                light *= passes[i]
+                out[row, 6], out[row, 7] = tau, light * (ONE - passes)
+                kept.holds[row] = held[k] & (STATIC | DYNAMIC)
+                light *= passes
                 end += 1
         kept.counts[ray] = end - kept.starts[ray]
 

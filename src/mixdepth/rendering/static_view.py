@@ -37,15 +37,21 @@ def pixel_grid(camera: Camera, device: torch.device | str = "cpu") -> Tensor:
 
 
 @torch.no_grad()
-def render_static(field: StaticField, space: SpaceMap, camera: Camera, samples: int) -> StaticView:
-    """Render the static branch as ``camera`` sees it, ``samples`` per ray, without jitter."""
+def render_static(
+    field: StaticField, space: SpaceMap, camera: Camera, samples: int, yields: bool = False
+) -> StaticView:
+    """Render the static branch as ``camera`` sees it, ``samples`` per ray, without jitter.
+
+    Args:
+        yields: of a camera that has not trained, see :func:`mixdepth.rendering.trace.yielding`.
+    """
     batch, grid = CameraBatch([camera], space.device), pixel_grid(camera, space.device)
     zero = torch.zeros(len(grid), dtype=torch.long, device=space.device)
     parts = []
 
     def show(part: slice) -> None:
         traced = sample_rays(space, batch, zero[part], grid[part], samples, field.occupancy)
-        shade = shade_static(field, traced)
+        shade = shade_static(field, traced, yields)
         opacity = traced.sum(shade.weights)
         depth = depth_of(shade.weights, traced)
         variance = traced.sum(shade.weights * (traced.z - depth[traced.rows]) ** 2) / opacity.clamp_min(1e-6)

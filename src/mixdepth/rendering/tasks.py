@@ -171,7 +171,7 @@ def render_photos(scene: Scene, *, model: Path, photos: Path, space: Path) -> di
     progress = Progress(f"held-out photos {scene.name}", len(scene.test_photos))
     rendered = {}
     for stem in scene.test_photos:
-        view = render_static(static, mapped, cameras[stem], round(DENSER * header["samples"]))
+        view = render_static(static, mapped, cameras[stem], round(DENSER * header["samples"]), yields=True)
         with torch.no_grad():
             rgb = static.tone(torch.from_numpy(view.rgb).to(mapped.device), None)
         rendered[stem] = (quantised(rgb).cpu().numpy(), view.depth)

@@ -10,9 +10,9 @@ from mixdepth.fields.occupancy import Occupancy
 from mixdepth.fields.region import Region
 from mixdepth.fields.static import StaticField
 from mixdepth.kernels import plain
+from mixdepth.kernels.arguments import DYNAMIC, STATIC
 from mixdepth.rendering.rays import CameraBatch, SpaceMap, stratified
 
-STATIC, DYNAMIC = 1, 2  # bits of RaySamples.holds
 FAINT = 1e-3  # optical thickness below which a sample is not trained: its gradient is as small
 VISIBLE = 1e-3  # colour is computed where the rendering weight exceeds this
 
@@ -114,7 +114,7 @@ def lit_samples(
     """
     if not kernels.compiled(field.background):
         traced = sample_rays(space, cameras, camera, uv, samples, field.occupancy, region)
-        tau, weights, light = absorbed(field, traced)
+        tau, weights, light = absorbed(field, traced, yields=True)
         kept = (light > VISIBLE).nonzero().squeeze(1)
         return traced.only(kept), tau[kept], weights[kept]
     origins, directions = cameras.rays(camera, uv)
@@ -122,22 +122,39 @@ def lit_samples(
     depths = space.depths(stratified(len(uv), samples, None, uv.device), near, far)
     rays = kernels.Rays(origins, directions, near, far, far)
     sets = region[0].sets, region[0].box, region[1]
-    known = space.coordinates(), rays, depths, field.occupancy.mask, sets, field.absorption()
+    known = space.coordinates(), rays, depths, field.occupancy.held(), sets, field.absorption()
     packed, tau, weights = kernels.march_density(*known, VISIBLE)
     return RaySamples(directions, far, *packed), tau, weights
 
 
-def absorbed(field: StaticField, samples: RaySamples) -> tuple[Tensor, Tensor, Tensor]:
+def absorbed(field: StaticField, samples: RaySamples, yields: bool = False) -> tuple[Tensor, Tensor, Tensor]:
     """Optical thickness [M] and rendering weight [M] of the static branch, zero where its occupancy has no sample, and
-    the light [M] that it lets through to each."""
+    the light [M] that it lets through to each.
+
+    Args:
+        yields: as :func:`yielding` has it.
+    """
     here = samples.held(STATIC)
     tau = torch.zeros_like(samples.z)
     tau[here] = field.sigma(samples.u[here]) * samples.delta[here]
+    tau = yielding(field, samples, tau) if yields else tau
     weights = kernels.composite(tau, samples.offsets, samples.rows)
     # One minus all weights before it.
     total = torch.cumsum(weights.double(), 0)
     start = torch.cat([total.new_zeros(1), total])[samples.offsets[:-1]]
     return tau, weights, (1 - (total - weights - start[samples.rows])).float()
+
+
+def yielding(field: StaticField, samples: RaySamples, tau: Tensor) -> Tensor:
+    """Optical thickness [M] of the static branch, ``tau`` [M], as other cameras are to see it than those that trained.
+
+    What fewer than two images look at has no depth by evidence: a wall before one's lens reproduces its image as well
+    as the scene does. So it yields, along each ray, to what two look at, by as much of the light as that absorbs.
+    """
+    doubtful = field.occupancy.doubtful(samples.u)
+    light = 1 - samples.sum(kernels.composite(torch.where(doubtful, 0.0, tau), samples.offsets, samples.rows))
+    light = torch.where(light > VISIBLE, light, 0.0)
+    return torch.where(doubtful, tau * light[samples.rows], tau)
 
 
 @torch.no_grad()
@@ -161,9 +178,14 @@ class StaticShade:
     rgb: Tensor  # [R, 3] colours over the background, in 0..1 before tone
 
 
-def shade_static(field: StaticField, samples: RaySamples) -> StaticShade:
-    """Render the static branch; colours only where the weight matters."""
+def shade_static(field: StaticField, samples: RaySamples, yields: bool = False) -> StaticShade:
+    """Render the static branch; colours only where the weight matters.
+
+    Args:
+        yields: as :func:`yielding` has it.
+    """
     tau = field.sigma(samples.u) * samples.delta
+    tau = yielding(field, samples, tau) if yields else tau
     weights = kernels.composite(tau, samples.offsets, samples.rows)
     seen = (weights.detach() > VISIBLE).nonzero().squeeze(1)
     rows, w = samples.rows[seen], weights[seen]
