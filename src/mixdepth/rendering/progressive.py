@@ -1,0 +1,209 @@
+"""A variant's model seen from a place that may change at any time: a coarse picture at once, then sharper ones.
+
+The rays are those of the sharp picture's pixels: of every 27th (9th, 3rd) row and column first, in the middles of their
+squares, then of the others, each traced once. What a ray shows at all times is kept while the camera rests, so that
+another time costs the shading of what moves alone.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixdepth.cameras.camera import Camera
+from mixdepth.compute.device import ON_CPU, ON_GPU
+from mixdepth.fields.dynamic import DynamicField
+from mixdepth.fields.static import StaticField
+from mixdepth.fields.storage import load_model, model_header
+from mixdepth.rendering.mixed import Layers, layers_along, shade_mixed
+from mixdepth.rendering.mixed_view import quantised
+from mixdepth.rendering.rays import CameraBatch
+from mixdepth.rendering.static_view import pixel_grid
+from mixdepth.rendering.tasks import DENSER, blend, open_space, shares
+from mixdepth.rendering.trace import DYNAMIC, depth_of, sample_rays, shade_static
+
+STRIDES = (1, 3, 9, 27)  # powers of three: the middle of a square is the middle of one of its nine squares
+FIRST = 0.2  # seconds that the first picture may take
+ROOM = 1 << 30  # bytes that are kept of what rays show at all times
+LATELY = 9  # parts of a picture by which the speed is told
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is seen at the middles of squares of pixels."""
+
+    rgb: np.ndarray  # [h, w, 3] uint8
+    depth: np.ndarray  # [h, w] float32 z-depth, world units
+    stride: int  # pixels of the sharp picture along a square's side
+
+
+class Model:
+    """A trained variant. The segments that are shown are read when they are first, and two of them are held.
+
+    Raises:
+        UserError: the file is missing, damaged or not one of ours.
+    """
+
+    def __init__(self, file: Path, space: Path):
+        header = model_header(file)
+        self.file, self.segments = file, header["segments"]
+        self.space, self.samples = open_space(space, header), round(DENSER * header["samples"])
+        self.segment = lru_cache(maxsize=2)(self._segment)
+        self.speeds: deque[float] = deque(maxlen=LATELY)  # rays a second
+
+    @property
+    def frames(self) -> int:
+        """T, number of frames."""
+        return self.segments[-1][1]
+
+    def _segment(self, number: int) -> tuple[StaticField, DynamicField]:
+        _, static, dynamic = load_model(self.file, number)
+        assert dynamic is not None, "a variant's model has a dynamic branch"
+        return static.to(self.space.device), dynamic.to(self.space.device)
+
+
+@dataclass
+class _Rays:
+    """What R rays show at all times of a segment."""
+
+    rgb: Tensor  # [R, 3] and z-depth [R] of those that meet nothing that moves, zero for the others
+    depth: Tensor
+    moving: Tensor  # which the others are
+    layers: Layers | None  # theirs, None where there are none
+
+    @property
+    def bytes(self) -> int:
+        """What keeping them takes."""
+        held = [self.rgb, self.depth, self.moving]
+        if self.layers:
+            held += [value for value in vars(self.layers).values() if isinstance(value, Tensor)]
+            held += [*(self.layers.depths or ()), getattr(self.layers.colours, "values", self.depth)]
+        return sum(tensor.nbytes for tensor in held)
+
+    def at(self, static: StaticField, dynamic: DynamicField, frame: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Colours [1, R, 3] uint8 in the mean tone, and z-depth [1, R], at ``frame`` [1]."""
+        rgb, depth = self.rgb.clone(), self.depth.clone()
+        if self.layers:
+            here = self.layers.during(dynamic.region.bits(frame[None]))
+            mixed = shade_mixed(static, dynamic, here, frame[None], [len(self.moving)])
+            assert mixed.depth is not None  # these layers have depths
+            rgb[self.moving], depth[self.moving] = static.tone(mixed.rgb[:, 0], None), mixed.depth[:, 0]
+        return quantised(rgb)[None].cpu().numpy(), depth[None].cpu().numpy()
+
+
+class Progressive:
+    """Pictures of one model, for one who looks.
+
+    Args:
+        room: bytes that may be kept while the camera rests; of a larger picture the coarser part.
+    """
+
+    def __init__(self, model: Model, room: int = ROOM):
+        self.model, self.room = model, room
+        self.camera: Camera | None = None
+
+    @torch.no_grad()
+    def pictures(self, camera: Camera, at: float) -> Iterator[Picture | None]:
+        """What ``camera`` sees at the time ``at`` (in frames of the capture), sharper and sharper, in the mean tone and
+        at the usual exposure; the last is what :func:`~mixdepth.rendering.tasks.render_path` renders, but for rounding.
+
+        None comes after each part of the work: who wants something else by then asks for that, not for the next. The
+        same camera (the same object) at another time begins with the sharpest picture of which all is kept.
+        """
+        if camera is not self.camera:
+            self._look(camera)
+        shown = [
+            (number, torch.from_numpy(local), share)
+            for number, (index, local, share) in enumerate(shares(self.model.segments, np.array([at])))
+            if len(index)
+        ]
+        self.kept = {number: self.kept.get(number, []) for number, _, _ in shown}
+        known, number = min(map(len, self.kept.values())), 0
+        for step, (stride, parts) in enumerate(self.steps):
+            for pixels in parts:
+                self._fill(pixels, number, shown)
+                number += 1
+                yield None
+            finer = self.steps[step + 1 : step + 2]
+            if not finer or number + len(finer[0][1]) > known:
+                middles = slice(stride // 2, None, stride)
+                yield Picture(self.rgb[middles, middles].copy(), self.depth[middles, middles].copy(), stride)
+
+    def _look(self, camera: Camera) -> None:
+        """Forget what another camera saw, and plan what is traced one after the other."""
+        size, device = (camera.height, camera.width), self.model.space.device
+        self.camera, self.batch, self.grid = camera, CameraBatch([camera], device), pixel_grid(camera, device)
+        self.kept: dict[int, list[_Rays]] = {}  # by segment, of the first parts of the picture
+        self.rgb, self.depth = np.zeros((*size, 3), np.uint8), np.zeros(size, np.float32)
+        speed = float(np.median(self.model.speeds)) if self.model.speeds else 0.0
+        count = max(1, (ON_CPU if device.type == "cpu" else ON_GPU) // self.model.samples)
+        self.steps = [
+            (stride, torch.from_numpy(pixels).to(device).split(count))
+            for stride, pixels in steps(*size, most=round(FIRST * speed))
+        ]
+
+    def _fill(self, pixels: Tensor, number: int, shown: Sequence[tuple[int, Tensor, np.ndarray]]) -> None:
+        """Fill ``pixels`` [R] in, which are part ``number`` of the picture, as a mixture of the segments shown."""
+        found: tuple[np.ndarray, np.ndarray] | None = None
+        for segment, frame, share in shown:
+            static, dynamic = self.model.segment(segment)
+            seen = self._rays(segment, number, pixels).at(static, dynamic, frame)
+            if found is None:
+                found = seen
+            else:
+                blend(found, seen, share)
+        assert found is not None  # every time has a segment
+        index = pixels.cpu().numpy()
+        self.rgb.reshape(-1, 3)[index], self.depth.reshape(-1)[index] = found[0][0], found[1][0]
+
+    def _rays(self, segment: int, number: int, pixels: Tensor) -> "_Rays":
+        """What these rays show at all times of a segment: kept, or traced and, where there is room, kept."""
+        kept = self.kept[segment]
+        if number < len(kept):
+            return kept[number]
+        began = time.perf_counter()
+        rays = trace(*self.model.segment(segment), self.model, self.batch, self.grid[pixels])
+        self.model.speeds.append(len(pixels) / (time.perf_counter() - began))
+        held = sum(one.bytes for rows in self.kept.values() for one in rows)
+        if number == len(kept) and held + rays.bytes <= self.room:
+            kept.append(rays)
+        return rays
+
+
+def steps(height: int, width: int, most: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Strides, falling to 1, and which pixels [K] (in reading order) each adds to those before; of the first as few as
+    ``most``, where that is possible.
+
+    >>> [(stride, len(pixels)) for stride, pixels in steps(48, 64, most=400)]
+    [(3, 336), (1, 2736)]
+    """
+    strides = [stride for stride in STRIDES if stride // 2 < min(height, width)]
+    counts = [len(range(stride // 2, height, stride)) * len(range(stride // 2, width, stride)) for stride in strides]
+    first = next((index for index, count in enumerate(counts) if count <= most), len(strides) - 1)
+    seen = np.zeros((height, width), bool)
+    for stride in strides[first::-1]:
+        before = seen.copy()
+        seen[stride // 2 :: stride, stride // 2 :: stride] = True
+        yield stride, np.flatnonzero(seen & ~before)
+
+
+def trace(static: StaticField, dynamic: DynamicField, model: Model, batch: CameraBatch, uv: Tensor) -> _Rays:
+    """What the rays of pixels ``uv`` [R, 2] of the one camera in ``batch`` show at all times of a segment."""
+    zero, device = torch.zeros(len(uv), dtype=torch.long, device=uv.device), uv.device
+    always = dynamic.region.bits(torch.arange(dynamic.frames, device=device)[None]).expand(len(uv))
+    traced = sample_rays(model.space, batch, zero, uv, model.samples, static.occupancy, (dynamic.region, always))
+    moves = torch.zeros(len(uv), dtype=torch.bool, device=device)
+    moves[traced.rows[traced.held(DYNAMIC)]] = True
+    still, moving = (~moves).nonzero().squeeze(1), moves.nonzero().squeeze(1)
+    rgb, depth = torch.zeros(len(uv), 3, device=device), torch.zeros(len(uv), device=device)
+    if len(still):
+        rays = traced.of(still)
+        shade = shade_static(static, rays)
+        rgb[still], depth[still] = static.tone(shade.rgb, None), depth_of(shade.weights, rays)
+    return _Rays(rgb, depth, moving, layers_along(static, dynamic, traced.of(moving)) if len(moving) else None)
