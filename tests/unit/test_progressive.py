@@ -8,7 +8,7 @@ import pytest
 from helpers.camera_paths import lay_out
 from mixdepth.cameras.camera import Camera, load_cameras
 from mixdepth.rendering import progressive
-from mixdepth.rendering.progressive import Model, Progressive, steps
+from mixdepth.rendering.progressive import Model, View, steps
 from mixdepth.rendering.tasks import render_path
 
 SEGMENTS = [[0, 5], [3, 8]]  # frames 3 and 4 fade from one into the other
@@ -40,8 +40,8 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-def strides(view: Progressive, camera: Camera, at: float) -> list[int]:
-    return [picture.stride for picture in view.pictures(camera, at) if picture]
+def strides(view: View, at: float) -> list[int]:
+    return [picture.stride for picture in view.pictures(at) if picture]
 
 
 @pytest.mark.parametrize("size", [(48, 64), (5, 7), (1, 1), (100, 2), (1, 90)])
@@ -66,7 +66,7 @@ def test_the_last_picture_is_what_a_path_renders_and_the_coarser_ones_are_parts_
     files = {name: tmp_path / f"{name}.json" for name in ("cameras", "space", "capture")}
     render_path(scene, "none", "still", model=model.file, output=tmp_path / "path", **files)
     rgb, depth = (np.load(tmp_path / "path" / f"{name}.npy")[0] for name in ("rgb", "depth"))
-    found = [picture for picture in Progressive(model).pictures(camera, at) if picture]
+    found = [picture for picture in View(model, camera).pictures(at) if picture]
     assert [picture.stride for picture in found] == [9, 3, 1]
     for picture in found:
         middles = slice(picture.stride // 2, None, picture.stride)
@@ -82,18 +82,18 @@ def test_the_faster_it_goes_the_finer_is_the_first_picture(
     found = []
     for speed in (10, 200, 1000):  # rays a second
         model.speeds.extend([speed] * progressive.LATELY)
-        found.append(strides(Progressive(model), camera, 0))
+        found.append(strides(View(model, camera), 0))
     assert found == [[9, 3, 1], [3, 1], [1]]
 
 
 def test_another_time_traces_nothing_again_and_shows_the_sharp_picture_at_once(
     model: Model, camera: Camera, traced: list[int]
 ) -> None:
-    view = Progressive(model)
-    first = [*view.pictures(camera, 0)][-1]
+    view = View(model, camera)
+    first = [*view.pictures(0)][-1]
     assert sum(traced) == 16 * 12
-    assert strides(view, camera, 1) == [1]
-    again = [*view.pictures(camera, 0)][-1]
+    assert strides(view, 1) == [1]
+    again = [*view.pictures(0)][-1]
     assert sum(traced) == 16 * 12
     assert (again.rgb == first.rgb).all()
 
@@ -101,35 +101,25 @@ def test_another_time_traces_nothing_again_and_shows_the_sharp_picture_at_once(
 def test_a_time_that_changes_meanwhile_goes_on_where_the_last_one_stopped(
     model: Model, camera: Camera, traced: list[int]
 ) -> None:
-    view = Progressive(model)
-    for picture in view.pictures(camera, 0):
+    view = View(model, camera)
+    for picture in view.pictures(0):
         if picture and picture.stride == 3:
             break
     assert sum(traced) == 4 * 5
-    assert strides(view, camera, 1) == [3, 1]
+    assert strides(view, 1) == [3, 1]
     assert sum(traced) == 16 * 12
-
-
-def test_a_new_camera_ends_the_work_for_the_old_one(model: Model, camera: Camera, traced: list[int]) -> None:
-    view, other = Progressive(model), camera.resized(16, 12)
-    work = view.pictures(camera, 0)
-    next(work)
-    before = sum(traced)
-    assert strides(view, other, 0) == [9, 3, 1]
-    assert sum(traced) == before + 16 * 12  # nothing more of the old one, and nothing of it kept
-    assert view.camera is other
 
 
 def test_no_more_is_kept_than_there_is_room_for_and_the_coarse_picture_first(
     model: Model, camera: Camera, traced: list[int]
 ) -> None:
-    whole = Progressive(model)
-    assert strides(whole, camera, 0) == [9, 3, 1]
+    whole = View(model, camera)
+    assert strides(whole, 0) == [9, 3, 1]
     size = sum(rays.bytes for rays in whole.kept[0])
-    view = Progressive(model, room=size // 2)
-    sharp = [*view.pictures(camera, 0)][-1]
+    view = View(model, camera, room=size // 2)
+    sharp = [*view.pictures(0)][-1]
     assert sum(rays.bytes for rays in view.kept[0]) <= size // 2
     del traced[:]
-    assert strides(view, camera, 1) == [3, 1]
+    assert strides(view, 1) == [3, 1]
     assert 0 < sum(traced) < 16 * 12 - 4 * 5
-    assert ([*view.pictures(camera, 0)][-1].rgb == sharp.rgb).all()
+    assert ([*view.pictures(0)][-1].rgb == sharp.rgb).all()

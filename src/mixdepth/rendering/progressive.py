@@ -97,27 +97,34 @@ class _Rays:
         return quantised(rgb)[None].cpu().numpy(), depth[None].cpu().numpy()
 
 
-class Progressive:
-    """Pictures of one model, for one who looks.
+class View:
+    """What one camera sees of a model.
 
     Args:
-        room: bytes that may be kept while the camera rests; of a larger picture the coarser part.
+        room: bytes that may be kept of what rays show at all times; of a larger picture that is the coarser part.
     """
 
-    def __init__(self, model: Model, room: int = ROOM):
-        self.model, self.room = model, room
-        self.camera: Camera | None = None
+    def __init__(self, model: Model, camera: Camera, room: int = ROOM):
+        self.model, self.room, device = model, room, model.space.device
+        self.batch, self.grid = CameraBatch([camera], device), pixel_grid(camera, device)
+        size = (camera.height, camera.width)
+        self.rgb, self.depth = np.zeros((*size, 3), np.uint8), np.zeros(size, np.float32)
+        self.kept: dict[int, list[_Rays]] = {}  # by segment, of the first parts of the picture
+        speed = float(np.median(model.speeds)) if model.speeds else 0.0
+        count = max(1, (ON_CPU if device.type == "cpu" else ON_GPU) // model.samples)
+        self.steps = [
+            (stride, torch.from_numpy(pixels).to(device).split(count))
+            for stride, pixels in steps(*size, most=round(FIRST * speed))
+        ]
 
     @torch.no_grad()
-    def pictures(self, camera: Camera, at: float) -> Iterator[Picture | None]:
-        """What ``camera`` sees at the time ``at`` (in frames of the capture), sharper and sharper, in the mean tone and
-        at the usual exposure; the last is what :func:`~mixdepth.rendering.tasks.render_path` renders, but for rounding.
+    def pictures(self, at: float) -> Iterator[Picture | None]:
+        """Sharper and sharper pictures of the time ``at`` (in frames of the capture), in the mean tone and at the usual
+        exposure. The last is what :func:`~mixdepth.rendering.tasks.render_path` renders, but for rounding.
 
-        None comes after each part of the work: who wants something else by then asks for that, not for the next. The
-        same camera (the same object) at another time begins with the sharpest picture of which all is kept.
+        None comes after each part of the work: who wants something else by then asks for that, not for the next.
+        Another time begins with the sharpest picture of which all is kept.
         """
-        if camera is not self.camera:
-            self._look(camera)
         shown = [
             (number, torch.from_numpy(local), share)
             for number, (index, local, share) in enumerate(shares(self.model.segments, np.array([at])))
@@ -135,19 +142,6 @@ class Progressive:
                 middles = slice(stride // 2, None, stride)
                 yield Picture(self.rgb[middles, middles].copy(), self.depth[middles, middles].copy(), stride)
 
-    def _look(self, camera: Camera) -> None:
-        """Forget what another camera saw, and plan what is traced one after the other."""
-        size, device = (camera.height, camera.width), self.model.space.device
-        self.camera, self.batch, self.grid = camera, CameraBatch([camera], device), pixel_grid(camera, device)
-        self.kept: dict[int, list[_Rays]] = {}  # by segment, of the first parts of the picture
-        self.rgb, self.depth = np.zeros((*size, 3), np.uint8), np.zeros(size, np.float32)
-        speed = float(np.median(self.model.speeds)) if self.model.speeds else 0.0
-        count = max(1, (ON_CPU if device.type == "cpu" else ON_GPU) // self.model.samples)
-        self.steps = [
-            (stride, torch.from_numpy(pixels).to(device).split(count))
-            for stride, pixels in steps(*size, most=round(FIRST * speed))
-        ]
-
     def _fill(self, pixels: Tensor, number: int, shown: Sequence[tuple[int, Tensor, np.ndarray]]) -> None:
         """Fill ``pixels`` [R] in, which are part ``number`` of the picture, as a mixture of the segments shown."""
         found: tuple[np.ndarray, np.ndarray] | None = None
@@ -162,7 +156,7 @@ class Progressive:
         index = pixels.cpu().numpy()
         self.rgb.reshape(-1, 3)[index], self.depth.reshape(-1)[index] = found[0][0], found[1][0]
 
-    def _rays(self, segment: int, number: int, pixels: Tensor) -> "_Rays":
+    def _rays(self, segment: int, number: int, pixels: Tensor) -> _Rays:
         """What these rays show at all times of a segment: kept, or traced and, where there is room, kept."""
         kept = self.kept[segment]
         if number < len(kept):
