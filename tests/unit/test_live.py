@@ -25,7 +25,7 @@ from mixdepth.cameras.formats.colmap_files import read_points
 from mixdepth.cli import parser as cli
 from mixdepth.errors import UserError
 from mixdepth.files.io import write_json
-from mixdepth.viewer.live import cloud, open_clouds
+from mixdepth.viewer.rig import cloud, open_clouds
 
 PATIENCE = 90.0  # seconds until the server must answer
 
@@ -92,7 +92,7 @@ def test_where_nothing_is_there_yet_the_command_that_makes_it_is_named(
     results = prepared(tmp_path)
     assert "results/x/cameras.json: not there yet; run `python -m mixdepth prepare` first" in told(capsys, "view")
     write_renders(results)
-    assert "run `python -m mixdepth render none` first" in told(capsys, "view", "none")
+    assert "run `python -m mixdepth train none` first" in told(capsys, "view", "none")
 
 
 def iter_until(lines: Iterable[str], end: str) -> Iterator[str]:
