@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
@@ -24,6 +24,7 @@ from mixdepth.variants import VARIANTS
 from mixdepth.viewer.guard import private_server
 from mixdepth.viewer.rig import Surroundings, open_clouds, size_of, sparse_points, stand
 from mixdepth.viewer.screen import Screen, Wish, eye_of, seen_from
+from mixdepth.words import counted
 
 if TYPE_CHECKING:
     import viser
@@ -39,6 +40,20 @@ def view_scene(scene: Scene, variant: str, results: Results, port: int) -> None:
     """Serve the scene on ``port`` of this machine (the next free one, where it is taken) until interrupted.
 
     Only who knows the address that is printed is shown it, see ``mixdepth.viewer.guard``.
+    """
+    live, address = open_view(scene, variant, results, port)
+    print(f"{address} (for you alone; stop with Ctrl-C)", flush=True)
+    try:
+        live.run()
+    finally:
+        live.server.stop()
+
+
+def open_view(scene: Scene, variant: str, results: Results, port: int) -> tuple["Live", str]:
+    """Say what there is to see, and have it served; returns what does so, and the address.
+
+    Raises:
+        UserError: a model or renders are damaged, or not those of the scene's cameras.
     """
     cameras = load_cameras(results.cameras)
     start = cameras.get(scene.video_camera, next(iter(cameras.values())))
@@ -58,19 +73,18 @@ def view_scene(scene: Scene, variant: str, results: Results, port: int) -> None:
         # Compiles, before somebody waits for it.
         for _ in View(open_model(variant), smaller(start)).pictures(0):
             pass
+    told = [counted(len(cameras), "camera"), counted(0 if points is None else len(points), "point")]
+    told += [
+        f"{counted(len(clouds.cameras), 'rendered view')} of {variant}" if clouds else f"no renders of {variant} yet"
+    ]
+    told += [f"models: {', '.join(models)}" if models else "no model yet"]
+    print(f"{scene.name}: {', '.join(told)}")
     server, address = private_server(f"mixdepth: {scene.name}", port)
-    try:
-        surroundings = Surroundings(server, scene, cameras, points, clouds)
-        stand(server, start, cameras, Space.load(results.space) if variant in models else None)
-        controls = Controls(server, models, variant, clock, size_of(cameras))
-        told = [f"{len(cameras)} cameras", f"{0 if points is None else len(points)} points"]
-        told += [f"{len(clouds.cameras)} rendered views of {variant}" if clouds else f"no renders of {variant} yet"]
-        told += [f"models: {', '.join(models)}" if models else "no model yet"]
-        print(f"{scene.name}: {', '.join(told)}")
-        print(f"{address} (for you alone; stop with Ctrl-C)", flush=True)
-        Live(server, controls, Screen(open_model), surroundings, Recording(results, clock), start.height).run()
-    finally:
-        server.stop()
+    surroundings = Surroundings(server, scene, cameras, points, clouds)
+    stand(server, start, cameras, Space.load(results.space) if variant in models else None)
+    controls = Controls(server, models, variant, clock, size_of(cameras))
+    live = Live(server, controls, Screen(open_model), surroundings, Recording(results, clock), start.height)
+    return live, address
 
 
 class Controls:
@@ -82,23 +96,27 @@ class Controls:
         size: a small length, world units.
     """
 
-    def __init__(self, server: "viser.ViserServer", models: Iterable[str], variant: str, clock: Clock, size: float):
+    def __init__(self, server: "viser.ViserServer", models: Sequence[str], variant: str, clock: Clock, size: float):
         gui = server.gui
         self.clicks: deque[tuple[str, viser.ClientHandle | None]] = deque(maxlen=MOST_STOPS)
         self.frame = gui.add_slider("Frame", 0, max(clock.frames - 1, 1), 1, 0)
         # A picture that stands still becomes sharp.
         self.playing = gui.add_checkbox("Play", variant not in models)
         self.speed = gui.add_slider("Frames per second", 1, 60, 1, min(max(round(clock.fps), 1), 60))
-        with gui.add_folder("Models"):
+        with gui.add_folder("Models", visible=bool(models)):
             self.variants = {name: gui.add_checkbox(name, name == variant) for name in models}
             self.depth = gui.add_checkbox("Depth", False, hint="near is red, far is blue")
         with gui.add_folder("Cameras and points"):
             self.rig = gui.add_checkbox("Show them", variant not in models)
             self.point = gui.add_slider("Point size", 0.25 * size, 8 * size, 0.25 * size, 1.5 * size)
-        with gui.add_folder("Camera path"):
-            for text in ("Add this view", "Write"):
-                gui.add_button(text).on_click(lambda event, text=text: self.clicks.append((text, event.client)))
+        with gui.add_folder("Camera path", visible=bool(models)):
+            self._add_button(gui.add_button("Add this view"))
+            self._add_button(gui.add_button("Write"))
             self.told = gui.add_markdown(f"{LEG:g} s from view to view")
+
+    def _add_button(self, button: "viser.GuiButtonHandle") -> None:
+        """Note by whom it is pressed: what there is to do waits until what goes on has come to an end."""
+        button.on_click(lambda event: self.clicks.append((button.label, event.client)))
 
     @property
     def shown(self) -> tuple[str, ...]:
@@ -117,7 +135,7 @@ class Recording:
         """Add a view of a frame; returns what there is to say of it."""
         if len(self.stops) < MOST_STOPS:
             self.stops.append((camera, frame))
-        return f"{len(self.stops)} views, {LEG * (len(self.stops) - 1):g} s"
+        return f"{counted(len(self.stops), 'view')}, {LEG * (len(self.stops) - 1):g} s"
 
     def write(self) -> str:
         """Write a camera_path.json, and begin a new path; returns what there is to say of it."""
@@ -161,17 +179,21 @@ class Live:
     def run(self) -> None:
         """Go on until interrupted."""
         while True:
-            clients = self.server.get_clients().values()
-            if not clients:
-                self.asked, self.work, self.begun = None, iter(()), True
-                time.sleep(ALONE)
-                continue
-            self._play()
-            self._surround()
-            self._record()
-            self._ask(max(clients, key=lambda client: client.camera.update_timestamp))
-            if not self._work():
-                time.sleep(IDLE)
+            self.step()
+
+    def step(self) -> None:
+        """Do what is to be done first, or wait a little."""
+        clients = self.server.get_clients().values()
+        if not clients:
+            self.asked, self.work, self.begun = None, iter(()), True
+            time.sleep(ALONE)
+            return
+        self._play()
+        self._surround()
+        self._record()
+        self._ask(max(clients, key=lambda client: client.camera.update_timestamp))
+        if not self._work():
+            time.sleep(IDLE)
 
     @property
     def frame(self) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from mixdepth.cameras.camera import Camera
-from mixdepth.exports.side_by_side import colour_depth
+from mixdepth.exports.side_by_side import colour_depth, depth_range
 from mixdepth.rendering.progressive import ROOM, Model, Picture, View
 
 FOV = math.radians(1), math.radians(170)  # the smallest and the largest vertical field of view
@@ -94,6 +94,7 @@ class Screen:
         self.open_model = open_model
         self.views: list[View] = []
         self.known: tuple = ()
+        self.range: tuple[float, float] | None = None  # of the depths that colours span, while the camera rests
 
     def pictures(self, wish: Wish) -> Iterator[np.ndarray | None]:
         """Sharper and sharper pictures [H, W, 3] uint8 of the window; None after work that shows nothing yet.
@@ -105,7 +106,7 @@ class Screen:
             self.views = []  # before others take memory
             models = [self.open_model(name) for name in wish.variants]
             self.views = [View(model, tile, ROOM // len(models)) for model in models]
-            self.known = (wish.eye, wish.variants)
+            self.known, self.range = (wish.eye, wish.variants), None
         latest: list[Picture | None] = [None] * len(self.views)
         for found in itertools.zip_longest(*(view.pictures(wish.frame) for view in self.views)):
             latest = [new or old for new, old in zip(found, latest, strict=True)]
@@ -116,9 +117,10 @@ class Screen:
         """The pictures side by side, with the variants' names where there are several."""
         rows = -(-len(shown) // columns)
         window = Image.new("RGB", (columns * tile.width, rows * tile.height))
-        for index, (view, picture) in enumerate(zip(self.views, shown, strict=True)):
-            space = view.model.space
-            rgb = colour_depth(picture.depth, space.near, space.far) if wish.depth else picture.rgb
+        if wish.depth and self.range is None:
+            self.range = depth_range(np.concatenate([picture.depth.ravel() for picture in shown])[None, None])
+        for index, picture in enumerate(shown):
+            rgb = colour_depth(picture.depth, *self.range) if wish.depth and self.range else picture.rgb
             place = (index % columns * tile.width, index // columns * tile.height)
             window.paste(enlarged(rgb, picture.stride, (tile.width, tile.height)), place)
             if len(shown) > 1:
