@@ -1,5 +1,5 @@
-"""How long viewer.html takes: to write, to open and unpack, and per frame, in a headless Chromium without a GPU; how long
-one waits in the live view.
+"""How long viewer.html takes: to write, to open and unpack, and per frame, in a headless Chromium without a GPU,
+and how long the live view has its user wait.
 
     .venv/bin/python benchmarks/viewer.py                       # the demo's results
     .venv/bin/python benchmarks/viewer.py --repeat 30 --enlarge 4   # as if of a long and large capture

@@ -13,6 +13,7 @@ import numpy as np
 from mixdepth.cameras.camera import Camera, load_cameras, moved
 from mixdepth.cameras.formats.camera_path import write_camera_path
 from mixdepth.cameras.space import Space
+from mixdepth.errors import UserError
 from mixdepth.fields.storage import model_header
 from mixdepth.files.io import read_json
 from mixdepth.rendering.paths import LEG, Clock, frame_rate, visited
@@ -81,10 +82,11 @@ def open_view(scene: Scene, variant: str, results: Results, port: int) -> tuple[
     print(f"{scene.name}: {', '.join(told)}")
     server, address = private_server(f"mixdepth: {scene.name}", port)
     surroundings = Surroundings(server, scene, cameras, points, clouds)
-    stand(server, start, cameras, Space.load(results.space) if variant in models else None)
+    space = Space.load(results.space) if models else None
+    stand(server, start, cameras, space if variant in models else None)
     controls = Controls(server, models, variant, clock, size_of(cameras))
-    live = Live(server, controls, Screen(open_model), surroundings, Recording(results, clock), start.height)
-    return live, address
+    recording = Recording(results, clock, space.origin if space else np.zeros(3))
+    return Live(server, controls, Screen(open_model), surroundings, recording, start.height), address
 
 
 class Controls:
@@ -125,10 +127,14 @@ class Controls:
 
 
 class Recording:
-    """Views one after the other, and the camera path that goes from each to the next."""
+    """Views one after the other, and the camera path that goes from each to the next.
 
-    def __init__(self, results: Results, clock: Clock):
-        self.results, self.clock = results, clock
+    Args:
+        origin: of the space, [3]: what coordinates that leave have more than ours.
+    """
+
+    def __init__(self, results: Results, clock: Clock, origin: Sequence[float] | np.ndarray):
+        self.results, self.clock, self.origin = results, clock, np.array(origin)
         self.stops: list[tuple[Camera, int]] = []
 
     def add(self, camera: Camera, frame: int) -> str:
@@ -143,12 +149,14 @@ class Recording:
             return "A path takes two views"
         cameras, frames = zip(*self.stops, strict=True)
         path = visited(cameras, frames, self.clock.fps)
-        origin = np.array(Space.load(self.results.space).origin)
-        outside = [replace(camera, c2w=moved(camera.c2w, origin)) for camera in path.cameras]
+        outside = [replace(camera, c2w=moved(camera.c2w, self.origin)) for camera in path.cameras]
         file = self.results.recorded(datetime.now().strftime("%Y-%m-%d-%H%M%S")).absolute()
-        write_camera_path(file, outside, path.fps, path.times / max(self.clock.frames - 1, 1))
+        try:
+            write_camera_path(file, outside, path.fps, path.times / max(self.clock.frames - 1, 1))
+        except (OSError, UserError) as error:  # results of others, which cannot be written to
+            return f"Not written: {error}"
         self.stops = []
-        told = f"{len(outside)} frames, in the configuration: `paths: {{mine: {{kind: file, file: {file}}}}}`"
+        told = f"{len(outside)} frames, in the configuration: `paths: {{mine: {{kind: file, file: \"{file}\"}}}}`"
         print(told, flush=True)
         return told
 
