@@ -156,7 +156,7 @@ class Recording:
         except (OSError, UserError) as error:  # results of others, which cannot be written to
             return f"Not written: {error}"
         self.stops = []
-        told = f"{len(outside)} frames, in the configuration: `paths: {{mine: {{kind: file, file: \"{file}\"}}}}`"
+        told = f'{len(outside)} frames, in the configuration: `paths: {{mine: {{kind: file, file: "{file}"}}}}`'
         print(told, flush=True)
         return told
 

@@ -41,7 +41,7 @@ def seen_from(given: Any, lines: int) -> Camera | None:
         rotation, position, lens = (np.array(values, dtype=np.float64) for values in sent)
     except (TypeError, ValueError, OverflowError):
         return None
-    length = float(np.linalg.norm(rotation)) if rotation.shape == (4,) else 0.0
+    length = math.hypot(*rotation) if rotation.shape == (4,) else 0.0
     if position.shape != (3,) or not (
         np.isfinite(lens).all() and np.isfinite(position).all() and 0 < length < math.inf
     ):
