@@ -117,8 +117,7 @@ class Surroundings:
 
     def show(self, visible: bool, frame: int, size: float) -> None:
         """Show them or not, the clouds at ``frame`` (or their last one) with points of ``size``, world units."""
-        if self.frame.visible != visible:
-            self.frame.visible = visible
+        self.frame.visible = visible
         if not (visible and self.clouds and self.cloud):
             return
         self.cloud.point_size = size
