@@ -42,6 +42,7 @@ class Page:
 
     def __init__(self, wire: websockets.ClientConnection):
         self.wire, self.controls, self.pictures = wire, dict[str, str](), list[bytes]()
+        self.notes: list[str] = []  # that pop up
 
     def look(self, camera: Camera, **other: Any) -> None:
         send(self.wire, "ViewerCameraMessage", **seen(camera, **other))
@@ -67,6 +68,8 @@ class Page:
             for message in msgspec.msgpack.decode(inner)["messages"]:
                 if message["type"] == "BackgroundImageMessage":
                     self.pictures += [message["rgb_data"]] if message["rgb_data"] else []
+                elif message["type"] == "NotificationShowMessage":
+                    self.notes.append(message["props"]["body"])
                 elif label := (message.get("props") or {}).get("label"):
                     self.controls[label] = message["uuid"]
 

@@ -360,6 +360,16 @@ def test_values_of_controls_beyond_their_ends_do_not_stop_it(opened: Opened) -> 
         assert 0 <= opened.view.frame < 8
 
 
+def test_a_model_that_cannot_be_read_is_told_and_the_view_goes_on(opened: Opened) -> None:
+    opened.look(opened.camera)
+    (opened.folder / "colmap/model.safetensors").write_bytes(b"none")
+    opened.set("colmap", True)
+    assert opened.finish() == 0
+    assert any("colmap/model.safetensors" in text for text in opened.page.notes)
+    opened.set("colmap", False)
+    assert opened.finish() == 3
+
+
 def test_a_recorded_path_is_played_by_paths(opened: Opened) -> None:
     second = load_cameras(opened.folder / "cameras.json")["cam03"]
     for camera, frame in ((opened.camera, 1), (second, 7)):

@@ -126,7 +126,7 @@ class View:
         Another time begins with the sharpest picture of which all is kept.
         """
         shown = [
-            (number, torch.from_numpy(local), share)
+            (number, torch.from_numpy(local).to(self.model.space.device), share)
             for number, (index, local, share) in enumerate(shares(self.model.segments, np.array([at])))
             if len(index)
         ]

@@ -246,12 +246,21 @@ class Live:
 
     def _work(self) -> bool:
         """Do a part of what was asked for, and show what comes of it; whether there was something to do."""
-        for picture in self.work:
-            if picture is not None and self.asked:
-                self.asked[0].scene.set_background_image(picture, format="jpeg", jpeg_quality=QUALITY)
-                self.begun, self.due = True, max(self.due, time.monotonic() + GRACE)
+        if self.asked is None:
+            return False
+        client, _ = self.asked
+        try:
+            picture = next(self.work)
+        except StopIteration:
+            return False
+        except UserError as error:  # a model that is damaged, or was trained anew meanwhile
+            client.add_notification("Not shown", str(error), color="red")
+            self.begun = True
             return True
-        return False
+        if picture is not None:
+            client.scene.set_background_image(picture, format="jpeg", jpeg_quality=QUALITY)
+            self.begun, self.due = True, max(self.due, time.monotonic() + GRACE)
+        return True
 
 
 def within(slider: "viser.GuiSliderHandle") -> float:

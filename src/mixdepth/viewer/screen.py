@@ -103,10 +103,10 @@ class Screen:
         """
         tile, columns = tiled(wish.camera, len(wish.variants))
         if self.known != (wish.eye, wish.variants):
-            self.views = []  # before others take memory
+            self.views, self.known, self.range = [], (), None  # before others take memory
             models = [self.open_model(name) for name in wish.variants]
             self.views = [View(model, tile, ROOM // len(models)) for model in models]
-            self.known, self.range = (wish.eye, wish.variants), None
+            self.known = (wish.eye, wish.variants)
         latest: list[Picture | None] = [None] * len(self.views)
         for found in itertools.zip_longest(*(view.pictures(wish.frame) for view in self.views)):
             latest = [new or old for new, old in zip(found, latest, strict=True)]
