@@ -57,11 +57,6 @@ class Model:
         self.segment = lru_cache(maxsize=2)(self._segment)
         self.speeds: deque[float] = deque(maxlen=LATELY)  # rays a second
 
-    @property
-    def frames(self) -> int:
-        """T, number of frames."""
-        return self.segments[-1][1]
-
     def _segment(self, number: int) -> tuple[StaticField, DynamicField]:
         _, static, dynamic = load_model(self.file, number)
         assert dynamic is not None, "a variant's model has a dynamic branch"
