@@ -75,6 +75,12 @@ def test_the_last_picture_is_what_a_path_renders_and_the_coarser_ones_are_parts_
     assert (found[-1].rgb == rgb).mean() > 0.999
 
 
+def test_times_beyond_the_capture_show_its_ends(model: Model, camera: Camera) -> None:
+    view = View(model, camera)
+    for beyond, end in ((-3, 0), (99, 7)):
+        assert ([*view.pictures(beyond)][-1].rgb == [*view.pictures(end)][-1].rgb).all()
+
+
 def test_the_faster_it_goes_the_finer_is_the_first_picture(
     model: Model, camera: Camera, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,12 +114,13 @@ class View:
 
     @torch.no_grad()
     def pictures(self, at: float) -> Iterator[Picture | None]:
-        """Sharper and sharper pictures of the time ``at`` (in frames of the capture), in the mean tone and at the usual
-        exposure. The last is what :func:`~mixdepth.rendering.tasks.render_path` renders, but for rounding.
+        """Sharper and sharper pictures of the time ``at``, in frames of the capture and within it. The last is what
+        :func:`~mixdepth.rendering.tasks.render_path` renders, at the usual exposure, but for rounding.
 
         None comes after each part of the work: who wants something else by then asks for that, not for the next.
         Another time begins with the sharpest picture of which all is kept.
         """
+        at = min(max(at, 0), self.model.segments[-1][1] - 1)
         shown = [
             (number, torch.from_numpy(local).to(self.model.space.device), share)
             for number, (index, local, share) in enumerate(shares(self.model.segments, np.array([at])))
@@ -169,8 +170,8 @@ def steps(height: int, width: int, most: int) -> Iterator[tuple[int, np.ndarray]
     """Strides, falling to 1, and which pixels [K] (in reading order) each adds to those before; of the first as few as
     ``most``, where that is possible.
 
-    >>> [(stride, len(pixels)) for stride, pixels in steps(48, 64, most=400)]
-    [(3, 336), (1, 2736)]
+    >>> {stride: len(pixels) for stride, pixels in steps(48, 64, most=400)}
+    {3: 336, 1: 2736}
     """
     strides = [stride for stride in STRIDES if stride // 2 < min(height, width)]
     counts = [len(range(stride // 2, height, stride)) * len(range(stride // 2, width, stride)) for stride in strides]
