@@ -211,7 +211,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
     traced, trace = [], progressive.trace
 
     def counting(*given: object) -> object:
-        traced.append(len(given[-1]))
+        traced.append(len(given[4]))  # their pixels
         return trace(*given)
 
     monkeypatch.setattr(progressive, "trace", counting)

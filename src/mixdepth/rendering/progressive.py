@@ -23,7 +23,7 @@ from mixdepth.fields.static import StaticField
 from mixdepth.fields.storage import load_model, model_header
 from mixdepth.rendering.mixed import Layers, layers_along, shade_mixed
 from mixdepth.rendering.mixed_view import quantised
-from mixdepth.rendering.rays import CameraBatch
+from mixdepth.rendering.rays import CameraBatch, SpaceMap
 from mixdepth.rendering.static_view import pixel_grid
 from mixdepth.rendering.tasks import DENSER, blend, open_space, shares
 from mixdepth.rendering.trace import DYNAMIC, depth_of, sample_rays, shade_static
@@ -158,7 +158,9 @@ class View:
         if number < len(kept):
             return kept[number]
         began = time.perf_counter()
-        rays = trace(*self.model.segment(segment), self.model, self.batch, self.grid[pixels])
+        static, dynamic = self.model.segment(segment)
+        always = dynamic.region.bits(torch.arange(dynamic.frames, device=pixels.device)[None])
+        rays = trace(static, dynamic, self.model.space, self.batch, self.grid[pixels], self.model.samples, always)
         self.model.speeds.append(len(pixels) / (time.perf_counter() - began))
         held = sum(one.bytes for rows in self.kept.values() for one in rows)
         if number == len(kept) and held + rays.bytes <= self.room:
@@ -183,11 +185,19 @@ def steps(height: int, width: int, most: int) -> Iterator[tuple[int, np.ndarray]
         yield stride, np.flatnonzero(seen & ~before)
 
 
-def trace(static: StaticField, dynamic: DynamicField, model: Model, batch: CameraBatch, uv: Tensor) -> _Rays:
-    """What the rays of pixels ``uv`` [R, 2] of the one camera in ``batch`` show at all times of a segment."""
+def trace(
+    static: StaticField,
+    dynamic: DynamicField,
+    space: SpaceMap,
+    batch: CameraBatch,
+    uv: Tensor,
+    samples: int,
+    parts: Tensor,
+) -> _Rays:
+    """What the rays of pixels ``uv`` [R, 2] of the one camera in ``batch`` show in the ``parts`` [1] of the capture."""
     zero, device = torch.zeros(len(uv), dtype=torch.long, device=uv.device), uv.device
-    always = dynamic.region.bits(torch.arange(dynamic.frames, device=device)[None]).expand(len(uv))
-    traced = sample_rays(model.space, batch, zero, uv, model.samples, static.occupancy, (dynamic.region, always))
+    region = dynamic.region, parts.expand(len(uv))
+    traced = sample_rays(space, batch, zero, uv, samples, static.occupancy, region)
     moves = torch.zeros(len(uv), dtype=torch.bool, device=device)
     moves[traced.rows[traced.held(DYNAMIC)]] = True
     still, moving = (~moves).nonzero().squeeze(1), moves.nonzero().squeeze(1)
