@@ -1,13 +1,23 @@
 #!/usr/bin/env python3
 """How long camera paths and exports take, and what slow motion is worth, on a finished scene.
 
-OMP_WAIT_POLICY=PASSIVE .venv/bin/python benchmarks/paths.py [--results results/demo] [--variant inherited] [--frames N]
+    OMP_WAIT_POLICY=PASSIVE .venv/bin/python benchmarks/paths.py [--results results/demo] [--variant inherited]
+    .venv/bin/python benchmarks/paths.py --compare COMMIT [--show spiral cam00] [--rounds 3]
 
 Prints three tables of docs/paths.md. Slow motion is measured against the demo's own scene, which can be seen at any
 time: the truth half way between two frames, which no camera filmed.
+
+--compare renders what --show names (cameras, or the path `spiral`) with the build of a commit and with this one, in
+turn, each in a process of its own that has compiled before, from the same model without its exposures (which commits
+before 0.3 do not know). It prints medians, and how far the pictures are apart.
 """
 
 import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,9 +26,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import safetensors.torch
 import torch
+from safetensors import safe_open
 
-from mixdepth.cameras.camera import load_cameras
+from mixdepth.cameras.camera import load_cameras, save_cameras
 from mixdepth.cameras.space import Space
 from mixdepth.exports import tasks
 from mixdepth.exports.kinds import KINDS
@@ -165,14 +177,86 @@ def exports(width: int, height: int, frames: int, results: Results) -> None:
         print(f"| `{kind}` | {frames / seconds:.1f} | {size:.2f} |")
 
 
+def compare(results: Results, variant: str, camera: str, shown: list[str], commit: str, rounds: int) -> None:
+    """Print what rendering costs the build of ``commit`` and this one, and how far their pictures are apart."""
+    with tempfile.TemporaryDirectory() as place:
+        folder, root = Path(place), Path(__file__).parent.parent
+        archive = subprocess.run(["git", "-C", root, "archive", commit, "src"], check=True, stdout=subprocess.PIPE)
+        subprocess.run(["tar", "-x", "-C", folder], check=True, input=archive.stdout)
+        scene = folder / results.folder.name
+        prepare(results, variant, camera, scene)
+        print(f"| {results.folder.name}, {variant} | {commit}, s | this build, s | times faster | by processor time |")
+        print("|---|---|---|---|---|")
+        for what in shown:
+            found: dict[str, list[dict[str, float]]] = {"before": [], "after": []}
+            for number in range(rounds):
+                for name, source in (("before", folder / "src"), ("after", root / "src")):
+                    output = folder / f"{what}-{number}-{name}"
+                    job = {"folder": str(scene), "variant": variant, "camera": camera, "shown": what}
+                    job |= {"paths": {"spiral": SPIRAL}, "output": str(output)}
+                    command = [sys.executable, str(root / "benchmarks/one_render.py"), json.dumps(job)]
+                    environment = {**os.environ, "PYTHONPATH": str(source), "OMP_WAIT_POLICY": "PASSIVE"}
+                    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+                    found[name].append(json.loads(done.stdout.splitlines()[-1]))
+                    print(f"{what} {number + 1}/{rounds} {name}: {found[name][-1]}", file=sys.stderr, flush=True)
+            clocks = [statistics.median(one["clock"] for one in found[name]) for name in ("before", "after")]
+            ratios = (
+                statistics.median(a[key] / b[key] for a, b in zip(*found.values(), strict=True))
+                for key in ("clock", "processor")
+            )
+            print(
+                f"| `{what}` | {clocks[0]:.1f} | {clocks[1]:.1f} | "
+                + " | ".join(f"{ratio:.2f}" for ratio in ratios)
+                + " |"
+            )
+            print(
+                apart(folder / f"{what}-0-before/shown", folder / f"{what}-0-after/shown"), file=sys.stderr, flush=True
+            )
+
+
+def prepare(results: Results, variant: str, camera: str, scene: Path) -> None:
+    """What rendering reads, as old builds know it, and a `tiny` camera more."""
+    (scene / variant).mkdir(parents=True)
+    for path in (results.space, results.capture):
+        (scene / path.name).write_bytes(path.read_bytes())
+    cameras = load_cameras(results.cameras)
+    small = cameras[camera]
+    save_cameras(scene / "cameras.json", {**cameras, "tiny": small.resized(small.width // 16, small.height // 16)})
+    with safe_open(results.model(variant), framework="pt") as file:
+        names = [key for key in file.keys() if key.startswith("static.") or not key.endswith(".gain")]  # noqa: SIM118
+        tensors = {key: file.get_tensor(key) for key in names}
+        safetensors.torch.save_file(tensors, scene / variant / "model.safetensors", file.metadata())
+
+
+def apart(before: Path, after: Path) -> str:
+    """How far the pictures of two folders are apart."""
+    (rgb, z), (other, other_z) = (
+        [np.load(path / name, mmap_mode="r") for name in ("rgb.npy", "depth.npy")] for path in (before, after)
+    )
+    steps = np.zeros(256, np.int64)
+    largest = 0.0
+    for a, b, d, e in zip(rgb, other, z, other_z, strict=True):
+        steps += np.bincount(np.abs(a.astype(np.int16) - b).ravel(), minlength=256)
+        largest = max(largest, float(np.quantile(np.abs(e / d - 1), 0.999)))
+    counted = {int(step): f"{steps[step] / steps.sum():.2e}" for step in np.flatnonzero(steps)}
+    return f"  values of uint8 apart: {counted}; 0.999 of depths within {largest:.1e}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=Path("results/demo"))
     parser.add_argument("--variant", default="inherited")
     parser.add_argument("--frames", type=int, default=24)
     parser.add_argument("--only", choices=("rendering", "slow", "exports"))
+    parser.add_argument("--compare", metavar="COMMIT", help="render with the build of a commit and with this one")
+    parser.add_argument("--show", nargs="+", default=["spiral", "cam00"], help="with --compare: cameras, or spiral")
+    parser.add_argument("--camera", default="cam00", help="with --compare: the held-out one, where the path begins")
+    parser.add_argument("--rounds", type=int, default=3, help="with --compare: turns of both")
     args = parser.parse_args()
     results = Results(args.results)
+    if args.compare:
+        compare(results, args.variant, args.camera, args.show, args.compare, args.rounds)
+        return
     if args.only in (None, "rendering"):
         rendering(Model(results, args.variant), args.frames)
     if args.only in (None, "slow"):

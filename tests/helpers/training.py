@@ -9,7 +9,9 @@ from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.region import BINS, Region
 from mixdepth.fields.static import StaticField
 from mixdepth.frames.motion import find_motion
-from mixdepth.rendering.rays import SpaceMap
+from mixdepth.rendering.mixed_view import shade_moving, shade_still
+from mixdepth.rendering.rays import CameraBatch, SpaceMap
+from mixdepth.rendering.trace import lit_samples
 from mixdepth.train.options import DynamicOptions, StaticOptions
 from mixdepth.train.session import Session
 from mixdepth.train.video import Video
@@ -61,3 +63,21 @@ def everywhere(frames: int, resolution: int = 8) -> Region:
 def mixed_fields(frames: int) -> tuple[StaticField, DynamicField]:
     generator = torch.Generator().manual_seed(0)
     return StaticField(8, 2, 2, 8, 3, generator=generator), DynamicField(everywhere(frames), 8, 2, 4, 8, generator)
+
+
+@torch.no_grad()
+def seen_frames(
+    fields: tuple[StaticField, DynamicField],
+    cameras: CameraBatch,
+    camera: torch.Tensor,
+    uv: torch.Tensor,
+    samples: int,
+    frames: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Colours before tone [R, F, 3] and z-depth [R, F] of pixels at ``frames`` [F], as rendering has them."""
+    static, dynamic = fields
+    region = dynamic.region, dynamic.region.bits(frames[None]).expand(len(uv))
+    traced, tau, weights = lit_samples(static, SPACE, cameras, camera, uv, samples, region)
+    still = tau, shade_still(static, traced, weights)[0]
+    blocks = list(shade_moving(static, dynamic, traced, still, torch.arange(len(uv)), frames))
+    return torch.cat([rgb for _, rgb, _ in blocks], 1), torch.cat([z for _, _, z in blocks], 1)

@@ -1,4 +1,4 @@
-"""The dynamic branch's products in their better order, what is kept from block to block, and chunks that fit."""
+"""The dynamic branch's products in their better order, blocks of frames, and chunks that fit."""
 
 import contextlib
 from dataclasses import replace
@@ -8,18 +8,18 @@ import pytest
 import torch
 
 from helpers.packed import rand
-from helpers.training import CAMERAS, CUBE, DYNAMIC, QUIET, SPACE, STATIC, blinking, mixed_fields
+from helpers.training import CAMERAS, CUBE, DYNAMIC, QUIET, SPACE, STATIC, blinking, mixed_fields, seen_frames
 from mixdepth.compute import device
 from mixdepth.fields.dynamic import DynamicField, embedded
 from mixdepth.fields.region import Region
 from mixdepth.fields.static import density
 from mixdepth.fields.storage import load_model, save_model
 from mixdepth.rendering import mixed, mixed_view, static_view
-from mixdepth.rendering.mixed import Once, cache_static, layers_along, shade_mixed
+from mixdepth.rendering.mixed import cache_static
 from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.rays import CameraBatch
 from mixdepth.rendering.static_view import pixel_grid, render_static
-from mixdepth.rendering.trace import VISIBLE, sample_rays
+from mixdepth.rendering.trace import VISIBLE, lit_samples, sample_rays
 from mixdepth.train.data import ImageSet
 from mixdepth.train.dynamic import DynamicTrainer
 from mixdepth.train.static import train_static_field
@@ -71,55 +71,20 @@ def test_embeddings_are_multiplied_into_the_last_layer_first_with_the_same_value
         assert (one - two).norm() <= (1e-12 if kind == torch.float64 else 1e-6) * one.norm()
 
 
-def test_a_value_that_is_kept_is_worked_out_once():
-    asked = []
-
-    def function(some: torch.Tensor) -> torch.Tensor:
-        asked.extend(some.tolist())
-        return torch.stack([some, some**2], dim=1)
-
-    once = Once(function, torch.empty(10, 2, dtype=torch.int64))
-    for some in ([3, 1, 7], [], [7, 8, 3], [0, 1]):
-        found = once(torch.tensor(some, dtype=torch.int64))
-        assert found.tolist() == [[i, i * i] for i in some]
-    assert sorted(asked) == [0, 1, 3, 7, 8]
-
-
-@torch.no_grad()
 def test_blocks_of_frames_show_what_each_frame_shows_alone():
-    """Cells are seen in some parts of the capture only, so that each block has its own samples; what they are worked
-    out from is shared."""
+    """Cells are seen in some parts of the capture only, so that each frame has its own samples."""
     static, dynamic = mixed_fields(frames=32)
     region = dynamic.region
     region.sets = (region.sets.float() * rand(len(region.sets))).int()  # random sets
     uv = pixel_grid(CAMERAS[1])[::7]
-    every = region.bits(torch.arange(32)[None]).expand(len(uv))
     which = torch.ones(len(uv), dtype=torch.int64)
-    traced = sample_rays(SPACE, CameraBatch(CAMERAS), which, uv, 24, static.occupancy, (region, every))
-    whole = layers_along(static, dynamic, traced)
-    for first in range(0, 32, 8):
-        frames = torch.arange(first, first + 8)[None]
-        part = whole.during(region.bits(frames))
-        assert 0 < len(part.ray) < len(whole.ray)
-        block = shade_mixed(static, dynamic, part, frames, [len(uv)])
-        for index, frame in enumerate(frames[0]):
-            fresh = layers_along(static, dynamic, traced)
-            alone = shade_mixed(static, dynamic, fresh, frame.view(1, 1), [len(uv)])
-            torch.testing.assert_close(block.rgb[:, index], alone.rgb[:, 0], rtol=0, atol=1e-6)
-            torch.testing.assert_close(block.depth[:, index], alone.depth[:, 0], rtol=1e-5, atol=0)
-
-
-@torch.no_grad()
-def test_samples_of_some_rays_are_those_of_these_rays_alone():
-    static, _ = mixed_fields(frames=4)
-    static.occupancy.mask = rand(len(static.occupancy.mask)) < 0.3
-    uv, which = pixel_grid(CAMERAS[1]), torch.ones(16 * 24, dtype=torch.int64)
-    rays = (rand(len(uv), seed=1) < 0.4).nonzero().squeeze(1)
-    traced = sample_rays(SPACE, CameraBatch(CAMERAS), which, uv, 24, static.occupancy).of(rays)
-    alone = sample_rays(SPACE, CameraBatch(CAMERAS), which[rays], uv[rays], 24, static.occupancy)
-    assert len(alone.rows) > 500
-    for name, value in vars(alone).items():
-        assert torch.equal(getattr(traced, name), value), name
+    known = (static, dynamic), CameraBatch(CAMERAS), which, uv, 24
+    rgb, depth = seen_frames(*known, torch.arange(32))
+    assert (rgb.amax(1) - rgb.amin(1)).max() > 0.05, "all frames show the same"
+    for frame in range(32):
+        alone = seen_frames(*known, torch.tensor([frame]))
+        torch.testing.assert_close(rgb[:, frame], alone[0][:, 0], rtol=0, atol=1e-6)
+        torch.testing.assert_close(depth[:, frame], alone[1][:, 0], rtol=1e-5, atol=0)
 
 
 def test_what_no_frame_shows_is_nothing_that_the_region_would_keep():
@@ -135,8 +100,14 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, rays: int) -> None:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
         return sample_rays(*args, **kwargs)
 
-    for module in (mixed, mixed_view, static_view):
+    def lit(*args):
+        if len(args[4]) > rays:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return lit_samples(*args)
+
+    for module in (mixed, static_view):
         monkeypatch.setattr(module, "sample_rays", sample)
+    monkeypatch.setattr(mixed_view, "lit_samples", lit)
 
 
 def test_where_memory_is_short_chunks_are_halved_and_show_the_same(monkeypatch, capsys):
@@ -166,10 +137,9 @@ def test_where_not_even_one_ray_fits_it_is_said_what_to_lower(monkeypatch):
 
 
 @pytest.mark.parametrize("samples", [1, 24, 10**9])
-def test_chunks_cover_every_ray_once(monkeypatch, samples: int):
-    monkeypatch.setattr(device, "ON_CPU", 240)
+def test_chunks_cover_every_ray_once(samples: int):
     parts = []
-    device.in_chunks(parts.append, 1001, samples, torch.device("cpu"))
+    device.in_chunks(parts.append, 1001, samples, torch.device("cpu"), 240)
     assert [ray for part in parts for ray in range(1001)[part]] == list(range(1001))
     assert len(range(1001)[parts[0]]) == max(1, 240 // samples)
     device.in_chunks(parts.append, 0, samples, torch.device("cpu"))

@@ -17,6 +17,7 @@ from helpers.training import (
     everywhere,
     mixed_fields,
     plane_depth,
+    seen_frames,
 )
 from mixdepth.cameras.space import choose_space
 from mixdepth.errors import UserError
@@ -25,11 +26,11 @@ from mixdepth.fields.static import StaticField
 from mixdepth.fields.storage import load_model, save_model
 from mixdepth.fields.vm import VMGrid, resize_grids
 from mixdepth.frames.motion import Motion
-from mixdepth.rendering.mixed import cache_static, layers_along, shade_mixed
+from mixdepth.rendering.mixed import Layers, cache_static, shade_mixed
 from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
 from mixdepth.rendering.static_view import pixel_grid, render_static
-from mixdepth.rendering.trace import sample_rays, shade_static
+from mixdepth.rendering.trace import absorbed, sample_rays, shade_static
 from mixdepth.train.agreement import confidence
 from mixdepth.train.data import ImageSet, SparseRays
 from mixdepth.train.dynamic import DynamicTrainer, train_dynamic_field
@@ -276,16 +277,23 @@ def test_a_plate_that_may_be_a_ghost_counts_less_where_the_other_cameras_contrad
 
 @torch.no_grad()
 def test_densities_add_and_colours_mix_by_their_share():
-    """``shade_mixed`` against the formula written out for every sample, without any culling."""
+    """Training and rendering against the formula written out for every sample, without any culling."""
     static, dynamic = mixed_fields(frames=4)
+    cameras, camera = CameraBatch(CAMERAS), torch.arange(3)
     uv = torch.tensor([[4.5, 4.5], [12.5, 8.5], [20.5, 14.5]], dtype=torch.float64)
     bits = dynamic.region.bits(torch.tensor([[0, 3]])).expand(3)
-    traced = sample_rays(SPACE, CameraBatch(CAMERAS), torch.arange(3), uv, 24, static.occupancy, (dynamic.region, bits))
+    traced = sample_rays(SPACE, cameras, camera, uv, 24, static.occupancy, (dynamic.region, bits))
     assert len(traced.rows) == 3 * 24
     frames = torch.tensor([[0, 3]])
-    mixed = shade_mixed(static, dynamic, layers_along(static, dynamic, traced), frames, [3])
+    v, colours = traced.u, static.colour(traced.u, traced.directions, traced.rows)
+    branch = traced.offsets, traced.rows, absorbed(static, traced)[0], colours, torch.arange(72)
+    own = traced.rows, traced.z, traced.delta, v, dynamic.density_features(v)
+    trained = shade_mixed(
+        static, dynamic, Layers(*branch, *own, lambda some: dynamic.colour_features(v[some])), frames, [3]
+    )
+    rendered, _ = seen_frames((static, dynamic), cameras, camera, uv, 24, frames[0])
     s = static.sigma(traced.u).view(3, 24)
-    c = static.colour(traced.u, traced.directions, traced.rows).view(3, 24, 3)
+    c = colours.view(3, 24, 3)
     for index, frame in enumerate(frames[0]):
         one = torch.ones(72)
         d = dynamic.thickness(dynamic.density_features(traced.u), one, frame.view(1, 1), [72]).view(3, 24)
@@ -294,8 +302,9 @@ def test_densities_add_and_colours_mix_by_their_share():
         weights = torch.exp(tau - tau.cumsum(1)) * (1 - torch.exp(-tau))
         rgb = (weights[..., None] * (s[..., None] * c + d[..., None] * e) / (s + d)[..., None]).sum(1)
         rgb = rgb + (1 - weights.sum(1, keepdim=True)) * torch.sigmoid(static.background)
-        assert torch.allclose(mixed.rgb[:, index], rgb, atol=1e-2)
-        assert torch.allclose(mixed.weight[:, index].view(3, 24), weights * d / (s + d), atol=2e-3)
+        assert torch.allclose(rendered[:, index], rgb, atol=1e-2)
+        assert torch.allclose(trained.rgb[:, index], rgb, atol=1e-2)
+        assert torch.allclose(trained.weight[:, index].view(3, 24), weights * d / (s + d), atol=2e-3)
 
 
 @torch.no_grad()
@@ -309,10 +318,9 @@ def test_what_is_kept_of_the_static_branch_shows_what_it_shows():
     bits = dynamic.region.bits(frames).expand(3)
     region = dynamic.region, bits
     own = sample_rays(SPACE, cameras, camera[pick], uv[pick], 24, None, region, cache.stop[pick])
-    both = sample_rays(SPACE, cameras, camera[pick], uv[pick], 24, static.occupancy, region)
     kept = shade_mixed(static, dynamic, cache.layers(dynamic, pick, own), frames, [3])
-    full = shade_mixed(static, dynamic, layers_along(static, dynamic, both), frames, [3])
-    assert torch.allclose(kept.rgb, full.rgb, atol=0.03)
+    full, _ = seen_frames((static, dynamic), cameras, camera[pick], uv[pick], 24, frames[0])
+    assert torch.allclose(kept.rgb, full, atol=0.03)
     assert len(own.rows) == 72, "no light is ever gone in this fog"
     assert not len(sample_rays(SPACE, cameras, camera[pick], uv[pick], 24, None, region, torch.zeros(3)).rows)
 

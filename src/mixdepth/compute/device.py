@@ -100,7 +100,9 @@ def use_cpu(threads: int) -> None:
         libc.mallopt(M_TRIM_THRESHOLD, 1 << 29)
 
 
-def in_chunks(work: Callable[[slice], None], rays: int, samples: int, device: torch.device) -> None:
+def in_chunks(
+    work: Callable[[slice], None], rays: int, samples: int, device: torch.device, on_cpu: int = ON_CPU
+) -> None:
     """``work(part)`` for one part of ``rays`` after the other, each of about as many samples as suit ``device``.
 
     Where a GPU's memory does not take a part, it is halved, as are all after it; so ``work`` adds to what it has done
@@ -108,11 +110,12 @@ def in_chunks(work: Callable[[slice], None], rays: int, samples: int, device: to
 
     Args:
         samples: per ray, kept or not.
+        on_cpu: how many at once there.
 
     Raises:
         torch.OutOfMemoryError: not even one ray finds room.
     """
-    size = max(1, (ON_CPU if device.type == "cpu" else ON_GPU) // samples)
+    size = max(1, (on_cpu if device.type == "cpu" else ON_GPU) // samples)
     first = 0
     while first < rays:
         part = slice(first, min(first + size, rays))

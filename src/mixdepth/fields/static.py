@@ -1,9 +1,11 @@
 """The static branch: density and appearance of what does not move, a small view-dependent colour network, tone."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mixdepth import kernels
 from mixdepth.compute.device import mixed_precision
 from mixdepth.fields.occupancy import Occupancy
 from mixdepth.fields.vm import VMGrid
@@ -79,6 +81,14 @@ class StaticField(nn.Module):
     def sigma(self, u: Tensor) -> Tensor:
         """Density [N] of normalised points [N, 3]."""
         return density(self.density_grid.sum(u))
+
+    def absorption(self) -> kernels.Density:
+        """:meth:`sigma` for the compiled loops."""
+        grid = self.density_grid
+        constants = map(np.float32, (DENSITY_SCALE, DENSITY_SLOPE, DENSITY_SHIFT))
+        return kernels.Density(
+            grid.planes.view(-1), grid.lines.view(-1), grid.resolution, grid.planes.shape[-1], *constants
+        )
 
     def colour(self, u: Tensor, directions: Tensor, rays: Tensor) -> Tensor:
         """Colour [N, 3] in 0..1 of normalised points [N, 3] on ``rays`` [N], whose world directions are [R, 3]."""

@@ -7,26 +7,39 @@ kernels instead (:mod:`mixdepth.kernels.gpu`, off by default until tests/unit/te
 are ``offsets[r]:offsets[r + 1]``, and ``rows`` [M] is the ray of each.
 """
 
-from mixdepth.kernels.arguments import BOUNDED, FORWARD, UNBOUNDED, Coordinates, Rays
-from mixdepth.kernels.compositing import STOP, composite, composite_mixed, median_depth, ray_colours
+from mixdepth.kernels.arguments import BOUNDED, FORWARD, UNBOUNDED, Coordinates, Density, Layers, Rays
+from mixdepth.kernels.compositing import (
+    FRAMES,
+    STOP,
+    composite,
+    composite_frames,
+    composite_mixed,
+    median_depth,
+    ray_colours,
+)
 from mixdepth.kernels.dispatch import compiled, uncompiled
 from mixdepth.kernels.grids import add_roughness, grid_features, grid_sum
-from mixdepth.kernels.packing import march, merge
+from mixdepth.kernels.packing import march, march_density, merge
 
 __all__ = [
     "BOUNDED",
     "FORWARD",
+    "FRAMES",
     "STOP",
     "UNBOUNDED",
     "Coordinates",
+    "Density",
+    "Layers",
     "Rays",
     "add_roughness",
     "compiled",
     "composite",
+    "composite_frames",
     "composite_mixed",
     "grid_features",
     "grid_sum",
     "march",
+    "march_density",
     "median_depth",
     "merge",
     "ray_colours",

@@ -54,9 +54,43 @@ class Sets(NamedTuple):
     wanted: Tensor  # [R] int32, the parts that each ray shows
 
 
+class Density(NamedTuple):
+    """Density of the static branch: ``scale * softplus(slope * sum - shift)`` of sums over a vector-matrix grid."""
+
+    planes: Tensor  # of 3 * size * size * channels values
+    lines: Tensor  # of 3 * size * channels
+    size: int  # cells along an axis
+    channels: int
+    scale: np.float32
+    slope: np.float32
+    shift: np.float32
+
+
 class Kept(NamedTuple):
-    """What marching writes: the samples kept, in front of each row."""
+    """What marching writes: of each ray how many samples are kept, and from which row on they are."""
 
     counts: Tensor  # [R] int64
-    samples: Tensor  # [R, N, 6] z, dz, delta, u
-    holds: Tensor  # [R, N] uint8
+    starts: Tensor  # [R] int64
+    samples: Tensor  # [R * N, 6] z, dz, delta, u; tau and weight, where densities are asked for
+    holds: Tensor  # [R * N] uint8
+
+
+class Layers(NamedTuple):
+    """The static branch along R rays, the same at all frames, and where on them the dynamic one has samples."""
+
+    offsets: Tensor  # [R + 1], rows [M]: of the packed samples of both branches
+    rows: Tensor
+    z: Tensor  # [M] z-depth
+    dz: Tensor  # [M] z-depth interval that each stands for
+    far: Tensor  # [R] last z-depth of each ray
+    tau: Tensor  # [M] optical thickness of the static branch
+    rgb: Tensor  # [M, 3] its colours
+    index: Tensor  # [M] int64, the dynamic sample at the same place, -1 where there is none
+
+
+class Views(NamedTuple):
+    """What R rays show at F frames, but for the colours of the dynamic branch."""
+
+    rgb: Tensor  # [R, F, 3]
+    left: Tensor  # [R, F] light that passes
+    depth: Tensor  # [R, F] median z-depth

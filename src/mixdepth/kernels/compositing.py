@@ -1,12 +1,15 @@
 """From optical thickness along rays to weights, colours and depth."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mixdepth.kernels import dispatch, plain
+from mixdepth.kernels.arguments import Layers, Views
 from mixdepth.kernels.threads import share
 
 STOP = 1e-4  # light below which a ray is not followed any further
+FRAMES = 16  # composited at once at most, for rendering: the loops' LANES
 
 
 class _Composite(torch.autograd.Function):
@@ -43,24 +46,21 @@ def composite(tau: Tensor, offsets: Tensor, rows: Tensor) -> Tensor:
 
 class _Mixed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, tau_d, tau_s, rgb_s, index, offsets, z, dz, far):
+    def forward(ctx, tau_d, tau_s, rgb_s, index, offsets):
         rays, frames = len(offsets) - 1, tau_d.shape[1]
         weight_d, left = torch.zeros_like(tau_d), tau_d.new_empty(rays, frames)
         rgb = tau_d.new_zeros(rays, frames, 3)
-        depth = tau_d.new_empty(len(far), frames)
-        known = tau_s, rgb_s, index, tau_d, offsets, z, dz, far
-        share(dispatch.cpu.mixed_forward, rays, known, [weight_d, rgb, left, depth])
+        share(dispatch.cpu.mixed_forward, rays, (tau_s, rgb_s, index, tau_d, offsets), [weight_d, rgb, left])
         ctx.save_for_backward(tau_s, rgb_s, index, tau_d, offsets)
-        ctx.mark_non_differentiable(depth)
-        return weight_d, rgb, left, depth
+        return weight_d, rgb, left
 
     @staticmethod
     def backward(ctx, *grads: Tensor):
         tau_s, rgb_s, index, tau_d, offsets = ctx.saved_tensors
         d_tau = torch.zeros_like(tau_d)
-        known = tau_s, rgb_s, index, tau_d, offsets, *(grad.contiguous() for grad in grads[:3])
+        known = tau_s, rgb_s, index, tau_d, offsets, *(grad.contiguous() for grad in grads)
         share(dispatch.cpu.mixed_backward, len(offsets) - 1, known, [d_tau])
-        return d_tau, None, None, None, None, None, None, None
+        return d_tau, None, None, None, None
 
 
 def composite_mixed(
@@ -81,18 +81,57 @@ def composite_mixed(
         index: [M] int64, the row of ``tau_d`` that belongs to a sample, -1 where nothing can move.
         tau_d: [D, F] optical thickness of the dynamic branch.
         offsets, rows: of the packed samples.
-        depths: z [M], dz [M] and far [R], to have the median depth as well.
+        depths: z [M], dz [M] and far [R], to have the median depth as well; by single operations or on a GPU
+            (rendering on CPU has :func:`composite_frames`).
 
     Returns:
         the dynamic branch's part of the weights [D, F], the static branch's of the colours [R, F, 3], the light that
         passes [R, F], and the median z-depth [R, F] or None.
     """
-    if not (dispatch.compiled(tau_d) or dispatch.fused(tau_d)):
-        return plain.composite_mixed(tau_s, rgb_s, index, tau_d, offsets, rows, depths)
-    nothing = tau_s.new_empty(0)
-    function = _Mixed if dispatch.compiled(tau_d) else dispatch.triton_kernels().Mixed
-    found = function.apply(tau_d, tau_s, rgb_s, index, offsets, *(depths or (nothing, nothing, nothing)))
-    return (*found[:3], found[3] if depths else None)
+    if dispatch.fused(tau_d):
+        nothing = tau_s.new_empty(0)
+        known = tau_d, tau_s, rgb_s, index, offsets, *(depths or (nothing, nothing, nothing))
+        found = dispatch.triton_kernels().Mixed.apply(*known)
+        return (*found[:3], found[3] if depths else None)
+    if dispatch.compiled(tau_d) and depths is None:
+        return (*_Mixed.apply(tau_d, tau_s, rgb_s, index, offsets), None)
+    return plain.composite_mixed(tau_s, rgb_s, index, tau_d, offsets, rows, depths)
+
+
+def composite_frames(
+    layers: Layers, rays: Tensor, tau_d: Tensor, sets: Tensor, parts: Tensor, visible: float
+) -> tuple[Views, Tensor, Tensor]:
+    """:func:`composite_mixed` for rendering: of some rays, at up to FRAMES frames, each of which shows the dynamic
+    samples of its part of the capture only. Takes no gradient. Rays end where STOP of the light is left.
+
+    Args:
+        rays: [r] int64, those of the layers that are wanted.
+        tau_d: [D, F] optical thickness of the dynamic branch.
+        sets: [D] int32, parts of the capture in which each dynamic sample is seen.
+        parts: [F] int32, those that the frames show.
+        visible: weight of a dynamic sample up to which it is not shown.
+
+    Returns:
+        what the rays show but for the dynamic branch's colours; the dynamic samples [L] int64, ascending, that are
+        shown at any frame; and their weights [L, F].
+    """
+    if not dispatch.compiled(tau_d):
+        return _composite_frames(layers, rays, tau_d * (sets[:, None] & parts != 0), visible)
+    assert len(parts) <= FRAMES
+    views = Views(*(tau_d.new_empty(len(rays), len(parts), *rest) for rest in ((3,), (), ())))
+    shown, is_lit = torch.empty_like(tau_d), torch.zeros(len(tau_d), dtype=torch.bool)
+    known = layers, rays, tau_d, sets, parts, np.float32(STOP), np.float32(visible)
+    share(dispatch.cpu_view.frames_forward, len(rays), known, [views, shown, is_lit])
+    lit = is_lit.nonzero().squeeze(1)
+    return views, lit, shown[lit]
+
+
+def _composite_frames(layers: Layers, rays: Tensor, tau_d: Tensor, visible: float) -> tuple[Views, Tensor, Tensor]:
+    depths = layers.z, layers.dz, layers.far
+    weights, *views = composite_mixed(layers.tau, layers.rgb, layers.index, tau_d, layers.offsets, layers.rows, depths)
+    weights *= weights > visible
+    lit = weights.any(1).nonzero().squeeze(1)
+    return Views(*(view[rays] for view in views if view is not None)), lit, weights[lit]
 
 
 class _RayColours(torch.autograd.Function):

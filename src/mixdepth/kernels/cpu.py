@@ -53,18 +53,24 @@ def _corners(u, i, orientation, cells, stride):
 
 
 @compiled
+def grid_sum_at(planes, lines, u, i, cells, n):
+    """The sum over orientations and ``n`` channels of plane times line at point ``i``."""
+    total = np.float32(0)
+    for orientation in range(3):
+        p0, p1, q0, w00, w01, w10, w11, c = _corners(u, i, orientation, cells, n)
+        for k in range(n):
+            upper = planes[p0 + k] * w00 + planes[p0 + n + k] * w01
+            lower = planes[p1 + k] * w10 + planes[p1 + n + k] * w11
+            total += (upper + lower) * (lines[q0 + k] * (ONE - c) + lines[q0 + n + k] * c)
+    return total
+
+
+@compiled
 def sum_forward(planes, lines, u, cells, channels, first, last, out):
     """out[i] = sum over orientations and channels of plane times line, for the points first..last."""
     n = INDEX(channels)
     for i in range(first, last):
-        total = np.float32(0)
-        for orientation in range(3):
-            p0, p1, q0, w00, w01, w10, w11, c = _corners(u, i, orientation, cells, n)
-            for k in range(n):
-                upper = planes[p0 + k] * w00 + planes[p0 + n + k] * w01
-                lower = planes[p1 + k] * w10 + planes[p1 + n + k] * w11
-                total += (upper + lower) * (lines[q0 + k] * (ONE - c) + lines[q0 + n + k] * c)
-        out[i] = total
+        out[i] = grid_sum_at(planes, lines, u, i, cells, n)
 
 
 @compiled
@@ -198,18 +204,12 @@ def composite_backward(weights, offsets, stop, grad, first, last, d_tau):
 
 
 @compiled
-def mixed_forward(tau_s, rgb_s, index, tau_d, offsets, z, dz, far, first, last, weight_d, rgb, left, depth):
-    """Static and dynamic branch of the rays first..last at F frames; see :func:`mixdepth.kernels.composite_mixed`.
-
-    ``depth`` [R, F] may be empty: then it is not computed.
-    """
+def mixed_forward(tau_s, rgb_s, index, tau_d, offsets, first, last, weight_d, rgb, left):
+    """Static and dynamic branch of the rays first..last at F frames; see :func:`mixdepth.kernels.composite_mixed`."""
     frames = tau_d.shape[1]
-    light, absorbed = np.empty(frames), np.empty(frames)
+    light = np.empty(frames)
     for ray in range(first, last):
         light[:] = 1
-        absorbed[:] = 0
-        if len(depth):
-            depth[ray] = far[ray]
         for i in range(offsets[ray], offsets[ray + 1]):
             d, ts = index[i], np.float64(tau_s[i])
             if d < 0 and ts == 0:
@@ -226,9 +226,6 @@ def mixed_forward(tau_s, rgb_s, index, tau_d, offsets, z, dz, far, first, last, 
                     moves = weight * td / max(ts + td, 1e-20)
                     weight_d[d, f] = moves
                     still = weight - moves
-                if len(depth) and absorbed[f] < 0.5 and absorbed[f] + weight >= 0.5:
-                    depth[ray, f] = z[i] + dz[i] * ((0.5 - absorbed[f]) / weight - 0.5)
-                absorbed[f] += weight
                 light[f] -= weight
                 rgb[ray, f, 0] += still * red
                 rgb[ray, f, 1] += still * green
@@ -364,11 +361,12 @@ def march(space, rays, depths, mask, sets, first, last, kept):
     origins, directions, near, far, stop = rays
     inside, n_inside = mask
     parts, n_parts, box, wanted = sets
-    counts, out, holds = kept
+    counts, starts, out, holds = kept
+    at = first * samples  # one ray's after the other's: what is written is then soon read again
     for ray in range(first, last):
+        starts[ray] = at
         ox, oy, oz = origins[ray, 0], origins[ray, 1], origins[ray, 2]
         dx, dy, dz = directions[ray, 0], directions[ray, 1], directions[ray, 2]
-        count = 0
         z = depths[ray, 0]
         x0, y0, z0 = _normalise(space, ox + z * dx, oy + z * dy, oz + z * dz)
         gap: float | np.float32
@@ -394,33 +392,33 @@ def march(space, rays, depths, mask, sets, first, last, kept):
                 if max(abs(a), abs(b), abs(c)) <= 1 and parts[_cell(a, b, c, n_parts)] & wanted[ray]:
                     where += 2
             if where:
-                out[ray, count, 0] = z
-                out[ray, count, 1] = next_edge - edge
-                out[ray, count, 2] = HALF * (gap + next_gap)
-                out[ray, count, 3] = x0
-                out[ray, count, 4] = y0
-                out[ray, count, 5] = z0
-                holds[ray, count] = where
-                count += 1
+                out[at, 0] = z
+                out[at, 1] = next_edge - edge
+                out[at, 2] = HALF * (gap + next_gap)
+                out[at, 3] = x0
+                out[at, 4] = y0
+                out[at, 5] = z0
+                holds[at] = where
+                at += 1
             gap, edge, z, x0, y0, z0 = next_gap, next_edge, after, x1, y1, z1
-        counts[ray] = count
+        counts[ray] = at - starts[ray]
 
 
 @compiled
 def pack(kept, offsets, first, last, rows, z, dz, delta, u, holds):
     """Move what :func:`march` kept of rays first..last to its place in flat arrays."""
-    count, out, kept_holds = kept
+    counts, starts, out, kept_holds = kept
     for ray in range(first, last):
-        at = offsets[ray]
-        for k in range(count[ray]):
+        at, start = INDEX(offsets[ray]), INDEX(starts[ray])
+        for k in range(INDEX(counts[ray])):
             rows[at + k] = ray
-            z[at + k] = out[ray, k, 0]
-            dz[at + k] = out[ray, k, 1]
-            delta[at + k] = out[ray, k, 2]
-            u[at + k, 0] = out[ray, k, 3]
-            u[at + k, 1] = out[ray, k, 4]
-            u[at + k, 2] = out[ray, k, 5]
-            holds[at + k] = kept_holds[ray, k]
+            z[at + k] = out[start + k, 0]
+            dz[at + k] = out[start + k, 1]
+            delta[at + k] = out[start + k, 2]
+            u[at + k, 0] = out[start + k, 3]
+            u[at + k, 1] = out[start + k, 4]
+            u[at + k, 2] = out[start + k, 5]
+            holds[at + k] = kept_holds[start + k]
 
 
 @compiled

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 try:
-    from mixdepth.kernels import cpu
+    from mixdepth.kernels import cpu, cpu_view
 except ImportError:  # a GPU node with PyTorch alone, or with a numba that refuses its numpy
-    cpu = None  # type: ignore[assignment]  # mypy knows no module that may lack; `compiled` guards
+    cpu = cpu_view = None  # type: ignore[assignment]  # mypy knows no module that may lack; `compiled` guards
 
 # Off by default until tests/unit/test_gpu.py has passed on a GPU. It needs triton, which comes with PyTorch for CUDA.
 use_triton = os.environ.get("MIXDEPTH_TRITON") == "1"

@@ -1,10 +1,12 @@
 """Which samples of rays are kept, and in which order: packed lists of them."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from mixdepth.kernels import dispatch, plain
-from mixdepth.kernels.arguments import Coordinates, Kept, Mask, Rays, Sets
+from mixdepth.kernels.arguments import Coordinates, Density, Kept, Mask, Rays, Sets
 from mixdepth.kernels.threads import share
 
 Packed = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
@@ -30,6 +32,46 @@ def march(
         offsets [R + 1], rows [M], z [M], dz [M] the interval that each stands for, delta [M] the same as a length in
         normalised units, u [M, 3], and holds [M] uint8: 1 where the mask has the sample, 2 where the sets do, 3 both.
     """
+    known, kept = _marched(coordinates, rays, depths, mask, sets, 6)
+    share(dispatch.cpu.march, len(depths), known, [kept])
+    return _packed(kept)
+
+
+def march_density(
+    coordinates: Coordinates,
+    rays: Rays,
+    depths: Tensor,
+    mask: Tensor,
+    sets: tuple[Tensor, Tensor, Tensor] | None,
+    density: Density,
+    dark: float,
+) -> tuple[Packed, Tensor, Tensor]:
+    """:func:`march` for rendering: with what the static branch absorbs, up to where at most ``dark`` of the light is
+    left. Rays stop nowhere else.
+
+    On CPU only; elsewhere :func:`mixdepth.rendering.trace.lit_samples` has it by single operations.
+
+    Returns:
+        what :func:`march` returns, of each sample the optical thickness [M], zero where the mask has it not, and the
+        rendering weight [M].
+    """
+    known, kept = _marched(coordinates, rays, depths, mask, sets, 8)
+    share(dispatch.cpu_view.march_density, len(depths), (*known, density, dark), [kept])
+    packed = _packed(kept)
+    tau, weights = (torch.empty_like(packed[2]) for _ in range(2))
+    share(dispatch.cpu_view.pack_rest, len(depths), (kept, packed[0]), [tau, weights])
+    return packed, tau, weights
+
+
+def _marched(
+    coordinates: Coordinates,
+    rays: Rays,
+    depths: Tensor,
+    mask: Tensor | None,
+    sets: tuple[Tensor, Tensor, Tensor] | None,
+    columns: int,
+) -> tuple[tuple[Any, ...], Kept]:
+    """What the loops that march are given, and room for what they keep."""
     count, samples = depths.shape
     mask = torch.zeros(0, dtype=torch.bool) if mask is None else mask
     none = torch.zeros(0, dtype=torch.int32)
@@ -43,15 +85,19 @@ def march(
     )
     kept = Kept(
         torch.empty(count, dtype=torch.int64),
-        depths.new_empty(count, samples, 6),
-        torch.empty(count, samples, dtype=torch.uint8),
+        torch.empty(count, dtype=torch.int64),
+        depths.new_empty(count * samples, columns),
+        torch.empty(count * samples, dtype=torch.uint8),
     )
-    share(dispatch.cpu.march, count, known, [kept])
+    return known, kept
+
+
+def _packed(kept: Kept) -> Packed:
     offsets = _offsets(kept.counts)
     total = int(offsets[-1])
     rows, holds = torch.empty(total, dtype=torch.int64), torch.empty(total, dtype=torch.uint8)
-    z, dz, delta, u = (depths.new_empty(total, *rest) for rest in ((), (), (), (3,)))
-    share(dispatch.cpu.pack, count, (kept, offsets), [rows, z, dz, delta, u, holds])
+    z, dz, delta, u = (kept.samples.new_empty(total, *rest) for rest in ((), (), (), (3,)))
+    share(dispatch.cpu.pack, len(kept.counts), (kept, offsets), [rows, z, dz, delta, u, holds])
     return offsets, rows, z, dz, delta, u, holds
 
 

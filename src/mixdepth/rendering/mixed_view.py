@@ -6,17 +6,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mixdepth import kernels
 from mixdepth.cameras.camera import Camera
 from mixdepth.compute.device import Landing, in_chunks
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.static import StaticField
 from mixdepth.progress import Progress
-from mixdepth.rendering.mixed import layers_along, shade_mixed
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
 from mixdepth.rendering.static_view import pixel_grid
-from mixdepth.rendering.trace import DYNAMIC, RaySamples, depth_of, sample_rays, shade_static
+from mixdepth.rendering.trace import DYNAMIC, VISIBLE, RaySamples, depth_of, lit_samples
 
-BLOCK = 16  # frames at once
+ON_CPU = 1 << 20  # samples along rays that are rendered at once there, of which a quarter or less is kept
 
 
 def quantised(rgb: Tensor) -> Tensor:
@@ -24,30 +24,53 @@ def quantised(rgb: Tensor) -> Tensor:
     return rgb.clamp(0, 1).mul(255).round().byte()
 
 
-def _still(static: StaticField, traced: RaySamples) -> tuple[Tensor, Tensor]:
-    """Colours [R, 3] and z-depth [R] of rays that do not meet the dynamic region."""
-    shade = shade_static(static, traced)
-    return static.tone(shade.rgb, None), depth_of(shade.weights, traced)
+def shade_still(static: StaticField, samples: RaySamples, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Colours of the static branch: of samples [M, 3], the background's where they are faint, and of rays [R, 3], as
+    :func:`~mixdepth.rendering.trace.shade_static` has them."""
+    background = torch.sigmoid(static.background)
+    seen = (weights > VISIBLE).nonzero().squeeze(1)
+    rows, w = samples.rows[seen], weights[seen]
+    colours = static.colour(samples.u[seen], samples.directions, rows)
+    rgb = background.repeat(len(weights), 1)
+    rgb[seen] = colours
+    shown = kernels.ray_colours(w[:, None], colours[:, None], rows, len(samples.far))[:, 0]
+    left = 1 - torch.zeros_like(samples.far).index_add(0, rows, w)
+    return rgb, shown + left[:, None] * background
 
 
-def _moving(
-    static: StaticField, dynamic: DynamicField, traced: RaySamples, wanted: Tensor
+def shade_moving(
+    static: StaticField,
+    field: DynamicField,
+    samples: RaySamples,
+    still: tuple[Tensor, Tensor],
+    rays: Tensor,
+    wanted: Tensor,
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Of the other rays, by blocks of the frames ``wanted`` [T]: which frames these are, colours [F, R, 3] and z-depth
-    [F, R]."""
-    if not len(traced.far):
-        for start in range(0, len(wanted), BLOCK):
-            frames = len(wanted[start : start + BLOCK])
-            yield slice(start, start + BLOCK), traced.z.new_empty(frames, 0, 3), traced.z.new_empty(frames, 0)
-        return
-    layers = layers_along(static, dynamic, traced)
-    for start in range(0, len(wanted), BLOCK):
-        times = slice(start, start + BLOCK)
+    """Both branches along some ``rays`` [r], all of those with dynamic samples, by blocks of the frames ``wanted`` [T]:
+    which frames these are, colours before tone [r, F, 3] and z-depth [r, F].
+
+    A frame shows the same whatever other frames and rays are rendered with it, but for rounding: each is shown the
+    cells of its own part of the capture.
+
+    Args:
+        still: optical thickness [M] and colours [M, 3] of the static branch.
+    """
+    here = samples.held(DYNAMIC)
+    index, place = torch.full_like(samples.rows, -1), samples.rows.new_empty(len(samples.far))
+    index[here] = torch.arange(len(here), device=here.device)
+    place[rays] = torch.arange(len(rays), device=here.device)
+    v, delta, row = field.region.local(samples.u[here]), samples.delta[here], place[samples.rows[here]]
+    density, sets = field.density_features(v), field.region.sets[field.region.cells(v)]
+    each = (getattr(samples, name) for name in ("offsets", "rows", "z", "dz", "far"))
+    layers = kernels.Layers(*each, *still, index)
+    for start in range(0, len(wanted), kernels.FRAMES):
+        times = slice(start, start + kernels.FRAMES)
         block = wanted[None, times]
-        here = layers.during(dynamic.region.bits(block))
-        mixed = shade_mixed(static, dynamic, here, block, [len(traced.far)])
-        assert mixed.depth is not None  # these layers have depths
-        yield times, static.tone(mixed.rgb, None).transpose(0, 1), mixed.depth.t()
+        tau, parts = field.thickness(density, delta, block, [len(v)]), field.region.bits(block.t())
+        views, lit, shown = kernels.composite_frames(layers, rays, tau, sets, parts, VISIBLE)
+        colours = field.colour(field.colour_features(v[lit]), block, [len(lit)])
+        rgb = views.rgb + kernels.ray_colours(shown, colours, row[lit], len(rays))
+        yield times, rgb + views.left[..., None] * torch.sigmoid(static.background), views.depth
 
 
 @torch.no_grad()
@@ -90,24 +113,22 @@ def render_video(
     def show(part: slice) -> None:
         uv = grid[part]
         zero, region = torch.zeros(len(uv), dtype=torch.long, device=device), (dynamic.region, every.expand(len(uv)))
-        traced = sample_rays(space, batch, zero, uv, samples, static.occupancy, region)
+        traced, tau, weights = lit_samples(static, space, batch, zero, uv, samples, region)
+        colours, still = shade_still(static, traced, weights)
+        picture, surface = static.tone(still, None), depth_of(weights, traced)
         moves = torch.zeros(len(uv), dtype=torch.bool, device=device)
         moves[traced.rows[traced.held(DYNAMIC)]] = True
-        still, moving = (~moves).nonzero().squeeze(1), moves.nonzero().squeeze(1)
-        picture = torch.zeros(len(uv), 3, device=device)
-        surface = torch.zeros(len(uv), device=device)
-        if len(still):
-            picture[still], surface[still] = _still(static, traced.of(still))
+        moving = moves.nonzero().squeeze(1)
         if not len(moving) and steady:
             rgb[:, part], depth[:, part] = landing(quantised(picture)), landing(surface)
         else:
-            for times, moved, z in _moving(static, dynamic, traced.of(moving), wanted):
-                colours, depths = picture.repeat(len(z), 1, 1), surface.repeat(len(z), 1)
-                colours[:, moving], depths[:, moving] = moved, z
-                colours *= light[times, None]
-                rgb[times, part], depth[times, part] = landing(quantised(colours)), landing(depths)
+            for times, moved, z in shade_moving(static, dynamic, traced, (tau, colours), moving, wanted):
+                shown, depths = picture.repeat(z.shape[1], 1, 1), surface.repeat(z.shape[1], 1)
+                shown[:, moving], depths[:, moving] = static.tone(moved, None).transpose(0, 1), z.t()
+                shown *= light[times, None]
+                rgb[times, part], depth[times, part] = landing(quantised(shown)), landing(depths)
         if progress:
             progress.update(len(uv) * count)
 
-    in_chunks(show, pixels, samples, device)
+    in_chunks(show, pixels, samples, device, ON_CPU)
     return pictures, surfaces

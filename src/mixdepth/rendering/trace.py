@@ -41,23 +41,11 @@ class RaySamples:
 
     def only(self, kept: Tensor) -> "RaySamples":
         """The samples with these indices [K] (ascending), of the same rays."""
-        return self._with(kept, self.directions, self.far, self.rows[kept])
-
-    def of(self, rays: Tensor) -> "RaySamples":
-        """The samples of the rays [r] (ascending) alone, which become rays 0, 1, ..."""
-        if len(rays) == len(self.far):
-            return self
-        place = torch.full_like(self.offsets[1:], -1)
-        place[rays] = torch.arange(len(rays), device=rays.device)
-        rows = place[self.rows]
-        kept = (rows >= 0).nonzero().squeeze(1)
-        return self._with(kept, self.directions[rays], self.far[rays], rows[kept])
-
-    def _with(self, kept: Tensor, directions: Tensor, far: Tensor, rows: Tensor) -> "RaySamples":
         # Rows ascend, so where a ray starts can be looked up: unlike counting, that never waits for a GPU.
-        offsets = torch.searchsorted(rows, torch.arange(len(far) + 1, device=rows.device))
+        rows = self.rows[kept]
+        offsets = torch.searchsorted(rows, torch.arange(len(self.far) + 1, device=rows.device))
         each = (getattr(self, name)[kept] for name in ("z", "dz", "delta", "u", "holds"))
-        return RaySamples(directions, far, offsets, rows, *each)
+        return RaySamples(self.directions, self.far, offsets, rows, *each)
 
 
 def sample_rays(
@@ -107,6 +95,49 @@ def sample_rays(
             holds |= DYNAMIC * region[0].holds(u, region[1]).byte()
         packed = plain.march(u, near, far, depths, holds * (depths < stop[:, None]))
     return RaySamples(directions, far, *packed)
+
+
+@torch.no_grad()
+def lit_samples(
+    field: StaticField,
+    space: SpaceMap,
+    cameras: CameraBatch,
+    camera: Tensor,
+    uv: Tensor,
+    samples: int,
+    region: tuple[Region, Tensor],
+) -> tuple[RaySamples, Tensor, Tensor]:
+    """What :func:`sample_rays` keeps for both branches where more than VISIBLE of the light arrives through the static
+    one, and of each sample the optical thickness [M] and rendering weight [M] of that branch.
+
+    What lies behind has no visible colour of its own.
+    """
+    if not kernels.compiled(field.background):
+        traced = sample_rays(space, cameras, camera, uv, samples, field.occupancy, region)
+        tau, weights, light = absorbed(field, traced)
+        kept = (light > VISIBLE).nonzero().squeeze(1)
+        return traced.only(kept), tau[kept], weights[kept]
+    origins, directions = cameras.rays(camera, uv)
+    near, far = space.depth_range(origins, directions)
+    depths = space.depths(stratified(len(uv), samples, None, uv.device), near, far)
+    rays = kernels.Rays(origins, directions, near, far, far)
+    sets = region[0].sets, region[0].box, region[1]
+    known = space.coordinates(), rays, depths, field.occupancy.mask, sets, field.absorption()
+    packed, tau, weights = kernels.march_density(*known, VISIBLE)
+    return RaySamples(directions, far, *packed), tau, weights
+
+
+def absorbed(field: StaticField, samples: RaySamples) -> tuple[Tensor, Tensor, Tensor]:
+    """Optical thickness [M] and rendering weight [M] of the static branch, zero where its occupancy has no sample, and
+    the light [M] that it lets through to each."""
+    here = samples.held(STATIC)
+    tau = torch.zeros_like(samples.z)
+    tau[here] = field.sigma(samples.u[here]) * samples.delta[here]
+    weights = kernels.composite(tau, samples.offsets, samples.rows)
+    # One minus all weights before it.
+    total = torch.cumsum(weights.double(), 0)
+    start = torch.cat([total.new_zeros(1), total])[samples.offsets[:-1]]
+    return tau, weights, (1 - (total - weights - start[samples.rows])).float()
 
 
 @torch.no_grad()

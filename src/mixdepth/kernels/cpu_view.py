@@ -1,0 +1,285 @@
+"""The loops of rendering on CPU, where nothing takes a gradient: what is skipped need never be written down.
+
+As in :mod:`mixdepth.kernels.cpu`; but exponentials are polynomials here, for many samples or frames at once, good to
+float32's last two bits.
+"""
+
+import numpy as np
+
+from mixdepth.kernels.arguments import FORWARD, UNBOUNDED
+from mixdepth.kernels.cpu import HALF, INDEX, ONE, compiled, grid_sum_at
+
+LANES = 16  # frames, or samples of a ray, at once
+ZERO, TWO, LARGEST, SMALLEST = np.float32(0), np.float32(2), np.float32(80), np.float32(1e-20)
+# Where what is kept per frame lies, each LANES numbers.
+LIGHT, ABSORBED, DEPTH, RED, GREEN, BLUE, TAU, PASSES = (INDEX(LANES * k) for k in range(8))
+LOG2E = np.float32(1.4426950408889634)
+# 2^r for -1/2 <= r <= 1/2 (Cephes, exp2f), from the highest power.
+E6, E5, E4 = np.float32(1.535336188319500e-4), np.float32(1.339887440266574e-3), np.float32(9.618437357674640e-3)
+E3, E2, E1 = np.float32(5.550332471162809e-2), np.float32(2.402264791363012e-1), np.float32(6.931472028550421e-1)
+# atanh(s) / s in s^2.
+A1, A2, A3, A4, A5, A6, A7 = (np.float32(1 / (2 * k + 1)) for k in range(1, 8))
+
+
+@compiled
+def _fading(room, source, target, bits):
+    """exp(-x) of LANES numbers, none below zero: those of ``room`` from ``source`` on, written from ``target`` on (the
+    same, or others); ``bits`` [LANES] int32 is for what is between."""
+    powers = bits.view(np.float32)
+    for i in range(INDEX(LANES)):
+        y = -min(room[source + i], LARGEST) * LOG2E
+        whole = np.floor(y + HALF)
+        r = y - whole
+        bits[i] = (np.int32(whole) + np.int32(127)) << np.int32(23)
+        room[target + i] = (((((E6 * r + E5) * r + E4) * r + E3) * r + E2) * r + E1) * r + ONE
+    for i in range(INDEX(LANES)):
+        room[target + i] *= powers[i]
+
+
+@compiled
+def _softplus(room, source, target, bits):
+    """log(1 + exp(x)) of LANES numbers, as :func:`_fading`, but not to the same place."""
+    for i in range(INDEX(LANES)):
+        room[target + i] = abs(room[source + i])
+    _fading(room, target, target, bits)
+    for i in range(INDEX(LANES)):
+        s = room[target + i] / (TWO + room[target + i])
+        q = s * s
+        series = ((((((A7 * q + A6) * q + A5) * q + A4) * q + A3) * q + A2) * q + A1) * q + ONE
+        room[target + i] = max(room[source + i], ZERO) + TWO * s * series
+
+
+@compiled
+def _normalise_ray(space, rays, ray, depths, u):
+    """Normalised coordinates ``u`` [3, N] of the points at ``depths`` [N] of a ray, N the same for all."""
+    ox, oy, oz = rays.origins[ray, 0], rays.origins[ray, 1], rays.origins[ray, 2]
+    dx, dy, dz = rays.directions[ray, 0], rays.directions[ray, 1], rays.directions[ray, 2]
+    x, y, z = u[0], u[1], u[2]
+    if space.kind == FORWARD:
+        # The coordinates of the reference frame are linear along a ray.
+        ox, oy, oz = ox - space.centre[0], oy - space.centre[1], oz - space.centre[2]
+        right, down, ahead = space.right, space.down, space.ahead
+        a, da = ox * right[0] + oy * right[1] + oz * right[2], dx * right[0] + dy * right[1] + dz * right[2]
+        b, db = ox * down[0] + oy * down[1] + oz * down[2], dx * down[0] + dy * down[1] + dz * down[2]
+        c, dc = ox * ahead[0] + oy * ahead[1] + oz * ahead[2], dx * ahead[0] + dy * ahead[1] + dz * ahead[2]
+        for k in range(len(depths)):
+            t = depths[k]
+            inverse = ONE / max(c + t * dc, space.nearest)
+            x[k] = ((a + t * da) * inverse - space.low[0]) * space.scale[0] - ONE
+            y[k] = ((b + t * db) * inverse - space.low[1]) * space.scale[1] - ONE
+            near = (space.inverse_near - inverse) * space.per_disparity
+            z[k] = (near - space.low[2]) * space.scale[2] - ONE
+        return
+    for k in range(len(depths)):
+        t = depths[k]
+        x[k] = (ox + t * dx - space.low[0]) * space.scale[0] - ONE
+        y[k] = (oy + t * dy - space.low[1]) * space.scale[1] - ONE
+        z[k] = (oz + t * dz - space.low[2]) * space.scale[2] - ONE
+    if space.kind == UNBOUNDED:
+        for k in range(len(depths)):
+            size = max(max(ONE, abs(x[k])), max(abs(y[k]), abs(z[k])))
+            shrink = (TWO - ONE / size) / size * HALF
+            x[k] *= shrink
+            y[k] *= shrink
+            z[k] *= shrink
+
+
+@compiled
+def _cells(u, n, box, reach, out):
+    """Cells ``out`` [N] int32, among n^3 of a box (low 3, scale 3), nearest to points ``u`` [3, N]; -1 of those that
+    are farther from its middle than ``reach`` halves of it."""
+    x, y, z = u[0], u[1], u[2]
+    x0, y0, z0, x1, y1, z1 = box[0], box[1], box[2], box[3], box[4], box[5]
+    scale, last = HALF * np.float32(n), np.float32(n - 1)
+    for k in range(len(out)):
+        a, b, c = (x[k] - x0) * x1, (y[k] - y0) * y1, (z[k] - z0) * z1
+        i = np.int32(min(max(a * scale, ZERO), last))
+        j = np.int32(min(max(b * scale, ZERO), last))
+        m = np.int32(min(max(c * scale, ZERO), last))
+        away = max(max(abs(a - ONE), abs(b - ONE)), abs(c - ONE))
+        out[k] = (i * np.int32(n) + j) * np.int32(n) + m if away <= reach else np.int32(-1)
+
+
+@compiled
+def _gaps(u, out):
+    """Distances ``out`` [N - 1] of points ``u`` [3, N], each to the next."""
+    x, y, z = u[0], u[1], u[2]
+    for k in range(len(x) - 1):
+        a, b, c = x[k + 1] - x[k], y[k + 1] - y[k], z[k + 1] - z[k]
+        out[k] = np.sqrt(a * a + b * b + c * c)
+
+
+@compiled
+def _candidates(mask, inside, sets, parts, wanted, held, at):
+    """Which samples of a ray lie where something may be: their numbers ``at``, how many, and of all what ``held`` them.
+
+    Written without branches, which no processor could foresee."""
+    for k in range(len(inside)):
+        held[k] = mask.cells[INDEX(inside[k])]
+    if sets.size:
+        for k in range(len(inside)):
+            held[k] |= np.uint8(2) if parts[k] >= 0 and sets.cells[INDEX(max(parts[k], 0))] & wanted else np.uint8(0)
+    count = 0
+    for k in range(len(inside)):
+        at[INDEX(count)] = k
+        count += held[k] != 0
+    return count
+
+
+@compiled
+def march_density(space, rays, depths, mask, sets, density, dark, first, last, kept):
+    """Like :func:`mixdepth.kernels.cpu.march`, with the optical thickness and weight of the static branch at each
+    sample, up to where it lets no more than ``dark`` of the light pass.
+
+    Args:
+        density: see :mod:`mixdepth.kernels.arguments`.
+        kept: ``samples`` has two more columns, thickness and weight.
+    """
+    samples = depths.shape[1]
+    u, gaps = np.empty((3, samples), np.float32), np.zeros(max(samples - 1, 1), np.float32)
+    points, cube = u.T, np.array([-1, -1, -1, 1, 1, 1], np.float32)
+    inside, parts = np.empty(samples, np.int32), np.empty(samples, np.int32)
+    at, held = np.empty(samples, np.int64), np.empty(samples, np.uint8)
+    room, bits = np.zeros(3 * LANES, np.float32), np.empty(LANES, np.int32)
+    tau, passes = room[LANES : 2 * LANES], room[2 * LANES :]
+    channels, wanted = INDEX(density.channels), np.int32(0)
+    out, end = kept.samples, first * samples
+    for ray in range(first, last):
+        along = depths[ray]
+        kept.starts[ray] = end
+        _normalise_ray(space, rays, ray, along, u)
+        _gaps(u, gaps)
+        _cells(u, mask.size, cube, np.float32(np.inf), inside)
+        if sets.size:
+            _cells(u, sets.size, sets.box, ONE, parts)
+            wanted = sets.wanted[ray]
+        found = _candidates(mask, inside, sets, parts, wanted, held, at)
+        light = 1.0
+        for start in range(0, found, LANES):
+            if light <= dark:
+                break
+            here = min(LANES, found - start)
+            for i in range(here):
+                k = INDEX(at[start + i])
+                if held[k] & 1:
+                    total = grid_sum_at(density.planes, density.lines, points, k, density.size, channels)
+                    room[i] = total * density.slope - density.shift
+            _softplus(room, INDEX(0), INDEX(LANES), bits)
+            for i in range(here):
+                k = at[start + i]
+                delta = HALF * (gaps[max(k - 1, 0)] + gaps[max(min(k, samples - 2), 0)])
+                out[end + i, 2] = delta
+                tau[i] *= density.scale * delta if held[k] & 1 else ZERO
+            _fading(room, INDEX(LANES), INDEX(2 * LANES), bits)
+            for i in range(here):
+                if light <= dark:
+                    break
+                k = at[start + i]
+                near = HALF * (along[k - 1] + along[k]) if k else rays.near[ray]
+                far = HALF * (along[k] + along[k + 1]) if k + 1 < samples else rays.far[ray]
+                row = INDEX(end)
+                out[row, 0], out[row, 1] = along[k], far - near
+                out[row, 3], out[row, 4], out[row, 5] = u[0, k], u[1, k], u[2, k]
+                out[row, 6], out[row, 7] = tau[i], light * (ONE - passes[i])
+                kept.holds[row] = held[k]
+                light *= passes[i]
+                end += 1
+        kept.counts[ray] = end - kept.starts[ray]
+
+
+@compiled
+def pack_rest(kept, offsets, first, last, tau, weights):
+    """What :func:`mixdepth.kernels.cpu.pack` leaves of what :func:`march_density` kept."""
+    for ray in range(first, last):
+        at, start = INDEX(offsets[ray]), INDEX(kept.starts[ray])
+        for k in range(INDEX(kept.counts[ray])):
+            tau[at + k] = kept.samples[start + k, 6]
+            weights[at + k] = kept.samples[start + k, 7]
+
+
+@compiled
+def _pass_still(room, tau, z, dz, red, green, blue):
+    """A sample of the static branch alone is passed, at all frames; the sum of the light that is left."""
+    passes = np.exp(-tau)
+    left = ZERO
+    for f in range(INDEX(LANES)):
+        light = room[LIGHT + f]
+        weight, before = light * (ONE - passes), room[ABSORBED + f]
+        within = z + dz * ((HALF - before) / max(weight, SMALLEST) - HALF)
+        room[DEPTH + f] = within if before < HALF and before + weight >= HALF else room[DEPTH + f]
+        room[ABSORBED + f] = before + weight
+        room[LIGHT + f] = light * passes
+        left += light * passes
+        room[RED + f] += weight * red
+        room[GREEN + f] += weight * green
+        room[BLUE + f] += weight * blue
+    return left
+
+
+@compiled
+def _pass_both(room, bits, tau, z, dz, red, green, blue):
+    """A sample of both branches is passed; TAU, the dynamic one's thickness, becomes its weights."""
+    for f in range(INDEX(LANES)):
+        room[PASSES + f] = tau + room[TAU + f]
+    _fading(room, PASSES, PASSES, bits)
+    left = ZERO
+    for f in range(INDEX(LANES)):
+        light, passes = room[LIGHT + f], room[PASSES + f]
+        weight, before = light * (ONE - passes), room[ABSORBED + f]
+        within = z + dz * ((HALF - before) / max(weight, SMALLEST) - HALF)
+        room[DEPTH + f] = within if before < HALF and before + weight >= HALF else room[DEPTH + f]
+        room[ABSORBED + f] = before + weight
+        room[LIGHT + f] = light * passes
+        left += light * passes
+        moves = weight * room[TAU + f] / max(room[TAU + f] + tau, SMALLEST)
+        room[TAU + f] = moves
+        room[RED + f] += (weight - moves) * red
+        room[GREEN + f] += (weight - moves) * green
+        room[BLUE + f] += (weight - moves) * blue
+    return left
+
+
+@compiled
+def frames_forward(layers, rays, tau, sets, parts, dark, visible, first, last, views, shown, lit):
+    """Both branches along ``rays[first:last]`` at up to LANES frames; see :func:`mixdepth.kernels.composite_frames`.
+
+    Args:
+        layers, views: see :mod:`mixdepth.kernels.arguments`; ``views`` is written.
+        shown: [D, F] weights above ``visible``, written where ``lit`` [D] is set.
+    """
+    count, every = INDEX(len(parts)), np.int32(0)
+    for f in range(count):
+        every |= parts[f]
+    # All in one array: of several, LLVM does not know that none is part of another, and computes one number at a time.
+    room, bits = np.zeros(8 * LANES, np.float32), np.empty(LANES, np.int32)
+    for at in range(first, last):
+        ray = rays[at]
+        for f in range(INDEX(LANES)):
+            room[LIGHT + f] = ONE if f < count else ZERO
+            room[DEPTH + f], room[ABSORBED + f] = layers.far[ray], ZERO
+            room[RED + f], room[GREEN + f], room[BLUE + f] = ZERO, ZERO, ZERO
+        left = ONE
+        for i in range(layers.offsets[ray], layers.offsets[ray + 1]):
+            if left <= dark:
+                break
+            d, still = layers.index[i], layers.tau[i]
+            seen = layers.z[i], layers.dz[i], layers.rgb[i, 0], layers.rgb[i, 1], layers.rgb[i, 2]
+            if d >= 0 and sets[d] & every:
+                row, bright = INDEX(d), 0
+                for f in range(count):
+                    room[TAU + f] = tau[row, f] if sets[row] & parts[f] else ZERO
+                left = _pass_both(room, bits, still, *seen)
+                for f in range(count):
+                    weight = room[TAU + f]
+                    shown[row, f] = weight if weight > visible else ZERO
+                    bright += weight > visible
+                lit[row] = bright > 0
+            elif still > 0:
+                left = _pass_still(room, still, *seen)
+        for f in range(count):
+            views.rgb[at, f, 0], views.rgb[at, f, 1], views.rgb[at, f, 2] = (
+                room[RED + f],
+                room[GREEN + f],
+                room[BLUE + f],
+            )
+            views.left[at, f], views.depth[at, f] = room[LIGHT + f], room[DEPTH + f]
