@@ -21,12 +21,10 @@ from mixdepth.compute.device import ON_CPU, ON_GPU
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.static import StaticField
 from mixdepth.fields.storage import load_model, model_header
-from mixdepth.rendering.mixed import Layers, layers_along, shade_mixed
-from mixdepth.rendering.mixed_view import quantised
-from mixdepth.rendering.rays import CameraBatch, SpaceMap
+from mixdepth.rendering.mixed_view import Traced, quantised, trace
+from mixdepth.rendering.rays import CameraBatch
 from mixdepth.rendering.static_view import pixel_grid
 from mixdepth.rendering.tasks import DENSER, blend, open_space, shares
-from mixdepth.rendering.trace import DYNAMIC, depth_of, sample_rays, shade_static
 
 STRIDES = (1, 3, 9, 27)  # powers of three: the middle of a square is the middle of one of its nine squares
 FIRST = 0.2  # seconds that the first picture may take
@@ -63,35 +61,6 @@ class Model:
         return static.to(self.space.device), dynamic.to(self.space.device)
 
 
-@dataclass
-class _Rays:
-    """What R rays show at all times of a segment."""
-
-    rgb: Tensor  # [R, 3] and z-depth [R] of those that meet nothing that moves, zero for the others
-    depth: Tensor
-    moving: Tensor  # which the others are
-    layers: Layers | None  # theirs, None where there are none
-
-    @property
-    def bytes(self) -> int:
-        """What keeping them takes."""
-        held = [self.rgb, self.depth, self.moving]
-        if self.layers:
-            held += [value for value in vars(self.layers).values() if isinstance(value, Tensor)]
-            held += [*(self.layers.depths or ()), getattr(self.layers.colours, "values", self.depth)]
-        return sum(tensor.nbytes for tensor in held)
-
-    def at(self, static: StaticField, dynamic: DynamicField, frame: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Colours [1, R, 3] uint8 in the mean tone, and z-depth [1, R], at ``frame`` [1]."""
-        rgb, depth = self.rgb.clone(), self.depth.clone()
-        if self.layers:
-            here = self.layers.during(dynamic.region.bits(frame[None]))
-            mixed = shade_mixed(static, dynamic, here, frame[None], [len(self.moving)])
-            assert mixed.depth is not None  # these layers have depths
-            rgb[self.moving], depth[self.moving] = static.tone(mixed.rgb[:, 0], None), mixed.depth[:, 0]
-        return quantised(rgb)[None].cpu().numpy(), depth[None].cpu().numpy()
-
-
 class View:
     """What one camera sees of a model.
 
@@ -104,7 +73,7 @@ class View:
         self.batch, self.grid = CameraBatch([camera], device), pixel_grid(camera, device)
         size = (camera.height, camera.width)
         self.rgb, self.depth = np.zeros((*size, 3), np.uint8), np.zeros(size, np.float32)
-        self.kept: dict[int, list[_Rays]] = {}  # by segment, of the first parts of the picture
+        self.kept: dict[int, list[Traced]] = {}  # by segment, of the first parts of the picture
         speed = float(np.median(model.speeds)) if model.speeds else 0.0
         count = max(1, (ON_CPU if device.type == "cpu" else ON_GPU) // model.samples)
         self.steps = [
@@ -142,8 +111,8 @@ class View:
         """Fill ``pixels`` [R] in, which are part ``number`` of the picture, as a mixture of the segments shown."""
         found: tuple[np.ndarray, np.ndarray] | None = None
         for segment, frame, share in shown:
-            static, dynamic = self.model.segment(segment)
-            seen = self._rays(segment, number, pixels).at(static, dynamic, frame)
+            colours, depths = self._rays(segment, number, pixels).at(frame)
+            seen = quantised(colours).cpu().numpy(), depths.cpu().numpy()
             if found is None:
                 found = seen
             else:
@@ -152,7 +121,7 @@ class View:
         index = pixels.cpu().numpy()
         self.rgb.reshape(-1, 3)[index], self.depth.reshape(-1)[index] = found[0][0], found[1][0]
 
-    def _rays(self, segment: int, number: int, pixels: Tensor) -> _Rays:
+    def _rays(self, segment: int, number: int, pixels: Tensor) -> Traced:
         """What these rays show at all times of a segment: kept, or traced and, where there is room, kept."""
         kept = self.kept[segment]
         if number < len(kept):
@@ -183,27 +152,3 @@ def steps(height: int, width: int, most: int) -> Iterator[tuple[int, np.ndarray]
         before = seen.copy()
         seen[stride // 2 :: stride, stride // 2 :: stride] = True
         yield stride, np.flatnonzero(seen & ~before)
-
-
-def trace(
-    static: StaticField,
-    dynamic: DynamicField,
-    space: SpaceMap,
-    batch: CameraBatch,
-    uv: Tensor,
-    samples: int,
-    parts: Tensor,
-) -> _Rays:
-    """What the rays of pixels ``uv`` [R, 2] of the one camera in ``batch`` show in the ``parts`` [1] of the capture."""
-    zero, device = torch.zeros(len(uv), dtype=torch.long, device=uv.device), uv.device
-    region = dynamic.region, parts.expand(len(uv))
-    traced = sample_rays(space, batch, zero, uv, samples, static.occupancy, region)
-    moves = torch.zeros(len(uv), dtype=torch.bool, device=device)
-    moves[traced.rows[traced.held(DYNAMIC)]] = True
-    still, moving = (~moves).nonzero().squeeze(1), moves.nonzero().squeeze(1)
-    rgb, depth = torch.zeros(len(uv), 3, device=device), torch.zeros(len(uv), device=device)
-    if len(still):
-        rays = traced.of(still)
-        shade = shade_static(static, rays)
-        rgb[still], depth[still] = static.tone(shade.rgb, None), depth_of(shade.weights, rays)
-    return _Rays(rgb, depth, moving, layers_along(static, dynamic, traced.of(moving)) if len(moving) else None)
