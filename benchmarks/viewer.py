@@ -1,15 +1,20 @@
-"""How long viewer.html takes: to write, to open and unpack, and per frame, in a headless Chromium without a GPU.
+"""How long viewer.html takes: to write, to open and unpack, and per frame, in a headless Chromium without a GPU,
+and how long the live view has its user wait.
 
     .venv/bin/python benchmarks/viewer.py                       # the demo's results
     .venv/bin/python benchmarks/viewer.py --repeat 30 --enlarge 4   # as if of a long and large capture
+    .venv/bin/python benchmarks/viewer.py --live                # mixdepth view of the demo's model
 
 Needs the renders that `snakemake results/<scene>/viewer.html` makes. Each frame is turned, played on, drawn and waited
 for; cpu is what all of Chromium's processes take for it together, which other load on the machine hardly
-changes.
+changes. With `--live` a program in place of the page moves the camera, the model and the server are the real ones, and
+pictures count when they have arrived.
 """
 
 import argparse
 import re
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,8 +24,9 @@ import numpy as np
 import psutil
 import yaml
 
-from mixdepth.cameras.camera import load_cameras, save_cameras
+from mixdepth.cameras.camera import Camera, load_cameras, save_cameras
 from mixdepth.files.io import new_npy, read_json, write_json
+from mixdepth.rendering.paths import move
 from mixdepth.results import Results
 from mixdepth.scene.config import load_config
 from mixdepth.scene.scene import Scene
@@ -30,6 +36,8 @@ from mixdepth.workflow.stages import Job
 EXECUTABLE = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-quic", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 FRAMES = 100  # drawn per measurement
+MOVES, REST = 20, 4.0  # of the live view's camera, and seconds that it rests after each
+DRAG = 4  # seconds that it moves, at 30 places a second
 
 
 def main() -> None:
@@ -38,8 +46,13 @@ def main() -> None:
     parser.add_argument("--scene", default="demo")
     parser.add_argument("--repeat", type=int, default=1, help="frames: how many times in a row")
     parser.add_argument("--enlarge", type=int, default=1, help="pictures: how many times as large")
+    parser.add_argument("--live", action="store_true", help="measure the live view instead")
+    parser.add_argument("--window", type=int, nargs=2, default=(320, 240), help="its width and height (320 240)")
     args = parser.parse_args()
     scene = load_config(yaml.safe_load(args.config.read_text()))[args.scene]
+    if args.live:
+        measure_live(scene, args.config, *args.window)
+        return
     with tempfile.TemporaryDirectory() as temporary:
         results = Results(Path("results") / args.scene)
         if args.repeat > 1 or args.enlarge > 1:
@@ -92,6 +105,114 @@ def measure(page: Path) -> None:
             wall = tab.evaluate(f"mixdepth.measure({FRAMES})")
             print(f"{text}: {wall:.1f} ms a frame, cpu {1000 * (spent() - before) / FRAMES:.1f} ms")
         browser.close()
+
+
+def measure_live(scene: Scene, config: Path, width: int, height: int) -> None:
+    """Look through the live view in a window of this size: 20 moves, one long drag, and another time."""
+    posed = load_cameras(Results(Path("results") / scene.name).cameras)
+    stops = [posed[name] for name in (*scene.train_cameras, *scene.train_cameras[:2])]
+    ways = move(stops, MOVES + 1)[1:]
+    command = [sys.executable, "-m", "mixdepth", "--config", str(config), "--scene", scene.name, "view"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            address = next(line.split()[0] for line in server.stdout if "stop with" in line)
+            page = Page(address, width, height)
+            page.look(stops[0])
+            page.pictures(REST)
+            first, sharp, count, before = [], [], [], spent()
+            for camera in ways:
+                page.look(camera)
+                times = page.pictures(REST)
+                first.append(times[0])
+                sharp.append(times[-1])
+                count.append(len(times))
+            cpu = (spent() - before) / MOVES
+            print(
+                f"{width}x{height}, load of the machine {psutil.getloadavg()[0]:.1f}, {MOVES} moves, medians and worst"
+            )
+            for name, seconds in (("first picture", first), ("sharp", sharp)):
+                print(f"{name}: {np.median(seconds):.2f} s, {max(seconds):.2f} s")
+            print(f"{np.median(count):.0f} pictures a move, {cpu:.2f} s of processor time")
+            drag = move(stops, 30 * DRAG)
+            began, shown = time.perf_counter(), 0
+            for index, camera in enumerate(drag):
+                page.look(camera)
+                shown += len(page.pictures(began + (index + 1) / 30 - time.perf_counter()))
+            print(f"while it moves: {shown / DRAG:.1f} pictures a second")
+            page.pictures(REST)
+            page.set("Frame", 1)
+            print(f"another time: {page.pictures(REST)[0]:.2f} s")
+        finally:
+            server.terminate()
+
+
+class Page:
+    """The page of a live view, as far as its server can tell."""
+
+    def __init__(self, address: str, width: int, height: int):
+        import viser
+        from websockets.sync.client import connect
+
+        origin = address.rsplit("/", 2)[0]
+        self.size = {"image_width": width, "image_height": height}
+        self.wire = connect(
+            address.replace("http", "ws").rstrip("/"),
+            origin=origin,
+            subprotocols=[f"viser-v{viser.__version__}"],
+            max_size=None,
+            compression=None,
+        )
+        self.controls: dict[str, str] = {}
+
+    def look(self, camera: Camera) -> None:
+        """Say that this is where the page looks from."""
+        from viser import transforms
+
+        self._send(
+            "ViewerCameraMessage",
+            wxyz=transforms.SO3.from_matrix(camera.c2w[:3, :3]).wxyz.tolist(),
+            position=camera.centre.tolist(),
+            fov=2 * float(np.arctan(camera.height / 2 / camera.fy)),
+            near=0.01,
+            far=1000.0,
+            look_at=(camera.centre + camera.c2w[:3, 2]).tolist(),
+            up_direction=(-camera.c2w[:3, 1]).tolist(),
+            **self.size,
+        )
+
+    def set(self, label: str, value: float) -> None:
+        """Move the control of this name."""
+        self._send("GuiUpdateMessage", uuid=self.controls[label], updates={"value": value})
+
+    def _send(self, kind: str, **message: Any) -> None:
+        import msgspec
+
+        self.wire.send(msgspec.msgpack.encode({"type": kind, **message}))
+
+    def pictures(self, seconds: float) -> list[float]:
+        """When pictures arrived in the next ``seconds``, from now."""
+        began, found = time.perf_counter(), []
+        while (left := began + seconds - time.perf_counter()) > 0:
+            try:
+                raw = self.wire.recv(timeout=left)
+            except TimeoutError:
+                break
+            for message in unpacked(raw):
+                if message["type"] == "BackgroundImageMessage":
+                    found.append(time.perf_counter() - began)
+                elif "label" in message.get("props", {}):
+                    self.controls[message["props"]["label"]] = message["uuid"]
+        return found
+
+
+def unpacked(raw: bytes) -> list[dict[str, Any]]:
+    """The messages that viser sends together: sizes, then compressed msgpack, then large values."""
+    import msgspec
+    import zstandard
+
+    whole, compressed = (int.from_bytes(raw[start : start + 8], "little") for start in (0, 8))
+    inner = zstandard.ZstdDecompressor().decompress(raw[16 : 16 + compressed], max_output_size=whole)
+    return msgspec.msgpack.decode(inner)["messages"]
 
 
 def spent() -> float:

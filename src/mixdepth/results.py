@@ -210,6 +210,10 @@ class Results:
 
     # Beside the results.
 
+    def recorded(self, name: str) -> Path:
+        """A camera path that was recorded in the live view."""
+        return self.folder / "recorded" / f"{name}.json"
+
     def run(self, name: str) -> Path:
         """Folder of a training that goes on: checkpoints, and TensorBoard's files."""
         return self.folder / "runs" / name

@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import io
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from helpers.browser import eventually
+from helpers.camera_paths import lay_out
+from mixdepth import kernels
+from mixdepth.rendering.progressive import Model, View
+from mixdepth.results import Results
 from mixdepth.viewer.guard import private_server
+from mixdepth.viewer.live import open_view
+from mixdepth.viewer.screen import seen_from
 
 # What another page does: it asks at the address, as simply as it may, and by a websocket that wants to publish.
 FOREIGN = """<!doctype html><title>foreign</title><script>
@@ -98,3 +106,33 @@ def test_a_foreign_page_gets_nothing_even_with_the_token(
         assert not server._websock_server._live_connections
     finally:
         context.close()
+
+
+def test_a_model_fills_the_page_and_its_controls_work(chromium: Any, tmp_path: Path) -> None:
+    scene = lay_out(tmp_path, [[0, 6]])
+    context = chromium.new_context(viewport={"width": 900, "height": 600})
+    page = context.new_page()
+    with kernels.uncompiled():
+        view, address = open_view(scene, "none", Results(tmp_path), 18850)
+
+        def shown() -> np.ndarray:
+            for _ in range(40):
+                view.step()
+            return np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))[300:, :500].astype(int)
+
+        try:
+            page.goto(address, wait_until="load")
+            eventually(lambda: page.evaluate("1") and view.server.get_clients(), 60)
+            (client,) = view.server.get_clients().values()
+            model = Model(tmp_path / "none/model.safetensors", tmp_path / "space.json")
+            *_, sharp = View(model, seen_from(client.camera, 12)).pictures(0)
+            whole = np.asarray(Image.fromarray(sharp.rgb).resize((900, 600), Image.Resampling.BILINEAR))
+            wanted = whole[300:, :500].astype(int)
+            eventually(lambda: np.abs(shown() - wanted).mean() < 12, 60)
+            page.get_by_label("Depth").click()
+            eventually(lambda: np.abs(shown() - wanted).mean() > 24)
+            page.get_by_role("button", name="Add this view").click()
+            eventually(lambda: view.step() or "1 view, 0 s" in page.evaluate("document.body.innerText"))
+        finally:
+            view.server.stop()
+            context.close()

@@ -4,12 +4,13 @@ import numpy as np
 import torch
 
 from helpers.looking import look_at
+from mixdepth import kernels
 from mixdepth.cameras.space import choose_space
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.region import BINS, Region
 from mixdepth.fields.static import StaticField
 from mixdepth.frames.motion import find_motion
-from mixdepth.rendering.mixed_view import shade_moving, shade_still
+from mixdepth.rendering.mixed_view import Moving, shade_still
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
 from mixdepth.rendering.trace import lit_samples
 from mixdepth.train.options import DynamicOptions, StaticOptions
@@ -79,5 +80,6 @@ def seen_frames(
     region = dynamic.region, dynamic.region.bits(frames[None]).expand(len(uv))
     traced, tau, weights = lit_samples(static, SPACE, cameras, camera, uv, samples, region)
     still = tau, shade_still(static, traced, weights)[0]
-    blocks = list(shade_moving(static, dynamic, traced, still, torch.arange(len(uv)), frames))
-    return torch.cat([rgb for _, rgb, _ in blocks], 1), torch.cat([z for _, _, z in blocks], 1)
+    moving = Moving(static, dynamic, traced, still, torch.arange(len(uv)))
+    rgb, depth = zip(*(moving.at(block) for block in frames.split(kernels.FRAMES)), strict=True)
+    return torch.cat(rgb, 1), torch.cat(depth, 1)

@@ -20,7 +20,7 @@ from mixdepth.fields.static import StaticField
 from mixdepth.fields.storage import join_models, load_model, save_model
 from mixdepth.files.io import read_json
 from mixdepth.frames.motion import find_motion
-from mixdepth.rendering.tasks import _blend, render_depths, shares
+from mixdepth.rendering.tasks import blend, render_depths, shares
 from mixdepth.scene.sizes import OVERLAP
 from mixdepth.train import tasks
 from mixdepth.train.segments import segments
@@ -86,7 +86,7 @@ def test_one_segment_fades_into_the_next():
     assert (first == 1).all()
     assert index.tolist() == [3, 4, 5, 6, 7, 8]
     assert (share[3:] == 1).all()
-    _blend(before, after, share[:3])
+    blend(before, after, share[:3])
     assert before[0][:, 0, 0, 0].tolist() == [125, 150, 175]
     assert before[1].ravel().tolist() == [1, 1, 2]
 

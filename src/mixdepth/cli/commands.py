@@ -207,15 +207,14 @@ def evaluate(job: Job, args: argparse.Namespace) -> None:
 
 
 def view(job: Job, args: argparse.Namespace) -> None:
-    """Show the rig, the points and the rendered clouds in a browser."""
+    """Show the models from where one looks, the rig, the points and the rendered clouds in a browser."""
     scene, results, variant = job.scene, job.results, args.variant or job.scene.video_variant
     refuse_photos_only(scene)
     if not results.cameras.exists():
         raise ConfigurationError(f"{results.cameras}: not there yet; run `{PROGRAM} prepare` first")
     rendered = [camera for camera in scene.used_cameras if results.renders(variant, camera).depth.exists()]
-    if args.variant and not rendered:
-        folder = results.renders(variant, "").folder
-        raise ConfigurationError(f"{folder}: nothing there yet; run `{PROGRAM} render {variant}` first")
+    if args.variant and not (rendered or results.model(variant).exists()):
+        raise ConfigurationError(f"{results.model(variant)}: not there yet; run `{PROGRAM} train {variant}` first")
     from mixdepth.viewer.live import view_scene
 
     view_scene(scene, variant, results, args.port)

@@ -202,8 +202,9 @@ def _add_steps(commands: Commands) -> None:
     added.add_argument("model", choices=MODELS, metavar="MODEL", help="|".join(MODELS))
     added = command(
         view,
-        "look at cameras, points and rendered clouds in a browser, until Ctrl-C",
-        "Needs `prepare`; clouds are there for the cameras that were rendered (`render`). Only who knows "
+        "look at models, cameras and points in a browser, until Ctrl-C",
+        "Needs `prepare`; models are there once they are trained (`train`), clouds for the cameras that were rendered "
+        "(`render`). Only who knows "
         "the address that it prints is served: it has a token of its own each time, and works on this machine alone.",
     )
     added.add_argument("variant", nargs="?", choices=VARIANTS, metavar="VARIANT", help="default: that of the video")

@@ -1,6 +1,6 @@
 """Frames of the mixed model as a camera sees them."""
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -38,39 +38,90 @@ def shade_still(static: StaticField, samples: RaySamples, weights: Tensor) -> tu
     return rgb, shown + left[:, None] * background
 
 
-def shade_moving(
-    static: StaticField,
-    field: DynamicField,
-    samples: RaySamples,
-    still: tuple[Tensor, Tensor],
-    rays: Tensor,
-    wanted: Tensor,
-) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Both branches along some ``rays`` [r], all of those with dynamic samples, by blocks of the frames ``wanted`` [T]:
-    which frames these are, colours before tone [r, F, 3] and z-depth [r, F].
-
-    A frame shows the same whatever other frames and rays are rendered with it, but for rounding: each is shown the
-    cells of its own part of the capture.
+class Moving:
+    """Both branches along some of R rays; what is the same at all times is worked out once.
 
     Args:
         still: optical thickness [M] and colours [M, 3] of the static branch.
+        rays: [r] those with dynamic samples, all of them.
     """
-    here = samples.held(DYNAMIC)
-    index, place = torch.full_like(samples.rows, -1), samples.rows.new_empty(len(samples.far))
-    index[here] = torch.arange(len(here), device=here.device)
-    place[rays] = torch.arange(len(rays), device=here.device)
-    v, delta, row = field.region.local(samples.u[here]), samples.delta[here], place[samples.rows[here]]
-    density, sets = field.density_features(v), field.region.sets[field.region.cells(v)]
-    each = (getattr(samples, name) for name in ("offsets", "rows", "z", "dz", "far"))
-    layers = kernels.Layers(*each, *still, index)
-    for start in range(0, len(wanted), kernels.FRAMES):
-        times = slice(start, start + kernels.FRAMES)
-        block = wanted[None, times]
-        tau, parts = field.thickness(density, delta, block, [len(v)]), field.region.bits(block.t())
-        views, lit, shown = kernels.composite_frames(layers, rays, tau, sets, parts, VISIBLE)
-        colours = field.colour(field.colour_features(v[lit]), block, [len(lit)])
-        rgb = views.rgb + kernels.ray_colours(shown, colours, row[lit], len(rays))
-        yield times, rgb + views.left[..., None] * torch.sigmoid(static.background), views.depth
+
+    def __init__(
+        self, static: StaticField, field: DynamicField, samples: RaySamples, still: tuple[Tensor, Tensor], rays: Tensor
+    ):
+        here = samples.held(DYNAMIC)
+        index, place = torch.full_like(samples.rows, -1), samples.rows.new_empty(len(samples.far))
+        index[here] = torch.arange(len(here), device=here.device)
+        place[rays] = torch.arange(len(rays), device=here.device)
+        v = field.region.local(samples.u[here])
+        self.static, self.field, self.rays, self.delta = static, field, rays, samples.delta[here]
+        self.row, self.v, self.density = place[samples.rows[here]], v, field.density_features(v)
+        self.sets = field.region.sets[field.region.cells(v)]
+        each = (getattr(samples, name) for name in ("offsets", "rows", "z", "dz", "far"))
+        self.layers = kernels.Layers(*each, *still, index)
+
+    @property
+    def bytes(self) -> int:
+        """What keeping it takes."""
+        held = self.rays, self.delta, self.row, self.v, self.density, self.sets, *self.layers
+        return sum(tensor.nbytes for tensor in held)
+
+    def at(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Colours before tone [r, F, 3] and z-depth [r, F] at ``frames`` [F], at most ``kernels.FRAMES``.
+
+        A frame shows the same whatever other frames and rays are rendered with it, but for rounding: each is shown the
+        cells of its own part of the capture.
+        """
+        field, block = self.field, frames[None]
+        tau, parts = field.thickness(self.density, self.delta, block, [len(self.v)]), field.region.bits(block.t())
+        views, lit, shown = kernels.composite_frames(self.layers, self.rays, tau, self.sets, parts, VISIBLE)
+        colours = field.colour(field.colour_features(self.v[lit]), block, [len(lit)])
+        rgb = views.rgb + kernels.ray_colours(shown, colours, self.row[lit], len(self.rays))
+        return rgb + views.left[..., None] * torch.sigmoid(self.static.background), views.depth
+
+
+@dataclass
+class Traced:
+    """What R rays show at any of the times that they were traced for."""
+
+    rgb: Tensor  # [R, 3] and z-depth [R] of the static branch, in the mean tone
+    depth: Tensor
+    moving: Moving | None  # both branches along those that meet the dynamic region, where there are any
+
+    @property
+    def bytes(self) -> int:
+        """What keeping them takes."""
+        return self.rgb.nbytes + self.depth.nbytes + (self.moving.bytes if self.moving else 0)
+
+    def at(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Colours [F, R, 3] in the mean tone and z-depth [F, R] at ``frames`` [F], at most ``kernels.FRAMES``."""
+        rgb, depth = self.rgb.repeat(len(frames), 1, 1), self.depth.repeat(len(frames), 1)
+        if self.moving:
+            colours, z = self.moving.at(frames)
+            rgb[:, self.moving.rays] = self.moving.static.tone(colours, None).transpose(0, 1)
+            depth[:, self.moving.rays] = z.t()
+        return rgb, depth
+
+
+@torch.no_grad()
+def trace(
+    static: StaticField,
+    dynamic: DynamicField,
+    space: SpaceMap,
+    batch: CameraBatch,
+    uv: Tensor,
+    samples: int,
+    parts: Tensor,
+) -> Traced:
+    """The rays of pixels ``uv`` [R, 2] of the one camera in ``batch``, for the ``parts`` [1] of the capture."""
+    zero, region = torch.zeros(len(uv), dtype=torch.long, device=uv.device), (dynamic.region, parts.expand(len(uv)))
+    traced, tau, weights = lit_samples(static, space, batch, zero, uv, samples, region)
+    colours, still = shade_still(static, traced, weights)
+    moves = torch.zeros(len(uv), dtype=torch.bool, device=uv.device)
+    moves[traced.rows[traced.held(DYNAMIC)]] = True
+    rays = moves.nonzero().squeeze(1)
+    moving = Moving(static, dynamic, traced, (tau, colours), rays) if len(rays) else None
+    return Traced(static.tone(still, None), depth_of(weights, traced), moving)
 
 
 @torch.no_grad()
@@ -111,24 +162,17 @@ def render_video(
     steady = bool((light == 1).all())
 
     def show(part: slice) -> None:
-        uv = grid[part]
-        zero, region = torch.zeros(len(uv), dtype=torch.long, device=device), (dynamic.region, every.expand(len(uv)))
-        traced, tau, weights = lit_samples(static, space, batch, zero, uv, samples, region)
-        colours, still = shade_still(static, traced, weights)
-        picture, surface = static.tone(still, None), depth_of(weights, traced)
-        moves = torch.zeros(len(uv), dtype=torch.bool, device=device)
-        moves[traced.rows[traced.held(DYNAMIC)]] = True
-        moving = moves.nonzero().squeeze(1)
-        if not len(moving) and steady:
-            rgb[:, part], depth[:, part] = landing(quantised(picture)), landing(surface)
+        rays = trace(static, dynamic, space, batch, grid[part], samples, every)
+        if not rays.moving and steady:
+            rgb[:, part], depth[:, part] = landing(quantised(rays.rgb)), landing(rays.depth)
         else:
-            for times, moved, z in shade_moving(static, dynamic, traced, (tau, colours), moving, wanted):
-                shown, depths = picture.repeat(z.shape[1], 1, 1), surface.repeat(z.shape[1], 1)
-                shown[:, moving], depths[:, moving] = static.tone(moved, None).transpose(0, 1), z.t()
+            for start in range(0, count, kernels.FRAMES):
+                times = slice(start, start + kernels.FRAMES)
+                shown, depths = rays.at(wanted[times])
                 shown *= light[times, None]
                 rgb[times, part], depth[times, part] = landing(quantised(shown)), landing(depths)
         if progress:
-            progress.update(len(uv) * count)
+            progress.update(len(grid[part]) * count)
 
     in_chunks(show, pixels, samples, device, ON_CPU)
     return pictures, surfaces

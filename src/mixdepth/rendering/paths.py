@@ -185,6 +185,15 @@ def move(stops: Sequence[Camera], count: int) -> list[Camera]:
     return found
 
 
+def visited(stops: Sequence[Camera], times: Sequence[float], fps: float) -> CameraPath:
+    """From camera to camera in ``LEG`` seconds each, with pictures of the first one's size; the time that is shown (in
+    frames of the capture) passes evenly from that of each stop to the next one's."""
+    size, frames = (stops[0].width, stops[0].height), max(1, round(LEG * fps))
+    count = frames * (len(stops) - 1) + 1
+    passed = np.interp(np.arange(count) / frames, range(len(stops)), times)
+    return CameraPath(move([fitted(stop, *size) for stop in stops], count), passed, fps)
+
+
 def between(a: Camera, b: Camera, share: float) -> Camera:
     """The camera at ``share`` of the way from ``a`` to ``b``, which have pictures of one size."""
     if share in (0, 1):

@@ -87,7 +87,7 @@ def _render(
             that did). None: the usual exposure.
     """
     trained = header["cameras"].index(camera) if camera in header["cameras"] else None
-    space = _open_space(space_file, header)
+    space = open_space(space_file, header)
     samples = round(DENSER * header["samples"])
     size = (len(views), views[0].height, views[0].width)
     parts = shares(header["segments"], times)
@@ -106,7 +106,7 @@ def _render(
                     render_video(static, dynamic, space, view, samples, frames, progress, (rgb[here], z[here]), gain)
                 else:
                     after = render_video(static, dynamic, space, view, samples, frames, progress, gain=gain)
-                    _blend((rgb[here], z[here]), after, share[run])
+                    blend((rgb[here], z[here]), after, share[run])
 
 
 def shares(segments: Sequence[tuple[int, int]], times: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -144,7 +144,7 @@ def _runs(views: Sequence[Camera], index: np.ndarray, share: np.ndarray) -> Iter
             start = k
 
 
-def _blend(
+def blend(
     before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray], shares_of_after: np.ndarray
 ) -> None:
     """Fade ``before`` (rgb [T, H, W, 3], depth [T, H, W]) in place to ``after``, whose shares are given [T]. Depths,
@@ -156,7 +156,7 @@ def _blend(
             before[1][index] = after[1][index]
 
 
-def _open_space(path: Path, header: dict) -> SpaceMap:
+def open_space(path: Path, header: dict) -> SpaceMap:
     """The space of a model with this header, where it is rendered: where it was trained, if that is here."""
     use_cpu(header["options"]["threads"])
     return SpaceMap(Space.load(path), rendering_device(header["options"].get("device", "cpu")))
@@ -166,7 +166,7 @@ def render_photos(scene: Scene, *, model: Path, photos: Path, space: Path) -> di
     """Held-out photos as the static model sees them: by stem, rgb [H, W, 3] uint8 and z-depth [H, W], world units."""
     cameras = load_cameras(photos)
     header, static, _ = load_model(model)
-    mapped = _open_space(space, header)
+    mapped = open_space(space, header)
     static = static.to(mapped.device)
     progress = Progress(f"held-out photos {scene.name}", len(scene.test_photos))
     rendered = {}
@@ -188,7 +188,7 @@ def render_depths(
     Where segments overlap, a frame is that of the segment whose middle is nearer, as :func:`render_camera` has it.
     """
     header = model_header(model)
-    mapped, samples = _open_space(space, header), round(DENSER * header["samples"])
+    mapped, samples = open_space(space, header), round(DENSER * header["samples"])
     depths = {name: np.empty((len(frames), c.height, c.width), np.float32) for name, c in cameras.items()}
     middles = np.array([first + last - 1 for first, last in header["segments"]]) / 2
     segment = np.abs(np.asarray(frames)[:, None] - middles).argmin(axis=1)

@@ -1,95 +1,40 @@
-"""`mixdepth view`: the rig, the sparse points and the rendered clouds over time, live in a browser, by viser."""
+"""`mixdepth view`: the models from where one looks, with rig, points and rendered clouds, in a browser, by viser."""
 
-import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mixdepth.cameras.camera import Camera, load_cameras
-from mixdepth.cameras.formats.colmap_files import read_points
-from mixdepth.errors import ConfigurationError
+from mixdepth.cameras.camera import Camera, load_cameras, moved
+from mixdepth.cameras.formats.camera_path import write_camera_path
+from mixdepth.cameras.space import Space
+from mixdepth.errors import UserError
+from mixdepth.fields.storage import model_header
 from mixdepth.files.io import read_json
-from mixdepth.rendering.renders import open_renders
-from mixdepth.results import Renders, Results
+from mixdepth.rendering.paths import LEG, Clock, frame_rate, visited
+from mixdepth.rendering.progressive import Model, View
+from mixdepth.rendering.static_view import smaller
+from mixdepth.results import Results
 from mixdepth.scene.scene import Scene
+from mixdepth.variants import VARIANTS
 from mixdepth.viewer.guard import private_server
+from mixdepth.viewer.rig import Surroundings, open_clouds, size_of, sparse_points, stand
+from mixdepth.viewer.screen import Screen, Wish, eye_of, seen_from
+from mixdepth.words import counted
 
 if TYPE_CHECKING:
     import viser
 
-POINTS = 120_000  # of the clouds of one frame together: what a browser on a laptop plays
-TRAINS, HELD_OUT, SPARSE = (38, 110, 190), (214, 96, 22), (110, 116, 124)  # colours that colour-blind people tell apart
-IDLE_FPS, USUAL_FPS = 20.0, 12.0  # looks at the controls a second; speed where the capture has none
+IDLE = 0.02  # seconds between two looks at the controls, where there is nothing else to do
 ALONE = 0.5  # seconds between two looks for somebody who looks
-
-
-@dataclass(frozen=True)
-class Clouds:
-    """What a variant's renders show in space over time: of each camera the same pixels in every frame."""
-
-    cameras: dict[str, Camera]
-    rgb: dict[str, np.ndarray]  # [T, H, W, 3] uint8
-    depth: dict[str, np.ndarray]  # [T, H, W] float32, world units
-    pixels: dict[str, np.ndarray]  # [N] indices of the pixels that are shown
-
-    @property
-    def frames(self) -> int:
-        """How many frames all of them have."""
-        return min(len(rgb) for rgb in self.rgb.values())
-
-    def at(self, frame: int) -> tuple[np.ndarray, np.ndarray]:
-        """Points [N, 3] float32 (world units) and colours [N, 3] uint8 of all cameras together at ``frame``."""
-        parts = [
-            cloud(camera, self.rgb[name][frame], self.depth[name][frame], self.pixels[name])
-            for name, camera in self.cameras.items()
-        ]
-        return np.concatenate([points for points, _ in parts]), np.concatenate([colours for _, colours in parts])
-
-
-def cloud(camera: Camera, rgb: np.ndarray, depth: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What some pixels of a picture show, in the world.
-
-    Args:
-        camera: the picture's, at its size.
-        rgb: [H, W, 3] uint8.
-        depth: [H, W] z-depth, world units.
-        pixels: [N] indices into H x W.
-
-    Returns:
-        points [N, 3] float32, world units, and colours [N, 3] uint8.
-    """
-    rows, columns = np.divmod(pixels, depth.shape[1])
-    uv = np.stack([columns, rows], axis=-1) + 0.5
-    points = camera.unproject(uv, depth[rows, columns].astype(np.float64))
-    return points.astype(np.float32), rgb[rows, columns]
-
-
-def open_clouds(folder: Path, cameras: Mapping[str, Camera], points: int = POINTS) -> Clouds | None:
-    """The clouds of a variant whose renders are below ``folder``, at most ``points`` a frame; None without renders.
-
-    Raises:
-        UserError: renders are damaged, or not those of ``cameras``.
-    """
-    found = [path.name for path in sorted(folder.glob("*")) if Renders(path).depth.is_file()]
-    if not found:
-        return None
-    if unknown := sorted({*found} - {*cameras}):
-        raise ConfigurationError(
-            f"{folder / unknown[0]}: there is no such camera in cameras.json; it has {', '.join(cameras)}"
-        )
-    renders = {name: open_renders(folder / name) for name in found}
-    sized = {name: cameras[name].resized(rgb.shape[2], rgb.shape[1]) for name, (rgb, _) in renders.items()}
-    pixels = {}
-    for name, (_, depth) in renders.items():
-        total = depth.shape[1] * depth.shape[2]
-        # The same ones in every frame: what stands still does not shimmer.
-        pixels[name] = np.sort(np.random.default_rng(0).permutation(total)[: points // len(found)])
-    colours, depths = {name: rgb for name, (rgb, _) in renders.items()}, {name: z for name, (_, z) in renders.items()}
-    return Clouds(sized, colours, depths, pixels)
+GRACE = 0.05  # seconds that a picture is worked on after it was shown, before time goes on
+QUALITY = 90  # of the JPEG that is sent
+MOST_STOPS = 100  # views of a camera path, and buttons pressed at once
 
 
 def view_scene(scene: Scene, variant: str, results: Results, port: int) -> None:
@@ -97,95 +42,225 @@ def view_scene(scene: Scene, variant: str, results: Results, port: int) -> None:
 
     Only who knows the address that is printed is shown it, see ``mixdepth.viewer.guard``.
     """
-    cameras = load_cameras(results.cameras)
-    clouds = open_clouds(results.renders(variant, scene.video_camera).folder.parent, cameras)
-    fps = read_json(results.capture)["fps"] if results.capture.exists() else None
-    server, address = private_server(f"mixdepth: {scene.name}", port)
+    live, address = open_view(scene, variant, results, port)
+    print(f"{address} (for you alone; stop with Ctrl-C)", flush=True)
     try:
-        show_rig(server, scene, cameras)
-        points = _sparse_points(results.sparse / "points3D.bin")
-        if points is not None:
-            shape = np.broadcast_to(np.array(SPARSE, np.uint8), points.shape)
-            server.scene.add_point_cloud(
-                "/sparse points", points, shape, point_size=_size(cameras), point_shape="circle"
-            )
-        told = f"{len(clouds.cameras)} rendered views of {variant}" if clouds else f"no renders of {variant} yet"
-        print(f"{scene.name}: {len(cameras)} cameras, {0 if points is None else len(points)} points, {told}")
-        print(f"{address} (for you alone; stop with Ctrl-C)", flush=True)
-        _play(server, clouds, fps or USUAL_FPS, _size(cameras))
+        live.run()
     finally:
-        server.stop()
+        live.server.stop()
 
 
-def show_rig(server: "viser.ViserServer", scene: Scene, cameras: Mapping[str, Camera]) -> None:
-    """Add a frustum with its name for every camera in use, and start behind the video's camera."""
-    from viser import transforms
+def open_view(scene: Scene, variant: str, results: Results, port: int) -> tuple["Live", str]:
+    """Say what there is to see, and have it served; returns what does so, and the address.
 
-    up = -np.mean([camera.c2w[:3, 1] for camera in cameras.values()], axis=0)
-    server.scene.set_up_direction(up / max(np.linalg.norm(up), 1e-9))
-    for name in (name for name in scene.used_cameras if name in cameras):
-        camera, held_out = cameras[name], name in scene.test_cameras
-        server.scene.add_camera_frustum(
-            f"/cameras/{name}",
-            fov=2 * np.arctan(camera.height / 2 / camera.fy),
-            aspect=camera.width / camera.height,
-            scale=15 * _size(cameras),
-            thickness=2.0,
-            thickness_units="screen",
-            color=HELD_OUT if held_out else TRAINS,
-            wxyz=transforms.SO3.from_matrix(camera.c2w[:3, :3]).wxyz,
-            position=camera.centre,
-        )
-        server.scene.add_label(f"/cameras/{name}/name", f"{name} (held out)" if held_out else name)
+    Raises:
+        UserError: a model or renders are damaged, or not those of the scene's cameras.
+    """
+    cameras = load_cameras(results.cameras)
     start = cameras.get(scene.video_camera, next(iter(cameras.values())))
-    # A little behind and above it, so that the rig is seen too.
-    server.initial_camera.position = tuple(start.centre - _size(cameras) * (250 * start.c2w[:3, 2] - 90 * up))
-    server.initial_camera.look_at = tuple(start.centre + 500 * _size(cameras) * start.c2w[:3, 2])
+    clouds = open_clouds(results.renders(variant, scene.video_camera).folder.parent, cameras)
+    points = sparse_points(results.sparse / "points3D.bin")
+    models = [name for name in VARIANTS if results.model(name).exists()]
+    lengths = [model_header(results.model(name))["segments"][-1][1] for name in models]
+    frames = max([*lengths, clouds.frames if clouds else 1])
+    fps = read_json(results.capture)["fps"] if results.capture.exists() else None
+    clock = Clock(frames, frame_rate(fps, scene.config.frames.step, frames))
+
+    @cache
+    def open_model(name: str) -> Model:
+        return Model(results.model(name), results.space)
+
+    if variant in models:
+        # Compiles, before somebody waits for it.
+        for _ in View(open_model(variant), smaller(start)).pictures(0):
+            pass
+    told = [counted(len(cameras), "camera"), counted(0 if points is None else len(points), "point")]
+    told += [
+        f"{counted(len(clouds.cameras), 'rendered view')} of {variant}" if clouds else f"no renders of {variant} yet"
+    ]
+    told += [f"models: {', '.join(models)}" if models else "no model yet"]
+    print(f"{scene.name}: {', '.join(told)}")
+    server, address = private_server(f"mixdepth: {scene.name}", port)
+    surroundings = Surroundings(server, scene, cameras, points, clouds)
+    space = Space.load(results.space) if models else None
+    stand(server, start, cameras, space if variant in models else None)
+    controls = Controls(server, models, variant, clock, size_of(cameras))
+    recording = Recording(results, clock, space.origin if space else np.zeros(3))
+    return Live(server, controls, Screen(open_model), surroundings, recording, start.height), address
 
 
-def _size(cameras: Mapping[str, Camera]) -> float:
-    """A small length, world units: a hundredth of the cameras' mean distance from their middle."""
-    centres = np.array([camera.centre for camera in cameras.values()])
-    return 0.01 * float(np.linalg.norm(centres - centres.mean(axis=0), axis=1).mean()) or 0.01
+class Controls:
+    """What the page can change: numbers, which :func:`within` holds to their bounds, and whether something is so.
+
+    Args:
+        models: the variants that have one.
+        variant: the one that is shown first.
+        size: a small length, world units.
+    """
+
+    def __init__(self, server: "viser.ViserServer", models: Sequence[str], variant: str, clock: Clock, size: float):
+        gui = server.gui
+        self.clicks: deque[tuple[str, viser.ClientHandle | None]] = deque(maxlen=MOST_STOPS)
+        self.frame = gui.add_slider("Frame", 0, max(clock.frames - 1, 1), 1, 0)
+        # A picture that stands still becomes sharp.
+        self.playing = gui.add_checkbox("Play", variant not in models)
+        self.speed = gui.add_slider("Frames per second", 1, 60, 1, min(max(round(clock.fps), 1), 60))
+        with gui.add_folder("Models", visible=bool(models)):
+            self.variants = {name: gui.add_checkbox(name, name == variant) for name in models}
+            self.depth = gui.add_checkbox("Depth", False, hint="near is red, far is blue")
+        with gui.add_folder("Cameras and points"):
+            self.rig = gui.add_checkbox("Show them", variant not in models)
+            self.point = gui.add_slider("Point size", 0.25 * size, 8 * size, 0.25 * size, 1.5 * size)
+        with gui.add_folder("Camera path", visible=bool(models)):
+            self._add_button(gui.add_button("Add this view"))
+            self._add_button(gui.add_button("Write"))
+            self.told = gui.add_markdown(f"{LEG:g} s from view to view")
+
+    def _add_button(self, button: "viser.GuiButtonHandle") -> None:
+        """Note by whom it is pressed: what there is to do waits until what goes on has come to an end."""
+        button.on_click(lambda event: self.clicks.append((button.label, event.client)))
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The variants that are ticked."""
+        return tuple(name for name, box in self.variants.items() if box.value)
 
 
-def _sparse_points(path: Path) -> np.ndarray | None:
-    """The triangulated points, [P, 3] float32 world units; None before there are any."""
-    if not path.is_file():
-        return None
-    points, views = read_points(path)
-    # Any two images may agree by chance on a point far off; three hardly do.
-    return points[views > 2].astype(np.float32)
+class Recording:
+    """Views one after the other, and the camera path that goes from each to the next.
+
+    Args:
+        origin: of the space, [3]: what coordinates that leave have more than ours.
+    """
+
+    def __init__(self, results: Results, clock: Clock, origin: Sequence[float] | np.ndarray):
+        self.results, self.clock, self.origin = results, clock, np.array(origin)
+        self.stops: list[tuple[Camera, int]] = []
+
+    def add(self, camera: Camera, frame: int) -> str:
+        """Add a view of a frame; returns what there is to say of it."""
+        if len(self.stops) < MOST_STOPS:
+            self.stops.append((camera, frame))
+        return f"{counted(len(self.stops), 'view')}, {LEG * (len(self.stops) - 1):g} s"
+
+    def write(self) -> str:
+        """Write a camera_path.json, and begin a new path; returns what there is to say of it."""
+        if len(self.stops) < 2:
+            return "A path takes two views"
+        cameras, frames = zip(*self.stops, strict=True)
+        path = visited(cameras, frames, self.clock.fps)
+        outside = [replace(camera, c2w=moved(camera.c2w, self.origin)) for camera in path.cameras]
+        file = self.results.recorded(datetime.now().strftime("%Y-%m-%d-%H%M%S")).absolute()
+        try:
+            write_camera_path(file, outside, path.fps, path.times / max(self.clock.frames - 1, 1))
+        except (OSError, UserError) as error:  # results of others, which cannot be written to
+            return f"Not written: {error}"
+        self.stops = []
+        told = f'{len(outside)} frames, in the configuration: `paths: {{mine: {{kind: file, file: "{file}"}}}}`'
+        print(told, flush=True)
+        return told
 
 
-def _play(server: "viser.ViserServer", clouds: Clouds | None, fps: float, size: float) -> None:
-    """Do what the controls say until interrupted, while somebody looks."""
-    if clouds is None:
-        threading.Event().wait()
-        return
-    slider = server.gui.add_slider("Frame", 0, max(clouds.frames - 1, 1), 1, 0)
-    playing = server.gui.add_checkbox("Play", True)
-    speed = server.gui.add_slider("Frames per second", 1, 60, 1, min(max(round(fps), 1), 60))
-    point = server.gui.add_slider("Point size", 0.25 * size, 8 * size, 0.25 * size, 1.5 * size)
-    points, colours = clouds.at(0)
-    handle = server.scene.add_point_cloud(
-        "/rendered cloud", points, colours, point_size=1.5 * size, point_shape="circle"
-    )
-    shown = 0
-    while True:
-        if not server.get_clients():
+class Live:
+    """What the controls ask for, while somebody looks; of several pages, for the one that moved last.
+
+    Args:
+        lines: rows of the largest picture: what the cameras have.
+    """
+
+    def __init__(
+        self,
+        server: "viser.ViserServer",
+        controls: Controls,
+        screen: Screen,
+        surroundings: Surroundings,
+        recording: Recording,
+        lines: int,
+    ):
+        self.server, self.controls, self.screen, self.recording = server, controls, screen, recording
+        self.surroundings, self.lines = surroundings, lines
+        self.due = 0.0  # when time goes on
+        self.asked: tuple[viser.ClientHandle, Wish] | None = None
+        self.work: Iterator[np.ndarray | None] = iter(())
+        self.begun = True  # whether a picture of what was asked for has been shown
+
+    def run(self) -> None:
+        """Go on until interrupted."""
+        while True:
+            self.step()
+
+    def step(self) -> None:
+        """Do what is to be done first, or wait a little."""
+        clients = self.server.get_clients().values()
+        if not clients:
+            self.asked, self.work, self.begun = None, iter(()), True
             time.sleep(ALONE)
-            continue
-        time.sleep(1 / (within(speed) if playing.value else IDLE_FPS))
-        if playing.value:
+            return
+        self._play()
+        self._surround()
+        self._record()
+        self._ask(max(clients, key=lambda client: client.camera.update_timestamp))
+        if not self._work():
+            time.sleep(IDLE)
+
+    @property
+    def frame(self) -> int:
+        """The one that the slider is at."""
+        return min(int(within(self.controls.frame)), self.recording.clock.frames - 1)
+
+    def _play(self) -> None:
+        """Let time go on, but not before what it is was shown."""
+        now = time.monotonic()
+        if self.controls.playing.value and self.begun and now >= self.due:
+            self.due = now + 1 / within(self.controls.speed)
             # viser's setter does not follow its getter, so that mypy misses it.
-            slider.value = (int(within(slider)) + 1) % clouds.frames  # type: ignore[misc]
-        handle.point_size = within(point)
-        if (wanted := min(int(within(slider)), clouds.frames - 1)) != shown:
-            shown = wanted
-            points, colours = clouds.at(shown)
-            with server.atomic():
-                handle.points, handle.colors = points, colours
+            self.controls.frame.value = (self.frame + 1) % self.recording.clock.frames  # type: ignore[misc]
+
+    def _surround(self) -> None:
+        """Show cameras and points where they are asked for, and one picture is behind them, which they fit."""
+        visible = bool(self.controls.rig.value) and len(self.controls.shown) < 2
+        self.surroundings.show(visible, self.frame, within(self.controls.point))
+
+    def _record(self) -> None:
+        """Do what the buttons ask for."""
+        while self.controls.clicks:
+            text, client = self.controls.clicks.popleft()
+            if text == "Write":
+                self.controls.told.content = self.recording.write()
+            elif client and (camera := seen_from(client.camera, self.lines)):
+                self.controls.told.content = self.recording.add(camera, self.frame)
+
+    def _ask(self, client: "viser.ClientHandle") -> None:
+        """Ask for what is wanted now; not before there was a picture of what was wanted before, so that who moves all
+        the time sees something too."""
+        camera = seen_from(client.camera, self.lines)
+        if camera is None or not self.begun:
+            return
+        wish = Wish(self.controls.shown, self.frame, bool(self.controls.depth.value), eye_of(camera), camera)
+        if (client, wish) == self.asked:
+            return
+        self.asked, self.begun = (client, wish), not wish.variants
+        self.work = self.screen.pictures(wish) if wish.variants else iter(())
+        if not wish.variants:
+            client.scene.set_background_image(None)
+
+    def _work(self) -> bool:
+        """Do a part of what was asked for, and show what comes of it; whether there was something to do."""
+        if self.asked is None:
+            return False
+        client, _ = self.asked
+        try:
+            picture = next(self.work)
+        except StopIteration:
+            return False
+        except UserError as error:  # a model that is damaged, or was trained anew meanwhile
+            client.add_notification("Not shown", str(error), color="red")
+            self.begun = True
+            return True
+        if picture is not None:
+            client.scene.set_background_image(picture, format="jpeg", jpeg_quality=QUALITY)
+            self.begun, self.due = True, max(self.due, time.monotonic() + GRACE)
+        return True
 
 
 def within(slider: "viser.GuiSliderHandle") -> float:
