@@ -12,7 +12,7 @@ from mixdepth.kernels.cpu import HALF, INDEX, ONE, compiled, grid_sum_at
 LANES = 16  # frames, or samples of a ray, at once
 ZERO, TWO, LARGEST, SMALLEST = np.float32(0), np.float32(2), np.float32(80), np.float32(1e-20)
 # Where what is kept per frame lies, each LANES numbers.
-LIGHT, ABSORBED, DEPTH, RED, GREEN, BLUE, TAU, PASSES = (INDEX(LANES * k) for k in range(8))
+LIGHT, ABSORBED, DEPTH, RED, GREEN, BLUE, FAINT, TAU, OPACITY = (INDEX(LANES * k) for k in range(9))
 LOG2E = np.float32(1.4426950408889634)
 # 2^r for -1/2 <= r <= 1/2 (Cephes, exp2f), from the highest power.
 E6, E5, E4 = np.float32(1.535336188319500e-4), np.float32(1.339887440266574e-3), np.float32(9.618437357674640e-3)
@@ -22,28 +22,36 @@ A1, A2, A3, A4, A5, A6, A7 = (np.float32(1 / (2 * k + 1)) for k in range(1, 8))
 
 
 @compiled
-def _fading(room, source, target, bits):
-    """exp(-x) of LANES numbers, none below zero: those of ``room`` from ``source`` on, written from ``target`` on (the
-    same, or others); ``bits`` [LANES] int32 is for what is between."""
-    powers = bits.view(np.float32)
+def _exponential(room, source, target, bits):
+    """exp(-x) of LANES numbers, none below zero, in two factors: of those of ``room`` from ``source`` on, the first
+    less one is written from ``target`` on (the same, or others), the bits of the second to ``bits`` [LANES] int32."""
     for i in range(INDEX(LANES)):
         y = -min(room[source + i], LARGEST) * LOG2E
         whole = np.floor(y + HALF)
         r = y - whole
         bits[i] = (np.int32(whole) + np.int32(127)) << np.int32(23)
-        room[target + i] = (((((E6 * r + E5) * r + E4) * r + E3) * r + E2) * r + E1) * r + ONE
+        room[target + i] = (((((E6 * r + E5) * r + E4) * r + E3) * r + E2) * r + E1) * r
+
+
+@compiled
+def _opacity(room, source, target, bits):
+    """1 - exp(-x), to float32's precision also where it is next to nothing; as :func:`_exponential`."""
+    powers = bits.view(np.float32)
+    _exponential(room, source, target, bits)
     for i in range(INDEX(LANES)):
-        room[target + i] *= powers[i]
+        room[target + i] = (ONE - powers[i]) - powers[i] * room[target + i]
 
 
 @compiled
 def _softplus(room, source, target, bits):
-    """log(1 + exp(x)) of LANES numbers, as :func:`_fading`, but not to the same place."""
+    """log(1 + exp(x)) of LANES numbers; as :func:`_exponential`, but not to the same place."""
+    powers = bits.view(np.float32)
     for i in range(INDEX(LANES)):
         room[target + i] = abs(room[source + i])
-    _fading(room, target, target, bits)
+    _exponential(room, target, target, bits)
     for i in range(INDEX(LANES)):
-        s = room[target + i] / (TWO + room[target + i])
+        e = powers[i] + powers[i] * room[target + i]
+        s = e / (TWO + e)
         q = s * s
         series = ((((((A7 * q + A6) * q + A5) * q + A4) * q + A3) * q + A2) * q + A1) * q + ONE
         room[target + i] = max(room[source + i], ZERO) + TWO * s * series
@@ -141,7 +149,7 @@ def march_density(space, rays, depths, mask, sets, density, dark, first, last, k
     inside, parts = np.empty(samples, np.int32), np.empty(samples, np.int32)
     at, held = np.empty(samples, np.int64), np.empty(samples, np.uint8)
     room, bits = np.zeros(3 * LANES, np.float32), np.empty(LANES, np.int32)
-    tau, passes = room[LANES : 2 * LANES], room[2 * LANES :]
+    tau, opacity = room[LANES : 2 * LANES], room[2 * LANES :]
     channels, wanted = INDEX(density.channels), np.int32(0)
     out, end = kept.samples, first * samples
     for ray in range(first, last):
@@ -170,7 +178,7 @@ def march_density(space, rays, depths, mask, sets, density, dark, first, last, k
                 delta = HALF * (gaps[max(k - 1, 0)] + gaps[max(min(k, samples - 2), 0)])
                 out[end + i, 2] = delta
                 tau[i] *= density.scale * delta if held[k] & 1 else ZERO
-            _fading(room, INDEX(LANES), INDEX(2 * LANES), bits)
+            _opacity(room, INDEX(LANES), INDEX(2 * LANES), bits)
             for i in range(here):
                 if light <= dark:
                     break
@@ -180,9 +188,9 @@ def march_density(space, rays, depths, mask, sets, density, dark, first, last, k
                 row = INDEX(end)
                 out[row, 0], out[row, 1] = along[k], far - near
                 out[row, 3], out[row, 4], out[row, 5] = u[0, k], u[1, k], u[2, k]
-                out[row, 6], out[row, 7] = tau[i], light * (ONE - passes[i])
+                out[row, 6], out[row, 7] = tau[i], light * opacity[i]
                 kept.holds[row] = held[k]
-                light *= passes[i]
+                light -= light * opacity[i]
                 end += 1
         kept.counts[ray] = end - kept.starts[ray]
 
@@ -200,16 +208,16 @@ def pack_rest(kept, offsets, first, last, tau, weights):
 @compiled
 def _pass_still(room, tau, z, dz, red, green, blue):
     """A sample of the static branch alone is passed, at all frames; the sum of the light that is left."""
-    passes = np.exp(-tau)
+    opacity = -np.expm1(-tau)
     left = ZERO
     for f in range(INDEX(LANES)):
         light = room[LIGHT + f]
-        weight, before = light * (ONE - passes), room[ABSORBED + f]
+        weight, before = light * opacity, room[ABSORBED + f]
         within = z + dz * ((HALF - before) / max(weight, SMALLEST) - HALF)
         room[DEPTH + f] = within if before < HALF and before + weight >= HALF else room[DEPTH + f]
         room[ABSORBED + f] = before + weight
-        room[LIGHT + f] = light * passes
-        left += light * passes
+        room[LIGHT + f] = light - weight
+        left += light - weight
         room[RED + f] += weight * red
         room[GREEN + f] += weight * green
         room[BLUE + f] += weight * blue
@@ -217,22 +225,23 @@ def _pass_still(room, tau, z, dz, red, green, blue):
 
 
 @compiled
-def _pass_both(room, bits, tau, z, dz, red, green, blue):
-    """A sample of both branches is passed; TAU, the dynamic one's thickness, becomes its weights."""
+def _pass_both(room, bits, visible, tau, z, dz, red, green, blue):
+    """A sample of both branches is passed; TAU, the dynamic one's thickness, becomes its weights where ``visible``."""
     for f in range(INDEX(LANES)):
-        room[PASSES + f] = tau + room[TAU + f]
-    _fading(room, PASSES, PASSES, bits)
+        room[OPACITY + f] = tau + room[TAU + f]
+    _opacity(room, OPACITY, OPACITY, bits)
     left = ZERO
     for f in range(INDEX(LANES)):
-        light, passes = room[LIGHT + f], room[PASSES + f]
-        weight, before = light * (ONE - passes), room[ABSORBED + f]
+        light = room[LIGHT + f]
+        weight, before = light * room[OPACITY + f], room[ABSORBED + f]
         within = z + dz * ((HALF - before) / max(weight, SMALLEST) - HALF)
         room[DEPTH + f] = within if before < HALF and before + weight >= HALF else room[DEPTH + f]
         room[ABSORBED + f] = before + weight
-        room[LIGHT + f] = light * passes
-        left += light * passes
+        room[LIGHT + f] = light - weight
+        left += light - weight
         moves = weight * room[TAU + f] / max(room[TAU + f] + tau, SMALLEST)
-        room[TAU + f] = moves
+        room[TAU + f] = moves if moves > visible else ZERO
+        room[FAINT + f] += moves - room[TAU + f]
         room[RED + f] += (weight - moves) * red
         room[GREEN + f] += (weight - moves) * green
         room[BLUE + f] += (weight - moves) * blue
@@ -251,13 +260,13 @@ def frames_forward(layers, rays, tau, sets, parts, dark, visible, first, last, v
     for f in range(count):
         every |= parts[f]
     # All in one array: of several, LLVM does not know that none is part of another, and computes one number at a time.
-    room, bits = np.zeros(8 * LANES, np.float32), np.empty(LANES, np.int32)
+    room, bits = np.zeros(9 * LANES, np.float32), np.empty(LANES, np.int32)
     for at in range(first, last):
         ray = rays[at]
         for f in range(INDEX(LANES)):
             room[LIGHT + f] = ONE if f < count else ZERO
             room[DEPTH + f], room[ABSORBED + f] = layers.far[ray], ZERO
-            room[RED + f], room[GREEN + f], room[BLUE + f] = ZERO, ZERO, ZERO
+            room[RED + f], room[GREEN + f], room[BLUE + f], room[FAINT + f] = ZERO, ZERO, ZERO, ZERO
         left = ONE
         for i in range(layers.offsets[ray], layers.offsets[ray + 1]):
             if left <= dark:
@@ -268,11 +277,10 @@ def frames_forward(layers, rays, tau, sets, parts, dark, visible, first, last, v
                 row, bright = INDEX(d), 0
                 for f in range(count):
                     room[TAU + f] = tau[row, f] if sets[row] & parts[f] else ZERO
-                left = _pass_both(room, bits, still, *seen)
+                left = _pass_both(room, bits, visible, still, *seen)
                 for f in range(count):
-                    weight = room[TAU + f]
-                    shown[row, f] = weight if weight > visible else ZERO
-                    bright += weight > visible
+                    shown[row, f] = room[TAU + f]
+                    bright += room[TAU + f] > 0
                 lit[row] = bright > 0
             elif still > 0:
                 left = _pass_still(room, still, *seen)
@@ -282,4 +290,4 @@ def frames_forward(layers, rays, tau, sets, parts, dark, visible, first, last, v
                 room[GREEN + f],
                 room[BLUE + f],
             )
-            views.left[at, f], views.depth[at, f] = room[LIGHT + f], room[DEPTH + f]
+            views.faint[at, f], views.depth[at, f] = room[FAINT + f], room[DEPTH + f]

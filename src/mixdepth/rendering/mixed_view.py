@@ -25,17 +25,16 @@ def quantised(rgb: Tensor) -> Tensor:
 
 
 def shade_still(static: StaticField, samples: RaySamples, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Colours of the static branch: of samples [M, 3], the background's where they are faint, and of rays [R, 3], as
-    :func:`~mixdepth.rendering.trace.shade_static` has them."""
+    """Colours of the static branch: of samples [M, 3], less the background's and zero where they are faint, and of rays
+    [R, 3], as :func:`~mixdepth.rendering.trace.shade_static` has them."""
     background = torch.sigmoid(static.background)
     seen = (weights > VISIBLE).nonzero().squeeze(1)
-    rows, w = samples.rows[seen], weights[seen]
-    colours = static.colour(samples.u[seen], samples.directions, rows)
-    rgb = background.repeat(len(weights), 1)
+    rows = samples.rows[seen]
+    colours = static.colour(samples.u[seen], samples.directions, rows) - background
+    rgb = torch.zeros_like(samples.u)
     rgb[seen] = colours
-    shown = kernels.ray_colours(w[:, None], colours[:, None], rows, len(samples.far))[:, 0]
-    left = 1 - torch.zeros_like(samples.far).index_add(0, rows, w)
-    return rgb, shown + left[:, None] * background
+    shown = kernels.ray_colours(weights[seen][:, None], colours[:, None], rows, len(samples.far))[:, 0]
+    return rgb, shown + background
 
 
 def shade_moving(
@@ -53,7 +52,7 @@ def shade_moving(
     cells of its own part of the capture.
 
     Args:
-        still: optical thickness [M] and colours [M, 3] of the static branch.
+        still: optical thickness [M] of the static branch, and its colours [M, 3] by :func:`shade_still`.
     """
     here = samples.held(DYNAMIC)
     index, place = torch.full_like(samples.rows, -1), samples.rows.new_empty(len(samples.far))
@@ -62,15 +61,15 @@ def shade_moving(
     v, delta, row = field.region.local(samples.u[here]), samples.delta[here], place[samples.rows[here]]
     density, sets = field.density_features(v), field.region.sets[field.region.cells(v)]
     each = (getattr(samples, name) for name in ("offsets", "rows", "z", "dz", "far"))
-    layers = kernels.Layers(*each, *still, index)
+    layers, background = kernels.Layers(*each, *still, index), torch.sigmoid(static.background)
     for start in range(0, len(wanted), kernels.FRAMES):
         times = slice(start, start + kernels.FRAMES)
         block = wanted[None, times]
         tau, parts = field.thickness(density, delta, block, [len(v)]), field.region.bits(block.t())
         views, lit, shown = kernels.composite_frames(layers, rays, tau, sets, parts, VISIBLE)
-        colours = field.colour(field.colour_features(v[lit]), block, [len(lit)])
+        colours = field.colour(field.colour_features(v[lit]), block, [len(lit)]) - background
         rgb = views.rgb + kernels.ray_colours(shown, colours, row[lit], len(rays))
-        yield times, rgb + views.left[..., None] * torch.sigmoid(static.background), views.depth
+        yield times, rgb + (1 - views.faint[..., None]) * background, views.depth
 
 
 @torch.no_grad()
