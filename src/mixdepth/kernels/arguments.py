@@ -88,13 +88,13 @@ class Layers(NamedTuple):
     dz: Tensor  # [M] z-depth interval that each stands for
     far: Tensor  # [R] last z-depth of each ray
     tau: Tensor  # [M] optical thickness of the static branch
-    rgb: Tensor  # [M, 3] its colours
-    index: Tensor  # [M] int64, the dynamic sample at the same place, -1 where there is none
+    rgb: Tensor  # [M, 3] its colours less the background's: zero where it is faint
+    moving: Tensor  # [M] int64, the dynamic sample at the same place, -1 where there is none
 
 
 class Views(NamedTuple):
     """What R rays show at F frames, but for the colours of the dynamic branch."""
 
-    rgb: Tensor  # [R, F, 3]
-    left: Tensor  # [R, F] light that passes
+    rgb: Tensor  # [R, F, 3] over the background
+    faint: Tensor  # [R, F] sum of the dynamic branch's weights that are too small to be shown
     depth: Tensor  # [R, F] median z-depth

@@ -128,10 +128,14 @@ def composite_frames(
 
 def _composite_frames(layers: Layers, rays: Tensor, tau_d: Tensor, visible: float) -> tuple[Views, Tensor, Tensor]:
     depths = layers.z, layers.dz, layers.far
-    weights, *views = composite_mixed(layers.tau, layers.rgb, layers.index, tau_d, layers.offsets, layers.rows, depths)
-    weights *= weights > visible
-    lit = weights.any(1).nonzero().squeeze(1)
-    return Views(*(view[rays] for view in views if view is not None)), lit, weights[lit]
+    weights, rgb, left, depth = composite_mixed(
+        layers.tau, layers.rgb, layers.moving, tau_d, layers.offsets, layers.rows, depths
+    )
+    assert depth is not None  # it is asked for
+    shown = weights * (weights > visible)
+    faint = torch.zeros_like(left).index_add(0, layers.rows[layers.moving >= 0], weights - shown)
+    lit = (shown > 0).any(1).nonzero().squeeze(1)
+    return Views(rgb[rays], faint[rays], depth[rays]), lit, shown[lit]
 
 
 class _RayColours(torch.autograd.Function):

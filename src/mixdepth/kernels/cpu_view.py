@@ -12,7 +12,7 @@ from mixdepth.kernels.cpu import HALF, INDEX, ONE, compiled, grid_sum_at
 LANES = 16  # frames, or samples of a ray, at once
 ZERO, TWO, LARGEST, SMALLEST = np.float32(0), np.float32(2), np.float32(80), np.float32(1e-20)
 # Where what is kept per frame lies, each LANES numbers.
-LIGHT, ABSORBED, DEPTH, RED, GREEN, BLUE, TAU, PASSES = (INDEX(LANES * k) for k in range(8))
+LIGHT, ABSORBED, DEPTH, RED, GREEN, BLUE, FAINT, TAU, OPACITY = (INDEX(LANES * k) for k in range(9))
 LOG2E = np.float32(1.4426950408889634)
 # 2^r for -1/2 <= r <= 1/2 (Cephes, exp2f), from the highest power.
 E6, E5, E4 = np.float32(1.535336188319500e-4), np.float32(1.339887440266574e-3), np.float32(9.618437357674640e-3)
@@ -22,28 +22,36 @@ A1, A2, A3, A4, A5, A6, A7 = (np.float32(1 / (2 * k + 1)) for k in range(1, 8))
 
 
 @compiled
-def _fading(room, source, target, bits):
-    """exp(-x) of LANES numbers, none below zero: those of ``room`` from ``source`` on, written from ``target`` on (the
-    same, or others); ``bits`` [LANES] int32 is for what is between."""
-    powers = bits.view(np.float32)
+def _exponential(room, source, target, bits):
+    """exp(-x) of LANES numbers, none below zero, in two factors: of those of ``room`` from ``source`` on, the first
+    less one is written from ``target`` on (the same, or others), the bits of the second to ``bits`` [LANES] int32."""
     for i in range(INDEX(LANES)):
         y = -min(room[source + i], LARGEST) * LOG2E
         whole = np.floor(y + HALF)
         r = y - whole
         bits[i] = (np.int32(whole) + np.int32(127)) << np.int32(23)
-        room[target + i] = (((((E6 * r + E5) * r + E4) * r + E3) * r + E2) * r + E1) * r + ONE
+        room[target + i] = (((((E6 * r + E5) * r + E4) * r + E3) * r + E2) * r + E1) * r
+
+
+@compiled
+def _opacity(room, source, target, bits):
+    """1 - exp(-x), to float32's precision also where it is next to nothing; as :func:`_exponential`."""
+    powers = bits.view(np.float32)
+    _exponential(room, source, target, bits)
     for i in range(INDEX(LANES)):
-        room[target + i] *= powers[i]
+        room[target + i] = (ONE - powers[i]) - powers[i] * room[target + i]
 
 
 @compiled
 def _softplus(room, source, target, bits):
-    """log(1 + exp(x)) of LANES numbers, as :func:`_fading`, but not to the same place."""
+    """log(1 + exp(x)) of LANES numbers; as :func:`_exponential`, but not to the same place."""
+    powers = bits.view(np.float32)
     for i in range(INDEX(LANES)):
         room[target + i] = abs(room[source + i])
-    _fading(room, target, target, bits)
+    _exponential(room, target, target, bits)
     for i in range(INDEX(LANES)):
-        s = room[target + i] / (TWO + room[target + i])
+        e = powers[i] + powers[i] * room[target + i]
+        s = e / (TWO + e)
         q = s * s
         series = ((((((A7 * q + A6) * q + A5) * q + A4) * q + A3) * q + A2) * q + A1) * q + ONE
         room[target + i] = max(room[source + i], ZERO) + TWO * s * series
@@ -129,7 +137,7 @@ def _candidates(mask, inside, sets, parts, wanted, held, at):
 @compiled
 def _thickness(density, points, gaps, held, at, room, bits):
     """Optical thickness of up to LANES samples ``at`` of a ray, zero where ``held`` has them not as static, into
-    ``room`` from LANES on, and how much of the light each lets pass, from 2 * LANES on."""
+    ``room`` from LANES on, and how much of the light each takes, from 2 * LANES on."""
     channels, last = INDEX(density.channels), len(gaps) - 1
     for i in range(len(at)):
         k = INDEX(at[i])
@@ -141,7 +149,7 @@ def _thickness(density, points, gaps, held, at, room, bits):
         k = at[i]
         delta = HALF * (gaps[max(k - 1, 0)] + gaps[max(min(k, last), 0)])
         room[INDEX(LANES + i)] *= density.scale * delta if held[k] & STATIC else ZERO
-    _fading(room, INDEX(LANES), INDEX(2 * LANES), bits)
+    _opacity(room, INDEX(LANES), INDEX(2 * LANES), bits)
 
 
 @compiled
@@ -157,7 +165,8 @@ def _light_past_sure(density, points, gaps, held, at, dark, room, bits):
         here = at[start : start + LANES]
         _thickness(density, points, gaps, held, here, room, bits)
         for i in range(len(here)):
-            light *= ONE if held[here[i]] & DOUBTFUL else room[INDEX(2 * LANES + i)]
+            if not held[here[i]] & DOUBTFUL:
+                light -= light * room[INDEX(2 * LANES + i)]
         if light <= dark:
             return 0.0
     return light
@@ -204,17 +213,17 @@ def march_density(space, rays, depths, mask, sets, density, dark, first, last, k
                 k = here[i]
                 near = HALF * (along[k - 1] + along[k]) if k else rays.near[ray]
                 far = HALF * (along[k] + along[k + 1]) if k + 1 < samples else rays.far[ray]
-                tau, passes = room[INDEX(LANES + i)], room[INDEX(2 * LANES + i)]
+                tau, opacity = room[INDEX(LANES + i)], room[INDEX(2 * LANES + i)]
                 if held[k] & DOUBTFUL:
                     tau *= sure
-                    passes = np.exp(-tau)
+                    opacity = -np.expm1(-tau)
                 row = INDEX(end)
                 out[row, 0], out[row, 1] = along[k], far - near
                 out[row, 2] = HALF * (gaps[max(k - 1, 0)] + gaps[max(min(k, samples - 2), 0)])
                 out[row, 3], out[row, 4], out[row, 5] = u[0, k], u[1, k], u[2, k]
-                out[row, 6], out[row, 7] = tau, light * (ONE - passes)
+                out[row, 6], out[row, 7] = tau, light * opacity
                 kept.holds[row] = held[k] & (STATIC | DYNAMIC)
-                light *= passes
+                light -= light * opacity
                 end += 1
         kept.counts[ray] = end - kept.starts[ray]
 
@@ -232,16 +241,16 @@ def pack_rest(kept, offsets, first, last, tau, weights):
 @compiled
 def _pass_still(room, tau, z, dz, red, green, blue):
     """A sample of the static branch alone is passed, at all frames; the sum of the light that is left."""
-    passes = np.exp(-tau)
+    opacity = -np.expm1(-tau)
     left = ZERO
     for f in range(INDEX(LANES)):
         light = room[LIGHT + f]
-        weight, before = light * (ONE - passes), room[ABSORBED + f]
+        weight, before = light * opacity, room[ABSORBED + f]
         within = z + dz * ((HALF - before) / max(weight, SMALLEST) - HALF)
         room[DEPTH + f] = within if before < HALF and before + weight >= HALF else room[DEPTH + f]
         room[ABSORBED + f] = before + weight
-        room[LIGHT + f] = light * passes
-        left += light * passes
+        room[LIGHT + f] = light - weight
+        left += light - weight
         room[RED + f] += weight * red
         room[GREEN + f] += weight * green
         room[BLUE + f] += weight * blue
@@ -249,22 +258,23 @@ def _pass_still(room, tau, z, dz, red, green, blue):
 
 
 @compiled
-def _pass_both(room, bits, tau, z, dz, red, green, blue):
-    """A sample of both branches is passed; TAU, the dynamic one's thickness, becomes its weights."""
+def _pass_both(room, bits, visible, tau, z, dz, red, green, blue):
+    """A sample of both branches is passed; TAU, the dynamic one's thickness, becomes its weights where ``visible``."""
     for f in range(INDEX(LANES)):
-        room[PASSES + f] = tau + room[TAU + f]
-    _fading(room, PASSES, PASSES, bits)
+        room[OPACITY + f] = tau + room[TAU + f]
+    _opacity(room, OPACITY, OPACITY, bits)
     left = ZERO
     for f in range(INDEX(LANES)):
-        light, passes = room[LIGHT + f], room[PASSES + f]
-        weight, before = light * (ONE - passes), room[ABSORBED + f]
+        light = room[LIGHT + f]
+        weight, before = light * room[OPACITY + f], room[ABSORBED + f]
         within = z + dz * ((HALF - before) / max(weight, SMALLEST) - HALF)
         room[DEPTH + f] = within if before < HALF and before + weight >= HALF else room[DEPTH + f]
         room[ABSORBED + f] = before + weight
-        room[LIGHT + f] = light * passes
-        left += light * passes
+        room[LIGHT + f] = light - weight
+        left += light - weight
         moves = weight * room[TAU + f] / max(room[TAU + f] + tau, SMALLEST)
-        room[TAU + f] = moves
+        room[TAU + f] = moves if moves > visible else ZERO
+        room[FAINT + f] += moves - room[TAU + f]
         room[RED + f] += (weight - moves) * red
         room[GREEN + f] += (weight - moves) * green
         room[BLUE + f] += (weight - moves) * blue
@@ -283,28 +293,27 @@ def frames_forward(layers, rays, tau, sets, parts, dark, visible, first, last, v
     for f in range(count):
         every |= parts[f]
     # All in one array: of several, LLVM does not know that none is part of another, and computes one number at a time.
-    room, bits = np.zeros(8 * LANES, np.float32), np.empty(LANES, np.int32)
+    room, bits = np.zeros(9 * LANES, np.float32), np.empty(LANES, np.int32)
     for at in range(first, last):
         ray = rays[at]
         for f in range(INDEX(LANES)):
             room[LIGHT + f] = ONE if f < count else ZERO
             room[DEPTH + f], room[ABSORBED + f] = layers.far[ray], ZERO
-            room[RED + f], room[GREEN + f], room[BLUE + f] = ZERO, ZERO, ZERO
+            room[RED + f], room[GREEN + f], room[BLUE + f], room[FAINT + f] = ZERO, ZERO, ZERO, ZERO
         left = ONE
         for i in range(layers.offsets[ray], layers.offsets[ray + 1]):
             if left <= dark:
                 break
-            d, still = layers.index[i], layers.tau[i]
+            d, still = layers.moving[i], layers.tau[i]
             seen = layers.z[i], layers.dz[i], layers.rgb[i, 0], layers.rgb[i, 1], layers.rgb[i, 2]
             if d >= 0 and sets[d] & every:
                 row, bright = INDEX(d), 0
                 for f in range(count):
                     room[TAU + f] = tau[row, f] if sets[row] & parts[f] else ZERO
-                left = _pass_both(room, bits, still, *seen)
+                left = _pass_both(room, bits, visible, still, *seen)
                 for f in range(count):
-                    weight = room[TAU + f]
-                    shown[row, f] = weight if weight > visible else ZERO
-                    bright += weight > visible
+                    shown[row, f] = room[TAU + f]
+                    bright += room[TAU + f] > 0
                 lit[row] = bright > 0
             elif still > 0:
                 left = _pass_still(room, still, *seen)
@@ -314,4 +323,4 @@ def frames_forward(layers, rays, tau, sets, parts, dark, visible, first, last, v
                 room[GREEN + f],
                 room[BLUE + f],
             )
-            views.left[at, f], views.depth[at, f] = room[LIGHT + f], room[DEPTH + f]
+            views.faint[at, f], views.depth[at, f] = room[FAINT + f], room[DEPTH + f]

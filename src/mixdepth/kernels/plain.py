@@ -154,7 +154,7 @@ def composite_mixed(
     weights = (torch.exp(-before) * -torch.expm1(-tau)).to(tau.dtype)
     moves = weights.index_select(0, moving) * tau_own / tau.index_select(0, moving).clamp_min(1e-20)
     weight_d = torch.zeros_like(tau_d).index_add(0, own, moves)
-    coloured = (rgb_s > 0).any(1).nonzero().squeeze(1)
+    coloured = (rgb_s != 0).any(1).nonzero().squeeze(1)
     still = weights.index_add(0, moving, -moves).index_select(0, coloured)
     rgb = tau.new_zeros(rays, frames, 3)
     rgb = rgb.index_add(0, rows[coloured], still[..., None] * rgb_s[coloured][:, None])

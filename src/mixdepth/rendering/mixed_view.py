@@ -25,24 +25,23 @@ def quantised(rgb: Tensor) -> Tensor:
 
 
 def shade_still(static: StaticField, samples: RaySamples, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Colours of the static branch: of samples [M, 3], the background's where they are faint, and of rays [R, 3], as
-    :func:`~mixdepth.rendering.trace.shade_static` has them."""
+    """Colours of the static branch: of samples [M, 3], less the background's and zero where they are faint, and of rays
+    [R, 3], as :func:`~mixdepth.rendering.trace.shade_static` has them."""
     background = torch.sigmoid(static.background)
     seen = (weights > VISIBLE).nonzero().squeeze(1)
-    rows, w = samples.rows[seen], weights[seen]
-    colours = static.colour(samples.u[seen], samples.directions, rows)
-    rgb = background.repeat(len(weights), 1)
+    rows = samples.rows[seen]
+    colours = static.colour(samples.u[seen], samples.directions, rows) - background
+    rgb = torch.zeros_like(samples.u)
     rgb[seen] = colours
-    shown = kernels.ray_colours(w[:, None], colours[:, None], rows, len(samples.far))[:, 0]
-    left = 1 - torch.zeros_like(samples.far).index_add(0, rows, w)
-    return rgb, shown + left[:, None] * background
+    shown = kernels.ray_colours(weights[seen][:, None], colours[:, None], rows, len(samples.far))[:, 0]
+    return rgb, shown + background
 
 
 class Moving:
     """Both branches along some of R rays; what is the same at all times is worked out once.
 
     Args:
-        still: optical thickness [M] and colours [M, 3] of the static branch.
+        still: optical thickness [M] of the static branch, and its colours [M, 3] by :func:`shade_still`.
         rays: [r] those with dynamic samples, all of them.
     """
 
@@ -57,8 +56,8 @@ class Moving:
         self.static, self.field, self.rays, self.delta = static, field, rays, samples.delta[here]
         self.row, self.v, self.density = place[samples.rows[here]], v, field.density_features(v)
         self.sets = field.region.sets[field.region.cells(v)]
-        each = (getattr(samples, name) for name in ("offsets", "rows", "z", "dz", "far"))
-        self.layers = kernels.Layers(*each, *still, index)
+        tau, rgb = still
+        self.layers = kernels.Layers(samples.offsets, samples.rows, samples.z, samples.dz, samples.far, tau, rgb, index)
 
     @property
     def bytes(self) -> int:
@@ -75,9 +74,10 @@ class Moving:
         field, block = self.field, frames[None]
         tau, parts = field.thickness(self.density, self.delta, block, [len(self.v)]), field.region.bits(block.t())
         views, lit, shown = kernels.composite_frames(self.layers, self.rays, tau, self.sets, parts, VISIBLE)
-        colours = field.colour(field.colour_features(self.v[lit]), block, [len(lit)])
+        background = torch.sigmoid(self.static.background)
+        colours = field.colour(field.colour_features(self.v[lit]), block, [len(lit)]) - background
         rgb = views.rgb + kernels.ray_colours(shown, colours, self.row[lit], len(self.rays))
-        return rgb + views.left[..., None] * torch.sigmoid(self.static.background), views.depth
+        return rgb + (1 - views.faint[..., None]) * background, views.depth
 
 
 @dataclass
