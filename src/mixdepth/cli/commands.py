@@ -125,6 +125,7 @@ def prepare(job: Job, _: argparse.Namespace) -> None:
         "held_out_points": cameras.write_held_out_points,
         "frame_store": frames.frame_store,
         "motion": frames.motion,
+        "movement": frames.movement,
         "static_set": frames.static_set,
         "static_test_set": frames.static_test_set,
     }
@@ -151,7 +152,24 @@ def train(job: Job, args: argparse.Namespace) -> None:
         return
     refuse_photos_only(job.scene)
     work = graph.Job.of("train_dynamic", variant=name)
+    if job.force or not job.results.model(name).exists():
+        for part in work.reads(job.results, job.scene).get(graph.PARTS, []):
+            train_part(job, name, part)
     job.make(work, tasks.train_dynamic, name, run, job.identity(work))
+
+
+def train_part(job: Job, variant: str, part: Path) -> None:
+    """Train the static branch of a variant of several segments, or one of these. What is finished, and was made as is
+    configured, is kept even with ``force``: an interrupted command goes on."""
+    from mixdepth.train import tasks
+
+    run, which = job.results.run(variant), {"variant": variant, "segment": part.stem}
+    if part == job.results.branch(variant):
+        work, train, args = graph.Job.of("train_branch", variant=variant), tasks.train_branch, [variant]
+    else:
+        work, train, args = graph.Job.of("train_segment", **which), tasks.train_segment, [variant, int(part.stem)]
+    if not part.exists() or outdated(work, job.scene, job.results):
+        job.make(work, train, *args, run, job.identity(work), anew=True)
 
 
 def render(job: Job, args: argparse.Namespace) -> None:
