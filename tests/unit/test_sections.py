@@ -23,6 +23,7 @@ from mixdepth.workflow.versions import STAGE_VERSIONS
 
 OTHERS = {
     "camera": "cam01", "variant": "inherited", "path": "spiral", "source": "renders", "name": "cam01", "kind": "png",
+    "segment": "0",
 }  # fmt: skip
 
 
@@ -48,9 +49,9 @@ def wildcards(name: str, scene: str) -> SimpleNamespace:
 @pytest.mark.parametrize("name", STAGES)
 def test_every_rule_asks_for_memory_and_time_and_knows_its_version(name: str, scenes: Scenes) -> None:
     at, of = sections_of(name, scenes), wildcards(name, "found")
-    assert at.resources["mem_mb"](of, 1) > 0
-    assert at.resources["mem_mb"](of, 2) > at.resources["mem_mb"](of, 1)
-    assert at.resources["runtime"](of, 1) > 0
+    assert at.resources["mem_mb"](of, {}, 1) > 0
+    assert at.resources["mem_mb"](of, {}, 2) > at.resources["mem_mb"](of, {}, 1)
+    assert at.resources["runtime"](of, {}, 1) > 0
     assert at.params["version"] == STAGE_VERSIONS[STAGES[name].version]
     assert all(f"{{{key}}}" in at.log and f"{{{key}}}" in at.benchmark for key in ("scene", *STAGES[name].wildcards))
 
@@ -61,7 +62,7 @@ def test_every_stage_has_a_script_and_a_rule(name: str) -> None:
     assert (REPOSITORY / f"workflow/scripts/{script}.py").is_file()
     rules = "\n".join(path.read_text() for path in (REPOSITORY / "rules").glob("*.smk"))
     assert f'at = rule_of("{name}"' in rules
-    assert f"rule {name}:" in rules
+    assert f"{'checkpoint' if name == 'movement' else 'rule'} {name}:" in rules
 
 
 def test_who_trains_is_told_to_a_job_and_makes_nothing_anew(scenes: Scenes) -> None:

@@ -29,8 +29,8 @@ STEP_MB = 250  # requests are rounded up to it
 SLOWER = 4  # times as long as predicted may a job take before a cluster ends it: other machines, busy file systems
 STEP_MINUTES = 10
 GPU_FACTOR = 5  # a guess
-# They go on after a time limit, so that a retry needs no longer one.
-RESUMES = ("train_static", "train_branch", "train_segment", "train_dynamic")
+RESUMES = stages.TRAININGS  # go on after a time limit, so that a retry needs no longer one
+PARTS = RESUMES[1:]  # train a variant
 COMPUTE = tuple(name for name, one in stages.STAGES.items() if one.compute)  # in the settings' threads, or on the GPU
 PATH_FRAMES = 120  # of a camera path at least; slow motion has several times as many as the capture
 
@@ -68,7 +68,6 @@ class Size(NamedTuple):
 
 
 Table = Mapping[str, Mapping[str, float]]  # by rule, how much each of the drivers adds
-JOIN = "train_dynamic, joining"  # that rule where a variant has several segments, which others train
 
 
 class Cost(NamedTuple):
@@ -225,7 +224,6 @@ MEMORY: Table = {
     "train_dynamic": {"job": 840, "own_grid": 60, "grid": 60, "frames": 175},
     "train_branch": {"job": 840, "own_grid": 60, "frames": 60},
     "train_segment": {"job": 840, "own_grid": 30, "grid": 60, "frames": 175},
-    JOIN: {"job": 300},
     "render": {"job": 650, "frame": 15},
     "evaluate": {"job": 600, "frame": 700},
     "render_path": {"job": 580, "frame": 60},
@@ -263,7 +261,6 @@ SECONDS: Table = {
     "train_dynamic": {"job": 5, "own_steps": 16, "own_updates": 4.2, "steps": 90, "frames": 3},
     "train_branch": {"job": 5, "own_steps": 16, "own_updates": 4.2, "frames": 0.5},
     "train_segment": {"job": 5, "steps": 90, "frames": 3},
-    JOIN: {"job": 4, "grids": 0.1},
     # What stands still is rendered once.
     "render": {"job": 3, "frame": 12, "video": 0.7},
     "evaluate": {"job": 4, "held_out_video": 4},
@@ -298,7 +295,6 @@ BYTES: Table = {
     "train_dynamic": {"own_grid": 19.3e6, "grids": 18.7e6},
     "train_branch": {"own_grid": 19.3e6},
     "train_segment": {"grid": 18.7e6},
-    JOIN: {"own_grid": 19.3e6, "grids": 18.7e6},
     "render": {"video": 7e6},
     "render_path": {"path": 7e6},
     "video": {"moments": 1.4e4, "video": 1e4},
@@ -309,14 +305,20 @@ BYTES: Table = {
     "viewer": {"job": 3e6},
 }
 
+# The same of train_dynamic where others train the segments of a variant, and it joins them.
+JOINING: Sequence[Mapping[str, float]] = (
+    {"job": 300},
+    {"job": 4, "grids": 0.1},
+    {"own_grid": 19.3e6, "grids": 18.7e6},
+)
+
 
 def cost(rule: str, size: Size) -> Cost:
     """What one job of a rule takes. Time on a GPU is a guess (``GPU_FACTOR``)."""
     values = drivers(size)
-    row = JOIN if rule == "train_dynamic" and sizes(size).segments > 1 else rule
-    memory, seconds, written = (
-        sum(factor * values[name] for name, factor in table.get(row, {}).items()) for table in (MEMORY, SECONDS, BYTES)
-    )
+    joins = rule == "train_dynamic" and sizes(size).segments > 1
+    rows = JOINING if joins else [table.get(rule, {}) for table in (MEMORY, SECONDS, BYTES)]
+    memory, seconds, written = (sum(factor * values[name] for name, factor in row.items()) for row in rows)
     return Cost(memory, seconds / GPU_FACTOR if size.cuda and rule in COMPUTE else seconds, written)
 
 
@@ -326,6 +328,13 @@ def jobs(size: Size) -> dict[str, int]:
     if found["train_dynamic"] and several > 1:
         found |= {"train_branch": size.variants, "train_segment": several * size.variants}
     return dict(found)
+
+
+def training(size: Size) -> Cost:
+    """Of one variant, in one job or in parts: the largest memory, and the seconds and bytes of all."""
+    parts = [(cost(rule, size), count // size.variants) for rule, count in jobs(size).items() if rule in PARTS]
+    memory = max(one.memory_mb for one, _ in parts)
+    return Cost(memory, *(sum(getattr(one, key) * count for one, count in parts) for key in ("seconds", "bytes")))
 
 
 def _stand_in(size: Size) -> Scene:

@@ -109,13 +109,17 @@ class Sections:
 
     @property
     def resources(self) -> dict[str, Callable]:
-        """Memory and time, more with every retry; and one GPU where the settings ask for one. With `auto` a job takes
-        what it is given: where a cluster has no GPU, one that asks for it would wait for ever."""
-        gpu = {"gpu": lambda wildcards: int(self._compute(wildcards)["device"] == "cuda")} if self.stage.compute else {}
+        """Memory and time, more with every retry; and one GPU where the settings ask for one, and the job does not just
+        join parts. With `auto` a job takes what it is given: where a cluster has no GPU, one that asks for it would
+        wait for ever."""
+
+        def gpu(wildcards: Wildcards, input: Any) -> int:
+            return int(self._compute(wildcards)["device"] == "cuda" and not input.get(PARTS))
+
         return {
-            "mem_mb": lambda wildcards, attempt: memory_mb(self.name, self._size(wildcards), attempt),
-            "runtime": lambda wildcards, attempt: minutes(self.name, self._size(wildcards), attempt),
-            **gpu,
+            "mem_mb": lambda wildcards, input, attempt: memory_mb(self.name, self._size(wildcards, input), attempt),
+            "runtime": lambda wildcards, input, attempt: minutes(self.name, self._size(wildcards, input), attempt),
+            **({"gpu": gpu} if self.stage.compute else {}),
         }
 
     def _compute(self, wildcards: Wildcards) -> Mapping[str, Any]:
@@ -123,15 +127,16 @@ class Sections:
         section = self.stage.compute
         return scene.settings(section, variant=others.get("variant"))[section]
 
-    def _size(self, wildcards: Wildcards) -> Any:
+    def _size(self, wildcards: Wildcards, input: Any) -> Any:
         """The size of a job's scene, from what rule `probe` found; before that, a large one. Snakemake works resources
         out again once the inputs of a job are there, so that only the jobs beside `probe` ask for what a large one
         needs."""
         try:
             scene, results, _ = self._asked(wildcards)
-            return size_of(scene, json.loads(results.capture.read_text()))
+            size = size_of(scene, json.loads(results.capture.read_text()))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return UNKNOWN
+            size = UNKNOWN
+        return size._replace(segments=max(1, len(input.get(PARTS, [])) - 1))
 
     def _asked(self, wildcards: Wildcards) -> tuple[Scene, Results, dict[str, str]]:
         name = wildcards.scene

@@ -19,11 +19,11 @@ from mixdepth.workflow.made import outdated
 def foretold(results: Results, scene: Scene, variant: str) -> int | None:
     """How many there will be by capture.json alone: where the settings say how long they are, or where the capture is
     shorter than any is; None where that is not known yet, or ``probe`` will say it anew."""
-    given, capture = scene.dynamic_options(variant), _read(results.capture)
-    frames = capture.get("selected")
-    if frames is None or ("segment" not in given and frames > SEGMENT[0]):
+    frames = _read(results.capture).get("selected")
+    if frames is None:
         return None
-    if outdated(Job.of("probe"), scene, results):
+    given = scene.dynamic_options(variant)
+    if ("segment" not in given and frames > SEGMENT[0]) or outdated(Job.of("probe"), scene, results):
         return None
     return segment_count(frames, given.get("segment"))
 

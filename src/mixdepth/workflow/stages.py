@@ -19,6 +19,9 @@ from mixdepth.variants import TABLE, needs_static
 from mixdepth.workflow import segments
 from mixdepth.workflow.graph import CAPTURE, PARTS, RIG, STAGES, Files, Job, files, flat, never, stage
 
+# The rules that train: the static model, and a variant in one job or in parts.
+TRAININGS = ("train_static", "train_branch", "train_segment", "train_dynamic")
+
 # For which cameras and variants.
 
 
