@@ -201,3 +201,22 @@ def test_jobs_behind_probe_ask_by_the_size_that_it_found_and_asking_otherwise_re
     assert int(asked["contact_sheet"]) == memory_mb("contact_sheet", tiny) < memory_mb("contact_sheet", UNKNOWN)
     again = snakemake(tmp_path, "-n", "--set-resources", "contact_sheet:mem_mb=9999", *arguments)
     assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_the_page_says_what_the_model_of_costs_does_about_an_hour_of_video() -> None:
+    section = {"segment": 300, "device": "cuda"}
+    hour = Size(frames=108_000, width=1352, height=1014, variants=1, dynamic_section=section)
+    each = {rule: (count, cost(rule, hour)) for rule, count in jobs(hour).items()}
+    hours = {True: 0.0, False: 0.0}  # on a GPU, and elsewhere
+    for rule, (count, one) in each.items():
+        hours[rule in COMPUTE] += count * one.seconds / 3600
+    disk = sum(count * one.bytes for count, one in each.values()) / 1e12
+    memory = max(one.memory_mb for _, one in each.values()) / 1e3
+    total = sum(count for count, _ in each.values())
+    page = (REPOSITORY / "docs/cluster.md").read_text()
+    told = f"| {total} | {memory:.1f} GB | | {hours[True]:.0f} on a GPU, {hours[False]:.0f} without | {disk:.1f} TB |"
+    assert f"| all jobs to the report {told}" in page
+    for rule in ("frame_store", "motion", "train_segment"):
+        count, one = each[rule]
+        assert f"(`{rule}`) | {count} | {one.memory_mb / 1e3:.1f} GB |" in page
+        assert f"| {count * one.seconds / 3600:.0f} |" in page

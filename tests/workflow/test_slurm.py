@@ -13,8 +13,16 @@ import torch
 
 from helpers.checkout import REPOSITORY
 from helpers.controller import IMPATIENT, finishes, newest, started, trains, until, wait
-from helpers.slurm import cluster, unavailable
-from helpers.tiny import MODELS, TARGETS, digests, tiny_config, write_config, write_tiny_capture
+from helpers.slurm import cluster, segment_jobs, unavailable
+from helpers.tiny import (
+    MODELS,
+    TARGETS,
+    digests,
+    tiny_config,
+    write_config,
+    write_four_segments,
+    write_tiny_capture,
+)
 from helpers.workflow import snakemake, surroundings, workflow
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(unavailable()), reason=str(unavailable()))]
@@ -145,6 +153,26 @@ def test_a_training_with_device_cuda_asks_for_one_gpu_and_the_log_of_a_failed_jo
     assert re.search(r"gres[:/]gpu[:=]1\b", asked), asked
     told = (there / "told.txt").read_text()
     assert "device: cuda is configured, but" in told
+
+
+def test_four_segments_are_trained_on_both_nodes_at_once_and_join_to_the_bytes_of_one_after_the_other(
+    slurm: Path, tmp_path: Path
+) -> None:
+    model, branch = "results/x/none/model.safetensors", "results/x/none/segments/static.safetensors"
+    here = write_four_segments(tmp_path / "here", steps=300)
+    config = ["--configfile", str(here / "config.yaml")]
+    done = snakemake(here, *config, "--", branch)
+    assert done.returncode == 0, done.stdout + done.stderr
+    there = shutil.copytree(here, tmp_path / "there")
+    done = snakemake(here, *config, "--cores", "1", "--", model)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with started(there, command(there, "--set-resources", "train_segment:mem_mb=4500", "--", model)) as process:
+        finishes(process, there)
+    assert (there / model).read_bytes() == (here / model).read_bytes()
+    trained = segment_jobs()
+    assert sorted(job["node"] for job in trained) == ["n1", "n1", "n2", "n2"], "a node has memory for two"
+    assert {job["threads"] for job in trained} == {"1"}
+    assert max(job["start"] for job in trained) < min(job["end"] for job in trained), "all four at once"
 
 
 def log_of(folder: Path) -> str:
