@@ -249,6 +249,7 @@ def test_the_depth_of_the_static_model_is_asked_for(prepared: Path, capsys: pyte
     for path in (results.cameras, results.lenses, results.space, *prepared_files):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
+    write_json(results.movement, {"across": 1.0, "runs": [[4, 0.1]], "pixels": 1e3, "frames": 4})
     assert "static/depth: not there yet; run `python -m mixdepth train static`" in told(capsys, "train", "distilled")
     assert "static/model.safetensors: not there yet" in told(capsys, "train", "inherited")
     assert "colmap_depth: not there yet; run `python -m mixdepth prepare`" in told(capsys, "train", "colmap")

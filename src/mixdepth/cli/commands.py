@@ -49,16 +49,15 @@ class Job:
                 (:func:`mixdepth.workflow.made.outdated`); with the command that mends it.
         """
         reads, outputs = work.reads(self.results, self.scene), work.makes(self.results)
-        inputs = graph.given(reads)
-        for path in flat(inputs):
-            if not path.exists():
-                raise ConfigurationError(f"{path}: not there yet; run `{PROGRAM} {self._maker(path)}` first")
-        there = flat(outputs)
+        inputs, there = graph.given(reads), flat(outputs)
         if not (self.force or anew) and all(path.exists() for path in there):
             if reason := outdated(work, self.scene, self.results):
                 raise ConfigurationError(f"{there[0]}: {reason}. The same command with --force makes it anew")
             print(f"{there[0]}: exists, skipped (--force makes it anew)", file=sys.stderr)
             return False
+        for path in flat(inputs):
+            if not path.exists():
+                raise ConfigurationError(f"{path}: not there yet; run `{PROGRAM} {self._maker(path)}` first")
         self._refuse_outdated(inputs)
         print(f"{there[0]}: being made", file=sys.stderr)
         for path in there:

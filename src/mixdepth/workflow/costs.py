@@ -30,7 +30,6 @@ SLOWER = 4  # times as long as predicted may a job take before a cluster ends it
 STEP_MINUTES = 10
 GPU_FACTOR = 5  # a guess
 RESUMES = stages.TRAININGS  # go on after a time limit, so that a retry needs no longer one
-PARTS = RESUMES[1:]  # train a variant
 COMPUTE = tuple(name for name, one in stages.STAGES.items() if one.compute)  # in the settings' threads, or on the GPU
 PATH_FRAMES = 120  # of a camera path at least; slow motion has several times as many as the capture
 
@@ -332,7 +331,8 @@ def jobs(size: Size) -> dict[str, int]:
 
 def training(size: Size) -> Cost:
     """Of one variant, in one job or in parts: the largest memory, and the seconds and bytes of all."""
-    parts = [(cost(rule, size), count // size.variants) for rule, count in jobs(size).items() if rule in PARTS]
+    of_variants = {rule: count for rule, count in jobs(size).items() if rule in RESUMES and rule != "train_static"}
+    parts = [(cost(rule, size), count // size.variants) for rule, count in of_variants.items()]
     memory = max(one.memory_mb for one, _ in parts)
     return Cost(memory, *(sum(getattr(one, key) * count for one, count in parts) for key in ("seconds", "bytes")))
 

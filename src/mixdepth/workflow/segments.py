@@ -20,7 +20,7 @@ def foretold(results: Results, scene: Scene, variant: str) -> int | None:
     """How many there will be by capture.json alone: where the settings say how long they are, or where the capture is
     shorter than any is; None where that is not known yet, or ``probe`` will say it anew."""
     frames = _read(results.capture).get("selected")
-    if frames is None:
+    if not isinstance(frames, int):
         return None
     given = scene.dynamic_options(variant)
     if ("segment" not in given and frames > SEGMENT[0]) or outdated(Job.of("probe"), scene, results):
