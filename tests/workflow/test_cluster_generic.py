@@ -22,7 +22,11 @@ STATUS = REPOSITORY / "profiles/cluster-generic/pbs-status"
 PBS = {
     "qsub": """
 for script; do :; done
-setsid sh -c 'trap : TERM; trap "echo \\$? > $2/$$.code" EXIT; . "$1" > "$2/$$.log" 2>&1' job "$script" "$JOBS" <&- >&- &
+setsid sh -c '
+trap : TERM
+trap "echo \\$? > $2/$$.code" EXIT
+. "$1" > "$2/$$.log" 2>&1
+' job "$script" "$JOBS" <&- >&- &
 echo "$! $*" >> "$JOBS/asked"
 echo "$!.here"
 """,
@@ -34,7 +38,7 @@ elif kill -0 "${job%.here}"; then echo '    job_state = R'
 else echo "qstat: Unknown Job Id $job" >&2; exit 153; fi
 """,
     "qdel": """
-for job; do kill -TERM -- "-${job%.here}"; done
+for job; do kill -s TERM -- "-${job%.here}"; done
 """,
 }
 
@@ -57,7 +61,8 @@ def test_three_commands_take_the_tiny_scene_to_its_report_and_a_training_that_is
     config["scenes"]["x"]["dynamic"]["static"]["steps"] = STEPS
     write_config(there, config)
     (there / "profiles").symlink_to(REPOSITORY / "profiles")  # which the profile names by its path from the checkout
-    pbs, run, log = write_pbs(tmp_path), there / "results/x/runs/none/static", there / "results/x/logs"
+    pbs, log = write_pbs(tmp_path), there / "results/x/logs/train_dynamic.none.log"
+    run = there / "results/x/runs/none/static"
     options = ["--workflow-profile", "profiles/cluster-generic", "--jobs", "2", "--latency-wait", "10"]
     command = [*workflow(there, "-c", IMPATIENT), *options, "--configfile", str(there / "config.yaml"), "--", REPORT]
     with started(there, command, **pbs) as process:
@@ -68,14 +73,14 @@ def test_three_commands_take_the_tiny_scene_to_its_report_and_a_training_that_is
     first = newest(run)
     assert first < STEPS
     with started(there, command, **pbs) as process:
-        wait(lambda: f"going on from step {first} of {STEPS}" in (log / "train_dynamic.none.log").read_text(), process)
+        wait(lambda: log.exists() and f"going on from step {first} of {STEPS}" in log.read_text(), process)
         (training,) = (job for job in running(tmp_path / "jobs") if "train_dynamic" in job)
         subprocess.run(["qdel", f"{training.split()[0]}.here"], env={**os.environ, **pbs}, check=True)
         wait(lambda: newest(run) > first, process)
         second = newest(run)
         assert second < STEPS
         finishes(process, there)
-    assert f"going on from step {second} of {STEPS}" in (log / "train_dynamic.none.log").read_text()
+    assert f"going on from step {second} of {STEPS}" in log.read_text()
     assert (there / REPORT).stat().st_size > 100_000
     asked = (tmp_path / "jobs/asked").read_text()
     assert "-l select=1:ncpus=2:mem=" in asked
