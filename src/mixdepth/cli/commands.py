@@ -162,13 +162,14 @@ def train_part(job: Job, variant: str, part: Path) -> None:
     configured, is kept even with ``force``: an interrupted command goes on."""
     from mixdepth.train import tasks
 
-    run, which = job.results.run(variant), {"variant": variant, "segment": part.stem}
+    train: Callable
     if part == job.results.branch(variant):
-        work, train, args = graph.Job.of("train_branch", variant=variant), tasks.train_branch, [variant]
+        work, train, which = graph.Job.of("train_branch", variant=variant), tasks.train_branch, []
     else:
-        work, train, args = graph.Job.of("train_segment", **which), tasks.train_segment, [variant, int(part.stem)]
+        work = graph.Job.of("train_segment", variant=variant, segment=part.stem)
+        train, which = tasks.train_segment, [int(part.stem)]
     if not part.exists() or outdated(work, job.scene, job.results):
-        job.make(work, train, *args, run, job.identity(work), anew=True)
+        job.make(work, train, variant, *which, job.results.run(variant), job.identity(work), anew=True)
 
 
 def render(job: Job, args: argparse.Namespace) -> None:
