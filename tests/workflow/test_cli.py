@@ -255,6 +255,20 @@ def test_the_depth_of_the_static_model_is_asked_for(prepared: Path, capsys: pyte
     assert "colmap_depth: not there yet; run `python -m mixdepth prepare`" in told(capsys, "train", "colmap")
 
 
+def test_a_model_that_is_there_is_kept_where_what_it_was_made_from_is_not(
+    prepared: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """As on a machine that was given the models alone: for want of its segments nothing is trained again."""
+    results = Results(prepared)
+    write_json(results.movement, {"across": 1.0, "runs": [[50, 0.1]], "pixels": 1e3, "frames": 100})
+    results.model("none").parent.mkdir()
+    results.model("none").touch()
+    assert cli.main(["train", "none"]) == 0
+    assert "results/x/none/model.safetensors: exists, skipped" in capsys.readouterr().err
+    assert cli.main(["train", "none", "--force"]) == 1
+    assert "frames/cam01/rgb.npy: not there yet" in capsys.readouterr().err
+
+
 def test_a_scene_of_photos_has_no_variants(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
