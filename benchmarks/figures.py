@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mixdepth.compute.machine import host
-from mixdepth.record.provenance import commit, read_benchmarks
+from mixdepth.record.provenance import commit, read_benchmarks, training_jobs
 from mixdepth.results import STATIC, Results
 from mixdepth.variants import TABLE
 
@@ -49,7 +49,7 @@ def scene_rows(folder: Path) -> list[list[str]]:
     for variant, learns in TABLE.items():
         metrics = _read(results.metrics(variant))
         if metrics:
-            training = [f"train_dynamic.{variant}"]
+            training = [job["job"] for job in training_jobs(jobs, variant)]
             if learns.needs_static:
                 training.insert(0, "train_static")
             mine = [job for job in times if job in training or variant in job.split(".")[1:]]

@@ -28,9 +28,9 @@ from mixdepth.rendering.tasks import render_camera
 from mixdepth.results import STATIC, Results
 from mixdepth.scene.config import load_config
 from mixdepth.scene.scene import Scene
-from mixdepth.train.tasks import extract_depth, train_dynamic, train_static
+from mixdepth.train.tasks import extract_depth, train_branch, train_dynamic, train_segment, train_static
 from mixdepth.variants import TABLE, VARIANTS
-from mixdepth.workflow.stages import Job
+from mixdepth.workflow.stages import PARTS, STAGES, Job
 
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / "benchmarks/out"
@@ -80,14 +80,21 @@ def run(scene: Scene, variant: str, results: Results, done: dict[str, float]) ->
     """Train, render and score one variant, or the static model; ``done`` remembers what the latter took."""
     needs_static = variant == STATIC or TABLE[variant].needs_static
     if needs_static and STATIC not in done:
-        done[STATIC] = _did(train_static, "train_static", scene, results, results.run(STATIC))
+        done[STATIC] = _did(train_static, "train_static", scene, results, results.run(STATIC), {})
         if scene.cameras:
             _did(extract_depth, "static_depth", scene, results)
     static = done[STATIC] if needs_static else 0.0
     if variant == STATIC:
         _did(evaluate_static, "static_metrics", scene, results)
         return {**json.loads(results.metrics(STATIC).read_text()), "own": 0.0, "static": static}
-    own = _did(train_dynamic, "train_dynamic", scene, results, variant, results.run(variant), variant=variant)
+    own, place = 0.0, results.run(variant)
+    for part in STAGES["train_dynamic"].reads(results, scene, variant=variant).get(PARTS, []):
+        if part == results.branch(variant):
+            own += _did(train_branch, "train_branch", scene, results, variant, place, {}, variant=variant)
+        else:
+            args = scene, results, variant, int(part.stem), place, {}
+            own += _did(train_segment, "train_segment", *args, variant=variant, segment=part.stem)
+    own += _did(train_dynamic, "train_dynamic", scene, results, variant, place, {}, variant=variant)
     render = 0.0
     for camera in scene.test_cameras:
         render += _did(render_camera, "render", scene, results, variant, camera, variant=variant, camera=camera)

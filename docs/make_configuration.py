@@ -13,7 +13,7 @@ import yaml
 
 from mixdepth.scene.config import PRESETS, SCHEMA, preset_settings
 from mixdepth.scene.quality import LEVELS, MOVING_PIXELS, SEGMENT, SMOOTH_PIXELS, SMOOTHNESS, STATIC_PIXELS
-from mixdepth.workflow.costs import Size, cost, sizes
+from mixdepth.workflow.costs import Size, sizes, training
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 OWN_PRESETS = ("tiny", "T", "S", "M", "L")  # users may have added others
@@ -170,7 +170,7 @@ def quality_text() -> str:
     for name, size in CAPTURES.items():
         for quality in LEVELS:
             asked = size._replace(quality=quality)
-            own, dynamic, one = sizes(asked).own, sizes(asked).dynamic, cost("train_dynamic", asked)
+            own, dynamic, one = sizes(asked).own, sizes(asked).dynamic, training(asked)
             static = f"{own['resolution']}, {own['samples']}, {own['steps']}"
             moving = f"{dynamic['resolution']}, {dynamic['segment']}, {dynamic['steps']}"
             cells = [name, f"`{quality}`", static, moving, f"{one.memory_mb / 1e3:.1f}", f"{one.seconds / 60:.1f}"]

@@ -86,13 +86,20 @@ def made_anew(job, scene, results):
         TOLD.add(made[0])
 
 
+def movement(results):
+    """movement.json of these results. Until it is there, and up to date, Snakemake does not know the jobs of segments."""
+    return Path(checkpoints.movement.get(scene=str(results.movement.parent.relative_to(ROOT))).output[0])
+
+
 def rule_of(name, **more):
-    return Sections(name, SCENES, scenes_that_make(stages.STAGES[name].level), planned=made_anew, **more)
+    level = scenes_that_make(stages.STAGES[name].level)
+    return Sections(name, SCENES, level, planned=made_anew, movement=movement, **more)
 
 
 wildcard_constraints:
     variant="|".join(VARIANTS),
     camera="[^/]+",
+    segment="[0-9]+",
     path="[A-Za-z0-9_-]+",
     source="renders|paths",
     name="[^/]+",

@@ -118,6 +118,30 @@ rule motion:
         "../workflow/scripts/motion.py"
 
 
+at = rule_of("movement")
+
+
+# What follows from it, the number of segments, says which jobs there are.
+checkpoint movement:
+    input:
+        at.inputs,
+    output:
+        **at.outputs,
+    log:
+        at.log,
+    benchmark:
+        at.benchmark
+    conda:
+        "../envs/frames.yaml"
+    threads: at.threads
+    resources:
+        **at.resources,
+    params:
+        **at.params,
+    script:
+        "../workflow/scripts/movement.py"
+
+
 at = rule_of("contact_sheet")
 
 

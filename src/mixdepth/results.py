@@ -152,6 +152,7 @@ class Results:
     bounds = File("bounds.json", below="_rig")
     poses_bounds = File("poses_bounds.npy", below="_rig")
     space = File("space.json", below="_rig")
+    movement = File("movement.json", below="_rig")  # how much moves before the training cameras
 
     @property
     def sfm_model(self) -> list[Path]:
@@ -182,6 +183,14 @@ class Results:
 
     def model(self, name: str) -> Path:
         return self.folder / name / "model.safetensors"
+
+    def branch(self, variant: str) -> Path:
+        """The static branch of a variant that is trained in segments."""
+        return self.folder / variant / "segments" / "static.safetensors"
+
+    def segment(self, variant: str, segment: int | str) -> Path:
+        """The dynamic branch of one of them."""
+        return self.folder / variant / "segments" / f"{segment}.safetensors"
 
     def metrics(self, name: str) -> Path:
         return self.folder / name / "metrics.json"

@@ -71,6 +71,7 @@ def kinds(jobs: list[PlannedJob]) -> dict[Path, dict[str, list[Path]]]:
             name = re.sub(r"(cam|photo)\d+", r"\1", str(path))
             name = re.sub(r"^results/(ablation/x[^/]*|x|y|demo)/", "S/", name)
             name = re.sub(r"frame_\d+", "frame_N", re.sub(r"^S/(none|inherited)/", "S/V/", name))
+            name = re.sub(r"segments/\d+", "segments/N", name)
             found[output].setdefault(name, []).append(path)
     return found
 

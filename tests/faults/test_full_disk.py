@@ -43,7 +43,9 @@ def contents(job: PlannedJob) -> dict[Path, bytes]:
 
 def runs(job: PlannedJob) -> list[Path]:
     """What a training keeps to go on from."""
-    return [path.parents[1] / "runs" / path.parent.name for path in job.outputs if job.script.startswith("train_")]
+    trained = [path.parent for path in job.outputs if job.script.startswith("train_")]
+    models = [path.parent if path.name == "segments" else path for path in trained]
+    return [path.parent / "runs" / path.name for path in models]
 
 
 def refuses_a_full_disk(job: PlannedJob, disk: Path, left: int, capfd: pytest.CaptureFixture) -> None:

@@ -17,10 +17,11 @@ from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings
 
 from helpers.checkout import REPOSITORY
 from helpers.place import NAMES, OPTIONS, write_place
-from helpers.tiny import tiny_config, write_config, write_tiny_capture
+from helpers.tiny import FRAMES, tiny_config, write_config, write_tiny_capture
 from mixdepth.demo import capture as demo
 from mixdepth.demo import rig
 from mixdepth.exports.kinds import KINDS
+from mixdepth.files.io import write_json
 from mixdepth.workflow import job
 
 SCRIPTS = REPOSITORY / "workflow" / "scripts"
@@ -38,11 +39,14 @@ EVERYTHING = [
 
 def write_everything(folder: Path) -> Path:
     """A configuration in ``folder`` with as little as leaves nothing out: scene ``x`` with given poses, photos (one of
-    them held out), two variants and an ablation; ``y``, whose poses COLMAP finds; and the demo."""
+    them held out), two variants, one of them in two segments, and an ablation; ``y``, whose poses COLMAP finds; and the
+    demo. How many frames ``x`` has is there before, or nobody could plan its segments."""
     write_tiny_capture(folder)
     ablation = {"cameras": [1], "seeds": [0], "variants": ["none"]}
     paths = {"spiral": {"kind": "spiral", "frames": 5}}
-    config = tiny_config(variants=["none", "inherited"], test_photos_every=2, ablation=ablation, paths=paths)
+    more = {"paths": paths, "variant_options": {"none": {"segment": 3}}}
+    config = tiny_config(variants=["none", "inherited"], test_photos_every=2, ablation=ablation, **more)
+    write_json(folder / "results/x/capture.json", {"selected": FRAMES})
     data = folder / "data/y"
     for name in ("photos", *(f"videos/{name}" for name in NAMES)):
         (data / name).mkdir(parents=True)

@@ -6,6 +6,7 @@ SLURM_CONF from the steps of a job, so the configuration must lie where programs
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -110,6 +111,17 @@ def cluster(folder: Path) -> Iterator[Path]:
             process.wait()
         for name in FILES:
             (CONFIGURATION / name).unlink(missing_ok=True)
+
+
+def segment_jobs() -> list[dict[str, str]]:
+    """Of every job that trained a segment its node, number of threads, and when it started and ended."""
+    told = subprocess.run(["scontrol", "show", "jobs", "--oneliner"], text=True, capture_output=True, check=True).stdout
+    keys = {"node": "NodeList", "threads": "NumCPUs", "start": "StartTime", "end": "EndTime"}
+    return [
+        {name: re.search(rf" {key}=(\S+)", line)[1] for name, key in keys.items()}
+        for line in told.splitlines()
+        if "train_segment" in line
+    ]
 
 
 def _idle() -> int:

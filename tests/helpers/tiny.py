@@ -46,14 +46,14 @@ def write_config(folder: Path, config: dict) -> None:
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
 
 
-def write_tiny_capture(folder: Path) -> Path:
+def write_tiny_capture(folder: Path, frames: int = FRAMES) -> Path:
     """Three videos, a plate for each training camera, and exact poses, as scene ``x`` of ``folder``."""
     data = folder / "data" / "x"
     for kind in ("videos", "photos"):
         (data / kind).mkdir(parents=True)
     cameras = {}
     for name, x in CAMERAS.items():
-        write_video([picture(x, frame) for frame in range(FRAMES)], data / "videos" / f"{name}.mp4", 30)
+        write_video([picture(x, frame) for frame in range(frames)], data / "videos" / f"{name}.mp4", 30)
         c2w = np.eye(4)
         c2w[0, 3] = x
         cameras[name] = Camera(WIDTH, HEIGHT, 48.0, 48.0, WIDTH / 2, HEIGHT / 2, c2w)
@@ -61,6 +61,17 @@ def write_tiny_capture(folder: Path) -> Path:
             write_image(data / "photos" / f"{name}.png", picture(x, None), "PNG")
     write_poses_bounds(data / "poses_bounds.npy", cameras, dict.fromkeys(cameras, (2.5, 4.5)))
     write_config(folder, tiny_config())
+    return folder
+
+
+def write_four_segments(folder: Path, steps: int) -> Path:
+    """The same with ten frames, of which one variant, `none`, learns in four segments, each of so many ``steps`` in one
+    thread."""
+    config = tiny_config(variants=["none"])
+    scene = config["scenes"]["x"]
+    scene["dynamic"] |= {"segment": 4, "steps": steps, "threads": 1}
+    scene["dynamic"]["static"] = scene["static"] | {"threads": 1}
+    write_config(write_tiny_capture(folder, frames=10), config)
     return folder
 
 

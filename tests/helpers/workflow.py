@@ -60,7 +60,7 @@ def plan(folder: Path, *targets: str) -> list[Job]:
     done = snakemake(folder, "-n", "--configfile", str(folder / "config.yaml"), "--", *targets)
     assert done.returncode == 0, done.stdout + done.stderr
     jobs = []
-    for block in re.split(r"\n(?:local)?rule ", done.stdout + done.stderr)[1:]:
+    for block in re.split(r"\n(?:local)?(?:rule|checkpoint) ", done.stdout + done.stderr)[1:]:
         files = {key: re.search(rf"^    {key}: (.*)$", block, re.M) for key in ("input", "output")}
         parts = {key: set(match[1].split(", ")) if match else set() for key, match in files.items()}
         jobs.append(Job(block.split(":")[0], parts["input"], parts["output"]))

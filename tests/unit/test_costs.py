@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -58,9 +59,10 @@ def rules() -> dict[str, str]:
     found = {}
     for path in sorted((REPOSITORY / "rules").glob("*.smk")):
         text = path.read_text()
-        parts = re.findall(r"^(?:at = rule_of.*\n(?:#.*\n|\n)*)?^rule \w+:\n(?:(?: .*)?\n)*", text, re.M)
-        assert len(parts) == len(re.findall(r"^(?:rule|checkpoint)\b", text, re.M)), path
-        found |= {re.search(r"^rule (\w+):", part, re.M)[1]: part for part in parts}
+        kinds = "(?:rule|checkpoint)"
+        parts = re.findall(rf"^(?:at = rule_of.*\n(?:#.*\n|\n)*)?^{kinds} \w+:\n(?:(?: .*)?\n)*", text, re.M)
+        assert len(parts) == len(re.findall(rf"^{kinds}\b", text, re.M)), path
+        found |= {re.search(rf"^{kinds} (\w+):", part, re.M)[1]: part for part in parts}
     return found
 
 
@@ -88,7 +90,7 @@ def test_what_runs_in_the_threads_of_the_options_is_known() -> None:
     asking = {name for name, own in sections.items() if callable(own.threads)}
     gpu = {name for name, own in sections.items() if "gpu" in own.resources}
     models = {"train_static", "static_depth", "static_metrics", "train_dynamic", "render", "evaluate", "render_path"}
-    assert set(COMPUTE) == asking == gpu == models
+    assert set(COMPUTE) == asking == gpu == models | {"train_branch", "train_segment"}
 
 
 @pytest.mark.parametrize("options", [{}, {"poses": {"source": "colmap"}}, {"photos": False}, {"test_cameras": []}])
@@ -123,7 +125,7 @@ def test_every_rule_asks_for_more_at_each_retry(rule: str) -> None:
 @pytest.mark.parametrize("field", ["cameras", "frames", "width", "height", "photos", "photo_width", "variants"])
 def test_a_larger_scene_never_costs_less(field: str) -> None:
     for size in (
-        DEMO,
+        DEMO._replace(segments=1),  # of more than one train_dynamic joins what others train
         LARGE._replace(photos=10, photo_width=1000, photo_height=1000, dynamic_section={"segment": None}),
     ):
         larger = size._replace(**{field: 3 * getattr(size, field)})
@@ -148,16 +150,36 @@ def test_predictions_fit_what_was_measured(scene: str, rule: str) -> None:
 
 def test_the_known_peak_of_a_large_training_fits_with_room_and_little_waste() -> None:
     """5.5 GB of anonymous memory (docs/benchmarks.md) and 0.2 GB of libraries."""
-    assert 1 <= cost("train_dynamic", LARGE).memory_mb / 5700 <= 1.1
-    for size in (DEMO, LARGE):
-        peak = cost("train_dynamic", size).memory_mb
-        assert 1.3 * peak <= memory_mb("train_dynamic", size) - SNAKEMAKE_MB <= 1.9 * peak
+    for rule, size in (("train_dynamic", LARGE._replace(segments=1)), ("train_segment", LARGE)):
+        assert 1 <= cost(rule, size).memory_mb / 5700 <= 1.1
+    for rule, size in (("train_dynamic", DEMO), ("train_segment", LARGE)):
+        peak = cost(rule, size).memory_mb
+        assert 1.3 * peak <= memory_mb(rule, size) - SNAKEMAKE_MB <= 1.9 * peak
 
 
-def test_memory_does_not_grow_with_time_beyond_a_segment() -> None:
+def test_a_longer_capture_has_more_segments_of_the_same_cost_and_one_job_that_joins_them() -> None:
     short, long = LARGE._replace(cameras=7), LARGE._replace(cameras=7, frames=1200)
-    assert cost("train_dynamic", long).memory_mb < 1.5 * cost("train_dynamic", short).memory_mb
-    assert cost("train_dynamic", long).seconds > 3 * cost("train_dynamic", short).seconds
+    assert cost("train_segment", long) == cost("train_segment", short)
+    assert cost("train_branch", long) == cost("train_branch", short)
+    assert jobs(long)["train_segment"] > 3 * jobs(short)["train_segment"] > 3
+    assert jobs(long)["train_branch"] == jobs(long)["train_dynamic"] == 2
+    joining, training = cost("train_dynamic", long), cost("train_dynamic", long._replace(segments=1))
+    assert joining.memory_mb < training.memory_mb / 2
+    assert joining.seconds < training.seconds / 2
+    one = jobs(long._replace(segments=1))
+    assert one["train_dynamic"] == 2
+    assert not {"train_branch", "train_segment"} & set(one)
+
+
+def test_a_job_that_joins_segments_asks_for_what_that_takes(tmp_path: Path) -> None:
+    write_capture(tmp_path)
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    config["scenes"]["x"] |= {"data": str(tmp_path / "data/x"), "dynamic": {"device": "cuda"}}
+    at, of = Sections("train_dynamic", load_config(config), "x"), SimpleNamespace(scene="x", variant="none")
+    joins = {"parts": ["static", "0", "1"]}
+    asked = [{key: one(of, given, 1) for key, one in at.resources.items() if key != "gpu"} for given in ({}, joins)]
+    assert asked[1]["mem_mb"] < asked[0]["mem_mb"] / 2
+    assert (at.resources["gpu"](of, {}), at.resources["gpu"](of, joins)) == (1, 0)
 
 
 def test_the_arithmetic_needs_the_standard_library_only() -> None:
@@ -179,3 +201,22 @@ def test_jobs_behind_probe_ask_by_the_size_that_it_found_and_asking_otherwise_re
     assert int(asked["contact_sheet"]) == memory_mb("contact_sheet", tiny) < memory_mb("contact_sheet", UNKNOWN)
     again = snakemake(tmp_path, "-n", "--set-resources", "contact_sheet:mem_mb=9999", *arguments)
     assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_the_page_says_what_the_model_of_costs_does_about_an_hour_of_video() -> None:
+    section = {"segment": 300, "device": "cuda"}
+    hour = Size(frames=108_000, width=1352, height=1014, variants=1, dynamic_section=section)
+    each = {rule: (count, cost(rule, hour)) for rule, count in jobs(hour).items()}
+    hours = {True: 0.0, False: 0.0}  # on a GPU, and elsewhere
+    for rule, (count, one) in each.items():
+        hours[rule in COMPUTE] += count * one.seconds / 3600
+    disk = sum(count * one.bytes for count, one in each.values()) / 1e12
+    memory = max(one.memory_mb for _, one in each.values()) / 1e3
+    total = sum(count for count, _ in each.values())
+    page = (REPOSITORY / "docs/cluster.md").read_text()
+    told = f"| {total} | {memory:.1f} GB | | {hours[True]:.0f} on a GPU, {hours[False]:.0f} without | {disk:.1f} TB |"
+    assert f"| all jobs to the report {told}" in page
+    for rule in ("frame_store", "motion", "train_segment"):
+        count, one = each[rule]
+        assert f"(`{rule}`) | {count} | {one.memory_mb / 1e3:.1f} GB |" in page
+        assert f"| {count * one.seconds / 3600:.0f} |" in page

@@ -1,11 +1,9 @@
 """The documentation says what is true: files exist, examples are valid, messages are real, figures are filled in."""
 
-import importlib.util
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import jsonschema
@@ -13,7 +11,7 @@ import pytest
 import yaml
 
 import mixdepth
-from helpers.checkout import REPOSITORY
+from helpers.checkout import REPOSITORY, program
 from mixdepth.results import Results
 from mixdepth.scene.config import SCHEMA, load_config
 from mixdepth.workflow.graph import flat
@@ -42,14 +40,6 @@ UNITS = (
     "seconds",
     "frames",
 )
-
-
-def program(path: str) -> ModuleType:
-    """A Python file outside the package, as a module."""
-    spec = importlib.util.spec_from_file_location(Path(path).stem, REPOSITORY / path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def section(title: str) -> str:

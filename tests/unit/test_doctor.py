@@ -245,7 +245,7 @@ def test_limits_of_the_process_count(tmp_path: Path) -> None:
     done = bare(tmp_path, "--size", "1352x1014", setup=setup)
     assert "ulimit -v" in done.stdout
     assert "64 may be open at once" in done.stdout
-    assert "in train_dynamic; lower" in done.stdout
+    assert "in train_segment; lower" in done.stdout
     assert check_files(64).state == "warning"
     assert check_files(resource.RLIM_INFINITY).state == check_files(4096).state == "ok"
 
@@ -286,8 +286,8 @@ def test_a_scene_too_large_for_the_machine_is_told_with_what_lowers_it() -> None
     need = scene_cost(LARGE, 2).memory_mb * 1e6
     short = judged(LARGE, memory=need)  # nothing to spare
     assert short.state == "warning"
-    assert "in train_dynamic" in short.advice
-    assert all(f"`{setting}`" in short.advice for setting in SETTINGS["train_dynamic"])
+    assert "in train_segment" in short.advice
+    assert all(f"`{setting}`" in short.advice for setting in SETTINGS["train_segment"])
     assert "`scale: 0.75` would do" in short.advice
     # With 16 cores eight trainings run at once; one after the other they fit.
     assert "--cores 3" in judged(LARGE, memory=1.2 * need, cores=16).advice

@@ -2,17 +2,15 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from helpers.training import CAMERAS, DYNAMIC, QUIET, SPACE, STATIC, blinking
-from mixdepth.fields.storage import save_model, saved_header
 from mixdepth.train.data import ImageSet
 from mixdepth.train.dynamic import DynamicTrainer, moving_shares, train_dynamic_field
 from mixdepth.train.static import train_static_field
-from mixdepth.train.tasks import Capture, _finished, _learning
+from mixdepth.train.tasks import _learning
 from mixdepth.train.video import Video
 
 OPTIONS = replace(DYNAMIC, samples=96, start_samples=96, steps=2)
@@ -80,26 +78,16 @@ def test_a_capture_in_which_nothing_moves_is_a_warning(capsys: pytest.CaptureFix
 
 
 def test_the_header_pools_segments_by_what_moves_in_them() -> None:
-    videos = blinking()
-    still = replace(videos[2], parts=np.zeros_like(videos[2].parts))
-    capture = Capture(["a", "b", "c"], [*videos[:2], still], [])
+    shares = {"a": 0.35, "b": 0.2, "c": 0.0}
+    header = {"cameras": ["a", "b", "c"], "hull": {"moving_share": shares}}
     parts = [
         {"moving": [0.3, 0.0, 0.0], "explained": [0.5, None, None]},
         {"moving": [0.1, 0.2, 0.0], "explained": [0.9, 0.4, None]},
     ]
-    found = _learning(capture, [{**part, "psnr": psnr} for part, psnr in zip(parts, (21.0, 20.0), strict=True)])
+    found = _learning(header, [{**part, "psnr": psnr} for part, psnr in zip(parts, (21.0, 20.0), strict=True)])
     assert found["training_psnr"] == 20.0
-    assert _learning(capture, [{**part, "psnr": None} for part in parts])["training_psnr"] is None
+    assert _learning(header, [{**part, "psnr": None} for part in parts])["training_psnr"] is None
     found = found["hull"]
     assert found["explained"] == {"a": pytest.approx((0.15 + 0.09) / 0.4), "b": pytest.approx(0.4), "c": None}
-    assert found["moving_share"] == {"a": videos[0].moving.mean(), "b": videos[1].moving.mean(), "c": 0.0}
+    assert found["moving_share"] == shares
     json.dumps(found)
-
-
-def test_a_finished_segment_keeps_what_its_hull_explains(tmp_path: Path) -> None:
-    hull = {"moving": [0.1], "explained": [None]}
-    save_model(tmp_path / "part.safetensors", {"identity": {"seed": 1}, "told": hull})
-    assert _finished(tmp_path / "part.safetensors", {"seed": 1}) == hull
-    assert _finished(tmp_path / "part.safetensors", {"seed": 2}) is None
-    assert _finished(tmp_path / "none.safetensors", {"seed": 1}) is None
-    assert saved_header(tmp_path / "part.safetensors")["identity"] == {"seed": 1}

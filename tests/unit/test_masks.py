@@ -19,6 +19,7 @@ from mixdepth.evaluation.tasks import evaluate_variant
 from mixdepth.files.io import read_json, read_npz, write_npz
 from mixdepth.frames.masks import load_masks
 from mixdepth.frames.motion import find_motion
+from mixdepth.frames.tasks import movement
 from mixdepth.rendering.static_view import StaticView
 from mixdepth.scene.scene import Scene
 from mixdepth.train.agreement import confidence
@@ -193,6 +194,7 @@ def scene(photos: bool) -> Scene:
         options={
             "static": section, "dynamic": dynamic, "truth": None, "frames": {"start": 0, "count": 6, "step": 1},
             "quality": "standard", "poses": {"source": "colmap"}, "lpips": {"alex": None, "vgg": None},
+            "variant_options": {},
         },
     )  # fmt: skip
 
@@ -205,6 +207,7 @@ def test_images_without_a_pose_are_left_out_of_every_stage_and_named(folder, cap
     trust = read_npz(folder / "static/depth/cam01.npz")["confidence"]
     mask = load_masks(folder / "lenses.json", "cameras", load_cameras(folder / "cameras.json"), ["cam01"])[0]
     assert (trust[~mask] == 0).all()
+    work(movement, "movement", scene(True), folder)
     for variant in ("none", "colmap", "distilled", "inherited"):
         work(
             train_dynamic, "train_dynamic", scene(True), folder, variant, folder / "runs" / variant, {}, variant=variant
@@ -225,6 +228,7 @@ def test_training_from_files_ignores_what_masked_pixels_show(folder, variant):
     for value in (0, 255):
         np.save(store / "rgb.npy", spoilt(np.load(store / "rgb.npy"), mask, value))
         find_motion(np.load(store / "rgb.npy")).save(store / "motion.npz")
+        work(movement, "movement", scene(True), folder)
         work(
             train_dynamic, "train_dynamic", scene(True), folder, variant, folder / "runs" / variant, {}, variant=variant
         )

@@ -51,6 +51,7 @@ def test_videos_folders_and_photos_are_described(tmp_path):
         },
         "photos": {"p": {"path": str(tmp_path / "p.jpg"), "width": 50, "height": 40, "rotation": 0}},
         "fps": 30.0,
+        "selected": 6,
         "notes": [
             "the rate of cam01 is unknown (images, or no rate in the file) and taken for the common rate, 30 frames "
             "per second.",

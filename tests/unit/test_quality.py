@@ -8,12 +8,12 @@ import pytest
 
 from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.space import Space
+from mixdepth.frames.movement import measure_movement
 from mixdepth.rendering.rays import SpaceMap
 from mixdepth.scene.config import SCHEMA, load_config
 from mixdepth.scene.quality import QUALITIES, Moving, Seen, sized_dynamic, sized_static
 from mixdepth.scene.schema import read_yaml
-from mixdepth.train.measure import moving_in, seen_by
-from mixdepth.train.video import Video
+from mixdepth.train.measure import seen_by
 
 SMALL = Seen(200, 1e5), Moving(40, [(1, 0.05), (8, 0.1), (24, 0.3)], 1e5, 24)
 LARGE = Seen(1500, 27e6), Moving(500, [(9, 0.1), (75, 0.18), (300, 0.5)], 27e6, 300)
@@ -90,10 +90,7 @@ def test_motion_is_measured_where_and_when_it_is() -> None:
     parts = np.zeros((60, 80), np.uint32)
     for part in range(4):
         parts[20:30, 10 * part : 10 * part + 10] |= np.uint32(1 << part)
-    camera = Camera(80, 60, 80.0, 80.0, 40.0, 30.0, np.eye(4))
-    still = np.zeros((60, 80, 3), np.uint8), np.ones((60, 80), np.float32)
-    video = Video(camera, np.zeros((4, 60, 80, 3), np.uint8), *still, parts, np.arange(4), np.ones((4, 3)), np.ones(4))
-    found = moving_in([video, video])
+    found = measure_movement([parts, parts], 4)
     share = 100 / 4800
     assert found.frames == 4
     assert found.pixels == 9600

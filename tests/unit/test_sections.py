@@ -2,8 +2,10 @@
 
 import contextlib
 import inspect
+import json
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,18 +13,21 @@ import pytest
 
 from helpers.captures import capture
 from helpers.checkout import REPOSITORY
+from mixdepth.errors import DamagedFile
+from mixdepth.files.certificate import certify
 from mixdepth.results import MODEL_FILES, Results
 from mixdepth.scene.config import Scenes, load_config
-from mixdepth.workflow import stages
+from mixdepth.workflow import segments, stages
 from mixdepth.workflow.dates import check_dates
-from mixdepth.workflow.graph import AFTER, SIZES, SOURCE, flat, given
-from mixdepth.workflow.made import roles
+from mixdepth.workflow.graph import AFTER, SIZES, SOURCE, Job, flat, given
+from mixdepth.workflow.made import made_from, outdated, roles
 from mixdepth.workflow.sections import Sections
 from mixdepth.workflow.stages import STAGES
 from mixdepth.workflow.versions import STAGE_VERSIONS
 
 OTHERS = {
     "camera": "cam01", "variant": "inherited", "path": "spiral", "source": "renders", "name": "cam01", "kind": "png",
+    "segment": "0",
 }  # fmt: skip
 
 
@@ -48,9 +53,9 @@ def wildcards(name: str, scene: str) -> SimpleNamespace:
 @pytest.mark.parametrize("name", STAGES)
 def test_every_rule_asks_for_memory_and_time_and_knows_its_version(name: str, scenes: Scenes) -> None:
     at, of = sections_of(name, scenes), wildcards(name, "found")
-    assert at.resources["mem_mb"](of, 1) > 0
-    assert at.resources["mem_mb"](of, 2) > at.resources["mem_mb"](of, 1)
-    assert at.resources["runtime"](of, 1) > 0
+    assert at.resources["mem_mb"](of, {}, 1) > 0
+    assert at.resources["mem_mb"](of, {}, 2) > at.resources["mem_mb"](of, {}, 1)
+    assert at.resources["runtime"](of, {}, 1) > 0
     assert at.params["version"] == STAGE_VERSIONS[STAGES[name].version]
     assert all(f"{{{key}}}" in at.log and f"{{{key}}}" in at.benchmark for key in ("scene", *STAGES[name].wildcards))
 
@@ -61,7 +66,7 @@ def test_every_stage_has_a_script_and_a_rule(name: str) -> None:
     assert (REPOSITORY / f"workflow/scripts/{script}.py").is_file()
     rules = "\n".join(path.read_text() for path in (REPOSITORY / "rules").glob("*.smk"))
     assert f'at = rule_of("{name}"' in rules
-    assert f"rule {name}:" in rules
+    assert f"{'checkpoint' if name == 'movement' else 'rule'} {name}:" in rules
 
 
 def test_who_trains_is_told_to_a_job_and_makes_nothing_anew(scenes: Scenes) -> None:
@@ -222,3 +227,79 @@ def test_what_is_made_of_the_held_out_cameras_depends_on_which_these_are(tmp_pat
         scenes = load_config({"scenes": {"given": options}})
         found.append(sections_of(name, scenes).params["settings"](wildcards(name, "given")))
     assert found[0] != found[1]
+
+
+def dynamic(tmp_path: Path, **options: object) -> tuple[Scenes, Results]:
+    """A scene ``x`` with these options in `dynamic`, and where its results lie; of them there is a capture.json of 100
+    frames."""
+    data = str(capture(tmp_path / "data", cameras=4))
+    scenes = load_config({"scenes": {"x": {"data": data, "poses": {"source": "llff"}, "dynamic": options}}})
+    results = Results(tmp_path / "results/x")
+    results.folder.mkdir(parents=True)
+    results.capture.write_text(json.dumps({"selected": 100}))
+    return scenes, results
+
+
+@pytest.mark.parametrize(
+    ("options", "frames", "told"),
+    [
+        ({"segment": 100}, 100, 1),
+        ({"segment": 40}, 100, 3),
+        ({"segment": None}, 100_000, 1),
+        ({}, 30, 1),  # no segment is shorter
+        ({}, 31, None),
+        ({"segment": 40}, None, None),  # what older versions of probe leave
+    ],
+)
+def test_how_many_segments_there_are_is_foretold_where_the_settings_or_the_frames_say_it(
+    tmp_path: Path, options: dict, frames: int | None, told: int | None
+) -> None:
+    scenes, results = dynamic(tmp_path, **options)
+    results.capture.write_text(json.dumps({"selected": frames} if frames else {}))
+    assert segments.foretold(results, scenes["x"], "none") == told
+    results.capture.unlink()
+    assert segments.foretold(results, scenes["x"], "none") is None
+
+
+def test_a_capture_json_that_is_about_to_change_foretells_nothing(tmp_path: Path) -> None:
+    scenes, results = dynamic(tmp_path, segment=40)
+    scene = scenes["x"]
+    own = replace(scene, options=STAGES["probe"].settings(scene))
+    certify([results.capture], made_from(STAGES["probe"], own, {}, {"output": results.capture}))
+    found = outdated(Job.of("probe"), scene, results)
+    assert "made from other files" in found
+    assert segments.foretold(results, scene, "none") is None
+
+
+def test_what_moves_says_how_many_segments_there_are(tmp_path: Path) -> None:
+    scenes, results = dynamic(tmp_path)
+    scene, moving = scenes["x"], {"across": 40.0, "runs": [[3, 0.05], [25, 0.1], [50, 0.14], [100, 0.4]], "pixels": 1e5}
+    assert segments.known(results, scene, "none") is None
+    assert not set(Job.of("train_dynamic", variant="none").reads(results, scene)) & {"parts"}
+    results.movement.write_text(json.dumps({**moving, "frames": 100}))
+    assert segments.known(results, scene, "none") == 3  # of 50 frames at most
+    parts = Job.of("train_dynamic", variant="none").reads(results, scene)["parts"]
+    assert parts == [results.branch("none"), *(results.segment("none", part) for part in range(3))]
+    for damaged in ("{}", '{"runs": 3}', "["):
+        results.movement.write_text(damaged)
+        with pytest.raises(DamagedFile, match=r"movement.json: damaged .* Delete it"):
+            segments.known(results, scene, "none")
+
+
+def test_a_variant_of_several_segments_waits_for_all_of_them(tmp_path: Path) -> None:
+    """And what it learns from is known before how many they are."""
+    scenes, results = dynamic(tmp_path)
+    results.movement.write_text(json.dumps({"across": 40.0, "runs": [[100, 0.1]], "pixels": 1e5, "frames": 100}))
+    asked: list[Results] = []
+
+    def movement(of: Results) -> Path:
+        asked.append(of)
+        return results.movement
+
+    at = Sections("train_dynamic", scenes, "x", movement=movement)
+    of = SimpleNamespace(scene="x", variant="colmap")
+    assert "parts" not in at._inputs(of)
+    assert "results/x/movement.json" in at._inputs(of).values()
+    assert not asked
+    assert at._parts(of)["parts"] == [f"results/x/colmap/segments/{part}.safetensors" for part in ("static", 0, 1)]
+    assert [one.folder for one in asked] == [Path("results/x")]

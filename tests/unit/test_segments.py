@@ -14,6 +14,7 @@ from helpers.tiny import FRAMES, HEIGHT, WIDTH, tiny_config, write_tiny_capture
 from helpers.training import CUBE, blinking
 from mixdepth.cameras.camera import load_cameras
 from mixdepth.cli import parser as cli
+from mixdepth.errors import DamagedFile
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.region import Region
 from mixdepth.fields.static import StaticField
@@ -77,6 +78,23 @@ def test_joined_models_hold_what_their_parts_hold(tmp_path: Path):
         for expected, found in ((static, static_again), (field, again)):
             for key, value in expected.state_dict().items():
                 assert torch.equal(value, found.state_dict()[key]), key
+
+
+def test_parts_that_are_not_those_of_the_capture_are_refused(tmp_path: Path):
+    branch, parts = tmp_path / "static.safetensors", [tmp_path / f"{index}.safetensors" for index in range(2)]
+    static = StaticField(8, 2, 3, 8, 3, generator=torch.Generator().manual_seed(0))
+    header = {"cameras": ["a"], "hull": {"moving_share": {"a": 0.1}}, "segments": [[0, 3], [1, 4]]}
+    save_model(branch, header, static=static)
+    told = {"moving": [0.1], "explained": [0.5], "psnr": 20.0}
+    region = Region(torch.zeros(5, 5, 5, dtype=torch.int64), *CUBE, 3)
+    for index, part in enumerate(parts):
+        save_model(part, told, **{f"dynamic{index or ''}": DynamicField(region, 6, 2, 3, 5)})
+    with pytest.raises(DamagedFile, match="there are 2 segments, and 1 were planned"):
+        tasks._join(tmp_path / "model", [branch, parts[0]])
+    tasks._join(tmp_path / "model", [branch, *parts])
+    joined = load_model(tmp_path / "model", 1)[0]
+    assert joined["training_psnr"] == 20.0
+    assert joined["segments"] == header["segments"]
 
 
 def test_one_segment_fades_into_the_next():

@@ -250,9 +250,24 @@ def test_the_depth_of_the_static_model_is_asked_for(prepared: Path, capsys: pyte
     for path in (results.cameras, results.lenses, results.space, *prepared_files):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
+    write_json(results.movement, {"across": 1.0, "runs": [[4, 0.1]], "pixels": 1e3, "frames": 4})
     assert "static/depth: not there yet; run `python -m mixdepth train static`" in told(capsys, "train", "distilled")
     assert "static/model.safetensors: not there yet" in told(capsys, "train", "inherited")
     assert "colmap_depth: not there yet; run `python -m mixdepth prepare`" in told(capsys, "train", "colmap")
+
+
+def test_a_model_that_is_there_is_kept_where_what_it_was_made_from_is_not(
+    prepared: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """As on a machine that was given the models alone: for want of its segments nothing is trained again."""
+    results = Results(prepared)
+    write_json(results.movement, {"across": 1.0, "runs": [[50, 0.1]], "pixels": 1e3, "frames": 100})
+    results.model("none").parent.mkdir()
+    results.model("none").touch()
+    assert cli.main(["train", "none"]) == 0
+    assert "results/x/none/model.safetensors: exists, skipped" in capsys.readouterr().err
+    assert cli.main(["train", "none", "--force"]) == 1
+    assert "frames/cam01/rgb.npy: not there yet" in capsys.readouterr().err
 
 
 def test_a_scene_of_photos_has_no_variants(

@@ -1,36 +1,33 @@
 """A real SLURM of two nodes on this machine: the whole chain, and a training that is disturbed in every way there."""
 
-import contextlib
 import os
 import re
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from helpers.checkout import REPOSITORY
-from helpers.slurm import cluster, unavailable
-from helpers.tiny import MODELS, TARGETS, digests, tiny_config, write_config, write_tiny_capture
+from helpers.controller import IMPATIENT, finishes, newest, started, trains, until, wait
+from helpers.slurm import cluster, segment_jobs, unavailable
+from helpers.tiny import (
+    MODELS,
+    TARGETS,
+    digests,
+    tiny_config,
+    write_config,
+    write_four_segments,
+    write_tiny_capture,
+)
 from helpers.workflow import snakemake, surroundings, workflow
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(unavailable()), reason=str(unavailable()))]
 
 MODEL, STEPS = "results/x/static/model.safetensors", 3000
-
-# Snakemake, which asks every second whether a job has ended: the executor waits ten seconds longer each time.
-IMPATIENT = """
-import asyncio
-from snakemake.cli import main
-from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
-
-RemoteExecutor.sleep = lambda executor: asyncio.sleep(1)
-main()
-"""
 
 
 @pytest.fixture(scope="module")
@@ -79,40 +76,13 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
     return folder, model
 
 
-@contextlib.contextmanager
-def started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen]:
-    """Snakemake with the cluster's profile in ``folder``; what it says goes to told.txt there."""
-    with (folder / "told.txt").open("a") as told:
-        process = subprocess.Popen(
-            command(folder, *arguments),
-            cwd=folder,
-            env=surroundings(folder),
-            stdout=told,
-            stderr=told,
-            # A shell's background jobs, and pytest under some, ignore it.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def finishes(process: subprocess.Popen, folder: Path) -> None:
-    assert process.wait(timeout=600) == 0, (folder / "told.txt").read_text()
-
-
-def trains(folder: Path) -> bool:
-    return any(f.stat().st_size > 500 for f in folder.glob("results/x/runs/static/tensorboard/events*"))
-
-
 def test_a_training_that_is_cancelled_and_one_that_meets_its_time_limit_go_on_in_the_next_job_with_the_same_bytes(
     slurm: Path, training: tuple[Path, bytes], tmp_path: Path
 ) -> None:
     there = shutil.copytree(training[0], tmp_path / "there")
     run = there / "results/x/runs/static"
-    with started(there, "--set-resources", "train_static:runtime=1", "--", MODEL) as process:
-        wait(lambda: trains(there), process)
+    with started(there, command(there, "--set-resources", "train_static:runtime=1", "--", MODEL)) as process:
+        wait(lambda: trains(run), process)
         (cancelled,) = jobs("%i")
         subprocess.run(["scancel", cancelled], check=True)
         wait(lambda: newest(run), process)
@@ -142,14 +112,14 @@ def test_a_controller_that_is_interrupted_and_then_killed_goes_on_with_the_same_
 ) -> None:
     there = shutil.copytree(training[0], tmp_path / "there")
     run = there / "results/x/runs/static"
-    with started(there, "--", MODEL) as process:
-        wait(lambda: trains(there), process)
+    with started(there, command(there, "--", MODEL)) as process:
+        wait(lambda: trains(run), process)
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=120) != 0
     until(lambda: not jobs("%i"))  # it cancels its jobs
     first = newest(run)
     assert 0 < first < STEPS
-    with started(there, "--", MODEL) as process:
+    with started(there, command(there, "--", MODEL)) as process:
         wait(lambda: f"going on from step {first} of {STEPS}" in log_of(there), process)
         process.kill()
     (orphan,) = jobs("%i")  # a killed one leaves them
@@ -161,7 +131,7 @@ def test_a_controller_that_is_interrupted_and_then_killed_goes_on_with_the_same_
     subprocess.run(["scancel", orphan], check=True)
     until(lambda: not jobs("%i"))
     subprocess.run(command(there, "--unlock"), cwd=there, env=surroundings(there), check=True, capture_output=True)
-    with started(there, "--", MODEL) as process:
+    with started(there, command(there, "--", MODEL)) as process:
         finishes(process, there)
     assert (there / MODEL).read_bytes() == training[1]
 
@@ -175,7 +145,7 @@ def test_a_training_with_device_cuda_asks_for_one_gpu_and_the_log_of_a_failed_jo
     config = tiny_config()
     config["scenes"]["x"]["static"]["device"] = "cuda"
     write_config(there, config)
-    with started(there, "--retries", "0", "--", MODEL) as process:
+    with started(there, command(there, "--retries", "0", "--", MODEL)) as process:
         wait(lambda: jobs("%i"), process)
         (number,) = jobs("%i")
         asked = subprocess.run(["scontrol", "show", "job", number], capture_output=True, text=True).stdout
@@ -183,6 +153,26 @@ def test_a_training_with_device_cuda_asks_for_one_gpu_and_the_log_of_a_failed_jo
     assert re.search(r"gres[:/]gpu[:=]1\b", asked), asked
     told = (there / "told.txt").read_text()
     assert "device: cuda is configured, but" in told
+
+
+def test_four_segments_are_trained_on_both_nodes_at_once_and_join_to_the_bytes_of_one_after_the_other(
+    slurm: Path, tmp_path: Path
+) -> None:
+    model, branch = "results/x/none/model.safetensors", "results/x/none/segments/static.safetensors"
+    here = write_four_segments(tmp_path / "here", steps=300)
+    config = ["--configfile", str(here / "config.yaml")]
+    done = snakemake(here, *config, "--", branch)
+    assert done.returncode == 0, done.stdout + done.stderr
+    there = shutil.copytree(here, tmp_path / "there")
+    done = snakemake(here, *config, "--cores", "1", "--", model)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with started(there, command(there, "--set-resources", "train_segment:mem_mb=4500", "--", model)) as process:
+        finishes(process, there)
+    assert (there / model).read_bytes() == (here / model).read_bytes()
+    trained = segment_jobs()
+    assert sorted(job["node"] for job in trained) == ["n1", "n1", "n2", "n2"], "a node has memory for two"
+    assert {job["threads"] for job in trained} == {"1"}
+    assert max(job["start"] for job in trained) < min(job["end"] for job in trained), "all four at once"
 
 
 def log_of(folder: Path) -> str:
@@ -193,25 +183,3 @@ def log_of(folder: Path) -> str:
 def jobs(form: str) -> list[str]:
     """What squeue says of every job."""
     return subprocess.run(["squeue", "-h", "-o", form], capture_output=True, text=True).stdout.split()
-
-
-def newest(run: Path) -> int:
-    """The step of the newest checkpoint; 0 where there is none."""
-    return max((int(path.name.split("-")[1].split(".")[0]) for path in run.glob("step-*.safetensors")), default=0)
-
-
-def wait(true: Callable[[], object], process: subprocess.Popen) -> None:
-    """Until something is true, of a Snakemake that runs."""
-
-    def running() -> object:
-        assert process.poll() is None, "Snakemake ended too early"
-        return true()
-
-    until(running)
-
-
-def until(true: Callable[[], object], seconds: float = 300.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.2)

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import yaml
 from rattler import MatchSpec
 
 from helpers.captures import write_capture
-from helpers.checkout import REPOSITORY
+from helpers.checkout import REPOSITORY, program
 from helpers.workflow import Job, behind, pixels_are_read, plan, snakemake, surroundings
 
 RULE_FILES = sorted((REPOSITORY / "rules").glob("*.smk"))
@@ -119,6 +120,19 @@ def test_the_video_needs_one_variant_only(tmp_path: Path) -> None:
     jobs = plan(write_capture(tmp_path, photos=False), "results/x/video.mp4")
     assert [job.output for job in jobs if job.rule == "train_dynamic"] == [{"results/x/colmap/model.safetensors"}]
     assert not [job.rule for job in jobs if job.rule in ("train_static", "comparison", "report_html")]
+
+
+@pytest.mark.parametrize(("segment", "count"), [(300, 370), (None, 1)])
+def test_an_hour_of_video_has_a_job_for_each_of_its_segments(tmp_path: Path, segment: int | None, count: int) -> None:
+    hour = program("benchmarks/planning.py").HOUR
+    jobs = plan(tmp_path, program("benchmarks/planning.py").make(tmp_path, **hour, segment=segment))
+    names = ("static", *range(count)) if count > 1 else ()
+    parts = {f"results/x/none/segments/{name}.safetensors" for name in names}
+    assert {path for job in jobs for path in job.output if "/segments/" in path} == parts
+    (joined,) = (job for job in jobs if job.rule == "train_dynamic")
+    assert {path for path in joined.input if "/segments/" in path} == parts
+    assert Counter(job.rule for job in jobs)["train_branch"] == (count > 1)
+    assert len(jobs) == len(parts) + 68  # one more of the parts is the static branch
 
 
 def test_a_folder_of_frames_is_watched_frame_by_frame(tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ Camera frame: OpenCV (x right, y down, z forward). ``c2w`` is a 4x4 float64 came
 top left pixel is at (0.5, 0.5). Depth is z-depth in world units.
 """
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from mixdepth.errors import DamagedFile
+from mixdepth.errors import CaptureError, DamagedFile
 from mixdepth.files.io import read_json, write_json
 from mixdepth.files.shapes import CAMERAS
 
@@ -130,3 +131,16 @@ def load_cameras(path: Path) -> dict[str, Camera]:
             )
         cameras[name] = camera
     return cameras
+
+
+def with_pose(names: Sequence[str], cameras: Mapping[str, Camera], group: str) -> list[str]:
+    """Those of ``names`` that have a camera; the others are named in the log.
+
+    Raises:
+        UserError: none has.
+    """
+    if missing := [name for name in names if name not in cameras]:
+        print(f"{group} without a pose, left out: {', '.join(missing)}", file=sys.stderr)
+    if len(missing) == len(names):
+        raise CaptureError(f"{group}.json: none of {', '.join(names)} has a pose, so there is nothing to train on")
+    return [name for name in names if name in cameras]

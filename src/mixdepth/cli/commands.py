@@ -49,16 +49,15 @@ class Job:
                 (:func:`mixdepth.workflow.made.outdated`); with the command that mends it.
         """
         reads, outputs = work.reads(self.results, self.scene), work.makes(self.results)
-        inputs = graph.given(reads)
-        for path in flat(inputs):
-            if not path.exists():
-                raise ConfigurationError(f"{path}: not there yet; run `{PROGRAM} {self._maker(path)}` first")
-        there = flat(outputs)
+        inputs, there = graph.given(reads), flat(outputs)
         if not (self.force or anew) and all(path.exists() for path in there):
             if reason := outdated(work, self.scene, self.results):
                 raise ConfigurationError(f"{there[0]}: {reason}. The same command with --force makes it anew")
             print(f"{there[0]}: exists, skipped (--force makes it anew)", file=sys.stderr)
             return False
+        for path in flat(inputs):
+            if not path.exists():
+                raise ConfigurationError(f"{path}: not there yet; run `{PROGRAM} {self._maker(path)}` first")
         self._refuse_outdated(inputs)
         print(f"{there[0]}: being made", file=sys.stderr)
         for path in there:
@@ -125,6 +124,7 @@ def prepare(job: Job, _: argparse.Namespace) -> None:
         "held_out_points": cameras.write_held_out_points,
         "frame_store": frames.frame_store,
         "motion": frames.motion,
+        "movement": frames.movement,
         "static_set": frames.static_set,
         "static_test_set": frames.static_test_set,
     }
@@ -151,7 +151,25 @@ def train(job: Job, args: argparse.Namespace) -> None:
         return
     refuse_photos_only(job.scene)
     work = graph.Job.of("train_dynamic", variant=name)
+    if job.force or not job.results.model(name).exists():
+        for part in work.reads(job.results, job.scene).get(graph.PARTS, []):
+            train_part(job, name, part)
     job.make(work, tasks.train_dynamic, name, run, job.identity(work))
+
+
+def train_part(job: Job, variant: str, part: Path) -> None:
+    """Train the static branch of a variant of several segments, or one of these. What is finished, and was made as is
+    configured, is kept even with ``force``: an interrupted command goes on."""
+    from mixdepth.train import tasks
+
+    train: Callable
+    if part == job.results.branch(variant):
+        work, train, which = graph.Job.of("train_branch", variant=variant), tasks.train_branch, []
+    else:
+        work = graph.Job.of("train_segment", variant=variant, segment=part.stem)
+        train, which = tasks.train_segment, [int(part.stem)]
+    if not part.exists() or outdated(work, job.scene, job.results):
+        job.make(work, train, variant, *which, job.results.run(variant), job.identity(work), anew=True)
 
 
 def render(job: Job, args: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ SPACE = {
     **dict.fromkeys(("near", "far", "reference_near", "reference_far"), float),
     **{"frame": [[float] * 4] * 4, "low": [float] * 3, "high": [float] * 3},
 }
+MOVEMENT = {"across": float, "runs": [[float] * 2], "pixels": float, "frames": int}
 VERIFICATION = {"verdict": str, "score": float, "reason": str, "images": {}}
 
 

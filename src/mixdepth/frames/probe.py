@@ -40,7 +40,8 @@ def probe_capture(
     Returns:
         ``{"cameras": {name: see probe_camera}, "photos": {stem: {path, width, height, rotation}}, "fps", "notes"}``,
         sorted by name; sizes of the upright image in original pixels; ``fps`` the common rate, None where no camera has
-        one; ``notes`` sentences about what was found and what it means.
+        one; ``selected`` how many frames of each camera are used; ``notes`` sentences about what was found and what it
+        means.
 
     Raises:
         UserError: something is missing, unreadable, of unequal size within one folder, cut short or too short; or
@@ -51,8 +52,8 @@ def probe_capture(
     timeline = Timeline.of(paths, selection, known)
     found = {name: _look(path) for name, path in paths.items()}
     sizes = {stem: _photo_size(Path(path)) for stem, path in sorted(photos.items())}
-    if found:
-        _check_lengths(paths, {name: camera.track for name, camera in found.items()}, timeline)
+    tracks = {name: camera.track for name, camera in found.items()}
+    fits = _check_lengths(paths, tracks, timeline) if found else 0
     return {
         "cameras": {name: camera.facts for name, camera in found.items()},
         "photos": {
@@ -60,6 +61,7 @@ def probe_capture(
             for stem, (w, h) in sizes.items()
         },
         "fps": timeline.fps,
+        "selected": timeline.count or fits,
         "notes": [
             *timeline.notes,
             *(f"{name}: {note}" for name, camera in found.items() for note in camera.notes),
@@ -197,8 +199,9 @@ def _check_number(cameras: int, photos: int) -> None:
         )
 
 
-def _check_lengths(paths: Mapping[str, Path], tracks: Mapping[str, Track], timeline: Timeline) -> None:
-    """Refuse videos that do not show the same moments, by their lengths on the common timeline."""
+def _check_lengths(paths: Mapping[str, Path], tracks: Mapping[str, Track], timeline: Timeline) -> int:
+    """How many frames ``start`` and ``step`` take of all videos. Refuses those that do not show the same moments, by
+    their lengths on the common timeline."""
     lengths = {name: timeline.length(name, track) for name, track in tracks.items()}
     needed, shortest, longest = timeline.needed, min(lengths.values()), max(lengths.values())
     if needed > longest:
@@ -223,6 +226,7 @@ def _check_lengths(paths: Mapping[str, Path], tracks: Mapping[str, Track], timel
         raise CaptureError(
             f"videos of different length: {listed}, expected {usual} frames as most others have. {mend}."
         )
+    return fits
 
 
 def _refuse_cut(paths: Mapping[str, Path], tracks: Mapping[str, Track], fits: int) -> None:

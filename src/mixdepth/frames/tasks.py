@@ -4,10 +4,14 @@ are files, named as in mixdepth/workflow/stages.py."""
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mixdepth.cameras.camera import load_cameras
+import numpy as np
+
+from mixdepth.cameras.camera import load_cameras, with_pose
 from mixdepth.cameras.lens import load_lenses
 from mixdepth.files.io import read_npy, write_json, write_npz
+from mixdepth.frames.masks import load_masks
 from mixdepth.frames.motion import Motion, find_motion
+from mixdepth.frames.movement import measure_movement
 from mixdepth.frames.probe import probe_capture
 from mixdepth.frames.reference import write_references
 from mixdepth.frames.store import write_static_set, write_store
@@ -80,6 +84,17 @@ def motion(scene: Scene, camera: str, *, rgb: Path, output: Path) -> None:
     found = find_motion(read_npy(rgb))
     found.save(output)
     found.tell(f"{scene.name} {camera}")
+
+
+def movement(scene: Scene, *, motions: Sequence[Path], cameras: Path, lenses: Path, output: Path) -> None:
+    """Write movement.json: how much moves before the training cameras that have a pose."""
+    posed, found = load_cameras(cameras), {path.parent.name: path for path in motions}
+    names, sets, frames = with_pose(scene.train_cameras, posed, "cameras"), [], 0
+    for name, valid in zip(names, load_masks(lenses, "cameras", posed, names), strict=True):
+        seen = Motion.load(found[name])
+        frames = len(seen.gain)
+        sets.append(seen.parts if valid is None else np.where(valid, seen.parts, np.uint32(0)))
+    write_json(output, measure_movement(sets, frames)._asdict())
 
 
 def static_set(scene: Scene, *, photos: Path, lenses: Path, output: Path, plates: Sequence[Path] = ()) -> None:

@@ -139,6 +139,11 @@ def read_benchmarks(folder: Path) -> list[dict[str, Any]]:
     return jobs
 
 
+def training_jobs(jobs: Iterable[Mapping[str, Any]], variant: str) -> list[Mapping[str, Any]]:
+    """Those of :func:`read_benchmarks` that trained a variant: one, or one for each of its parts."""
+    return [job for job in jobs if job["rule"] in stages.TRAININGS and job["job"].split(".")[1:2] == [variant]]
+
+
 def _number(text: str | None) -> float | None:
     try:
         value = float(text or "")

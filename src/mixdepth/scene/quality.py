@@ -79,7 +79,7 @@ def sized_dynamic(given: Mapping[str, Any], quality: str, seen: Seen, moving: Mo
     """The section `dynamic` as it is trained, its own `static` too. Steps are those of one segment, and its rays have
     no fewer samples than those of the static branch, which is rendered with it."""
     level, static = LEVELS[quality], sized_static(given.get("static", {}), quality, seen)
-    segment = given["segment"] if "segment" in given else segment_length(level.growth, moving)
+    segment = segment_length(given, quality, moving)
     learnt = _share(moving) * moving.pixels * min(segment or moving.frames, moving.frames)
     cells = given.get("resolution") or _cells(level.cells * moving.across, level.range)
     return {
@@ -91,10 +91,13 @@ def sized_dynamic(given: Mapping[str, Any], quality: str, seen: Seen, moving: Mo
     }
 
 
-def segment_length(growth: float, moving: Moving) -> int:
-    """Frames of the longest run in which at most ``growth`` times as many pixels move as in the shortest: the box of
-    what moves, and what stands still in it, grow with a longer one."""
-    fitting = [frames for frames, share in moving.runs if share <= growth * _share(moving)]
+def segment_length(given: Mapping[str, Any], quality: str, moving: Moving) -> int | None:
+    """Most frames of a segment, None for any number: as ``given`` in the section `dynamic`, else those of the longest
+    run in which not many times as many pixels move as in the shortest: the box of what moves, and what stands still in
+    it, grow with a longer one."""
+    if "segment" in given:
+        return given["segment"]
+    fitting = [frames for frames, share in moving.runs if share <= LEVELS[quality].growth * _share(moving)]
     least, most = SEGMENT
     return max(least, min(most, *fitting[-1:]))
 

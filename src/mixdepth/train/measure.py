@@ -1,19 +1,16 @@
-"""What of a capture decides how large its models are: pixels across the space, and what moves (scene/quality.py)."""
+"""What of images decides how large a model of them is (scene/quality.py): pixels across the space."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from mixdepth.cameras.camera import Camera
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
-from mixdepth.scene.quality import Moving, Seen
-from mixdepth.train.video import Video
+from mixdepth.scene.quality import Seen
 
 ASKED = 8  # pixels along each side of an image whose footprint is looked at
 APART = 4.0  # pixels between two rays whose distance is taken
-WIDTH = 320  # pixels of the images, evenly taken, in which motion is measured
-ENDS = (2, 98)  # percentiles of the places that move: single pixels far from the others are noise
 
 
 def seen_by(cameras: Sequence[Camera], space: SpaceMap) -> Seen:
@@ -36,31 +33,3 @@ def seen_by(cameras: Sequence[Camera], space: SpaceMap) -> Seen:
     if not len(footprint):  # nothing that they look at is in the space
         return Seen(float(max(max(c.width, c.height) for c in cameras)), pixels)
     return Seen(2 / float(footprint.median()), pixels)
-
-
-def moving_in(videos: Sequence[Video]) -> Moving:
-    """What moves in ``videos``, whose frames are those of the whole capture."""
-    frames, parts = len(videos[0].rgb), int(videos[0].part.max()) + 1
-    small = [(step := max(1, v.parts.shape[1] // WIDTH), v.parts[::step, ::step]) for v in videos]
-    lengths = [*(2**k for k in range(parts.bit_length()) if 2**k < parts), parts]
-    runs = [
-        (round(length * frames / parts), float(np.mean([_share(p, length, parts) for _, p in small])))
-        for length in lengths
-    ]
-    sides = [step * side for step, p in small for side in _sides(p, parts)]
-    pixels = float(sum(v.parts.size for v in videos))
-    return Moving(float(np.median(sides)) if sides else 0.0, runs, pixels, frames)
-
-
-def _share(sets: np.ndarray, length: int, parts: int) -> float:
-    """The mean share of pixels that move in ``length`` neighbouring parts of the capture."""
-    run = np.uint32((1 << length) - 1)
-    return float(np.mean([(sets & run << np.uint32(at) != 0).mean() for at in range(0, parts - length + 1, length)]))
-
-
-def _sides(sets: np.ndarray, parts: int) -> Iterator[float]:
-    """The longer side, pixels, of what moves in each part of the capture in which anything does."""
-    for part in range(parts):
-        places = np.nonzero(sets >> np.uint32(part) & np.uint32(1))
-        if len(places[0]):
-            yield float(max(np.ptp(np.percentile(one, ENDS)) for one in places))

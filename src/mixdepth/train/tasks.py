@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from mixdepth.cameras.camera import Camera, load_cameras
+from mixdepth.cameras.camera import Camera, load_cameras, with_pose
 from mixdepth.cameras.space import Space
 from mixdepth.compute.device import training_device, use_cpu
-from mixdepth.errors import CaptureError, DamagedFile
+from mixdepth.errors import DamagedFile
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.static import StaticField, Tone
-from mixdepth.fields.storage import dynamic_name, join_models, load_model, save_model, saved_header
-from mixdepth.files.certificate import certify, withdraw
-from mixdepth.files.io import atomic_folder, read_npz, sweep_folder, write_npz
+from mixdepth.fields.storage import dynamic_name, join_models, load_model, model_header, save_model
+from mixdepth.files.io import atomic_folder, read_json, read_npz, sweep_folder, write_npz
+from mixdepth.files.shapes import MOVEMENT
 from mixdepth.frames.masks import load_masks
 from mixdepth.frames.motion import Motion
 from mixdepth.frames.store import FrameStore
@@ -30,13 +30,14 @@ from mixdepth.progress import Progress
 from mixdepth.rendering.rays import SpaceMap
 from mixdepth.rendering.static_view import StaticView, render_static
 from mixdepth.results import Store, depth_file, photo_depth_file
+from mixdepth.scene.quality import Moving
 from mixdepth.scene.scene import Scene
 from mixdepth.scene.settings import Dynamic
 from mixdepth.train.agreement import confidence
 from mixdepth.train.data import ImageSet, SparseRays
 from mixdepth.train.dynamic import moving_shares, static_surfaces, train_dynamic_field
 from mixdepth.train.free_space import free_depths
-from mixdepth.train.measure import moving_in, seen_by
+from mixdepth.train.measure import seen_by
 from mixdepth.train.options import (
     DynamicOptions,
     StaticOptions,
@@ -110,19 +111,6 @@ def trusted_share(confidence: Sequence[np.ndarray], valid: Sequence[np.ndarray |
     masks = [np.ones(c.shape, bool) if v is None else v for c, v in zip(confidence, valid, strict=True)]
     shown = np.concatenate([c[mask] for c, mask in zip(confidence, masks, strict=True)])
     return float((shown >= TRUSTED).mean()) if len(shown) else 0.0
-
-
-def with_pose(names: Sequence[str], cameras: Mapping[str, Camera], group: str) -> list[str]:
-    """Those of ``names`` that have a camera; the others are named in the log.
-
-    Raises:
-        UserError: none has.
-    """
-    if missing := [name for name in names if name not in cameras]:
-        print(f"{group} without a pose, left out: {', '.join(missing)}", file=sys.stderr)
-    if len(missing) == len(names):
-        raise CaptureError(f"{group}.json: none of {', '.join(names)} has a pose, so there is nothing to train on")
-    return [name for name in names if name in cameras]
 
 
 def camera_sparse(depth: Path, names: list[str]) -> SparseRays:
@@ -220,6 +208,20 @@ class Depth:
     sparse: SparseRays | None
 
 
+@dataclass(frozen=True)
+class Training:
+    """A variant that is trained, and what all of its parts learn from."""
+
+    variant: str
+    scene: Scene
+    capture: Capture
+    space: SpaceMap
+
+    @property
+    def label(self) -> str:
+        return f"{self.variant} {self.scene.name}"
+
+
 def train_dynamic(
     scene: Scene,
     variant: str,
@@ -228,6 +230,51 @@ def train_dynamic(
     *,
     stores: Sequence[Path],
     motions: Sequence[Path],
+    movement: Path,
+    cameras: Path,
+    lenses: Path,
+    space: Path,
+    output: Path,
+    sparse: Path | None = None,
+    static_depth: Path | None = None,
+    static: Path | None = None,
+    parts: Sequence[Path] = (),
+) -> None:
+    """Train one variant: its static branch (or the inherited one), then the dynamic branch in front of it. A capture of
+    several segments comes in ``parts``, which are joined: :func:`train_branch` and :func:`train_segment` made them.
+
+    Args:
+        run: folder of the checkpoints.
+        identity: what they must have been made from to be gone on with.
+        stores, motions: the files of the training cameras' frames, and what moves in them.
+        movement: how much moves there.
+        sparse, static_depth, static: what the variant learns from: folders of depth, the static model.
+    """
+    trained, own = list(parts), [run / "static.safetensors", run / f"{dynamic_name(0)}.safetensors"]
+    if not trained:
+        sweep_folder(run)
+        this = _open(scene, variant, stores, motions, cameras, lenses, space)
+        header, branch = _branch(this, movement, sparse, static_depth, static, run, identity)
+        session = Session(run / "dynamic", f"{this.label}, dynamic", identity)
+        told, field = _segment(this, header, branch, 0, session)
+        save_model(own[0], header, static=branch)
+        save_model(own[1], told, **{dynamic_name(0): field})
+        trained = own
+    _join(output, trained)
+    discard(run)
+    for part in own:
+        part.unlink(missing_ok=True)
+
+
+def train_branch(
+    scene: Scene,
+    variant: str,
+    run: Path,
+    identity: Mapping[str, Any],
+    *,
+    stores: Sequence[Path],
+    motions: Sequence[Path],
+    movement: Path,
     cameras: Path,
     lenses: Path,
     space: Path,
@@ -236,84 +283,127 @@ def train_dynamic(
     static_depth: Path | None = None,
     static: Path | None = None,
 ) -> None:
-    """Train one variant: its static branch (or the inherited one), then the dynamic branch in front of it.
+    """Train the static branch that all segments of a variant share; its header says which these are. The parameters
+    are those of :func:`train_dynamic`."""
+    this = _open(scene, variant, stores, motions, cameras, lenses, space)
+    header, branch = _branch(this, movement, sparse, static_depth, static, run, identity)
+    save_model(output, header, static=branch)
+    discard(run / "static")
 
-    Where the static model's depth deserves no confidence (:func:`trusted_share`), ``distilled`` and ``inherited`` are
-    trained as ``colmap``, or as ``none`` where there is no sparse depth either; the model's header says so.
+
+def train_segment(
+    scene: Scene,
+    variant: str,
+    segment: int,
+    run: Path,
+    identity: Mapping[str, Any],
+    *,
+    stores: Sequence[Path],
+    motions: Sequence[Path],
+    cameras: Path,
+    lenses: Path,
+    space: Path,
+    branch: Path,
+    output: Path,
+) -> None:
+    """Train the dynamic branch of one segment of a variant, in front of its static one.
 
     Args:
-        run: folder of the checkpoints, and of finished segments.
-        identity: what they must have been made from to be gone on with.
-        stores, motions: the files of the training cameras' frames, and what moves in them.
-        sparse, static_depth, static: what the variant learns from: folders of depth, the static model.
+        branch: the static branch.
     """
-    capture, quality = _capture(scene, stores, motions, cameras, lenses), scene.config.quality
-    mapped = SpaceMap(Space.load(space), training_device(scene.config.dynamic.device))
-    seen, moving = seen_by([video.camera for video in capture.videos], mapped), moving_in(capture.videos)
-    section = dynamic_section(scene.config.dynamic, quality, seen, moving)
-    options = from_mapping(DynamicOptions, section.as_mapping())
-    use_cpu(options.threads)
-    label = f"{variant} {scene.name}"
-    print(f"{label}: {told_dynamic(quality, moving, section)}", file=sys.stderr)
-    depth = _depth(variant, capture, label, sparse, static_depth)
-    sweep_folder(run)
-    branch = _static_branch(
-        section, capture, depth, mapped, Session(run / "static", f"{label}, static", identity), static
-    )
-    parts = [run / "static.safetensors"]
-    save_model(parts[0], {}, static=branch)
-    certify(parts, {})
-    runs, depth_maps, told = segments(capture.frames, section.segment), None, []
-    for index, (first, last) in enumerate(runs):
-        parts.append(run / f"{dynamic_name(index)}.safetensors")
-        mine = {**identity, "segment": [first, last]}
-        if finished := _finished(parts[-1], mine):
-            told.append(finished)
-            continue
-        place, videos, own = run / "dynamic", capture.videos, f"{label}, dynamic"
-        if len(runs) > 1:
-            place, own = place / str(index), f"{own}, frames {first} to {last - 1}"
-            videos = [video.frames(first, last) for video in videos]
-        if depth_maps is None:
-            depth_maps = static_surfaces(capture.videos, branch, mapped, options.samples, f"{label}, static depth")
-        session = Session(place, own, mine)
-        field = train_dynamic_field(videos, branch, mapped, options, session, depth_maps, capture.names)
-        told.append(_told(videos, field))
-        save_model(parts[-1], {"identity": mine, "told": told[-1]}, **{dynamic_name(index): field})
-        certify(parts[-1:], {})
-        discard(place)
-    header = {"cameras": capture.names, "variant": variant, "trained_as": depth.trained_as, "segments": runs}
-    header |= _learning(capture, told)
-    sizes = {"quality": quality, "seen": seen._asdict(), "moving": moving._asdict()}
-    about = {"samples": options.samples, "options": section.as_mapping(), "sizes": sizes}
-    join_models(output, {**header, **about}, parts)
-    discard(run)
-    for part in parts:
-        part.unlink()
-        withdraw(part)
+    this = _open(scene, variant, stores, motions, cameras, lenses, space)
+    header, field, _ = load_model(branch)
+    if segment >= len(header["segments"]):
+        raise _otherwise_planned(branch, header, segment + 1)
+    first, last = header["segments"][segment]
+    place, label = run / "dynamic" / str(segment), f"{this.label}, dynamic, frames {first} to {last - 1}"
+    told, dynamic = _segment(this, header, field.to(this.space.device), segment, Session(place, label, identity))
+    save_model(output, told, **{dynamic_name(segment): dynamic})
+    discard(place)
 
 
-def _told(videos: Sequence[Video], field: DynamicField) -> dict[str, Any]:
-    """Of one segment: per camera which share of the pixels moves, and how much of it the hull explains; and the PSNR of
-    what moves in the training pictures."""
-    return {"moving": moving_shares(videos), "explained": field.region.explained, "psnr": field.reproduced}
+def _open(
+    scene: Scene,
+    variant: str,
+    stores: Sequence[Path],
+    motions: Sequence[Path],
+    cameras: Path,
+    lenses: Path,
+    space: Path,
+) -> Training:
+    capture = _capture(scene, stores, motions, cameras, lenses)
+    use_cpu(scene.config.dynamic.threads)
+    return Training(variant, scene, capture, SpaceMap(Space.load(space), training_device(scene.config.dynamic.device)))
 
 
-def _finished(part: Path, identity: dict) -> dict[str, Any] | None:
-    """What :func:`_told` said of a segment that was finished before an interrupt; None where it was not."""
-    header = saved_header(part) or {}
-    return header["told"] if header.get("identity") == identity else None
+def _branch(
+    this: Training,
+    movement: Path,
+    sparse: Path | None,
+    static_depth: Path | None,
+    static: Path | None,
+    run: Path,
+    identity: Mapping[str, Any],
+) -> tuple[dict[str, Any], StaticField]:
+    """The static branch of a variant, and what the header of the model says before there are dynamic ones.
+
+    Where the static model's depth deserves no confidence (:func:`trusted_share`), ``distilled`` and ``inherited`` are
+    trained as ``colmap``, or as ``none`` where there is no sparse depth either; the header says so.
+    """
+    capture, config = this.capture, this.scene.config
+    seen = seen_by([video.camera for video in capture.videos], this.space)
+    moving = Moving(**read_json(movement, MOVEMENT))
+    section = dynamic_section(config.dynamic, config.quality, seen, moving)
+    print(f"{this.label}: {told_dynamic(config.quality, moving, section)}", file=sys.stderr)
+    depth = _depth(this.variant, capture, this.label, sparse, static_depth)
+    session = Session(run / "static", f"{this.label}, static", identity)
+    branch = _static_branch(section, capture, depth, this.space, session, static)
+    header = {
+        **{"cameras": capture.names, "variant": this.variant, "trained_as": depth.trained_as},
+        "segments": segments(capture.frames, section.segment),
+        "hull": {"moving_share": dict(zip(capture.names, moving_shares(capture.videos), strict=True))},
+        **{"samples": section.samples, "options": section.as_mapping()},
+        "sizes": {"quality": config.quality, "seen": seen._asdict(), "moving": moving._asdict()},
+    }
+    return header, branch
 
 
-def _learning(capture: Capture, segments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What :func:`_told` said of the ``segments``, together: by camera the share of its pixels that move and how much
-    of them the hulls explain (None where nothing moves), and the PSNR of the worst segment."""
+def _segment(
+    this: Training, header: Mapping[str, Any], branch: StaticField, segment: int, session: Session
+) -> tuple[dict[str, Any], DynamicField]:
+    """The dynamic branch of one segment; and of it per camera which share of the pixels moves, and how much of that the
+    hull explains, and the PSNR of what moves in the training pictures."""
+    capture, (first, last) = this.capture, header["segments"][segment]
+    options = from_mapping(DynamicOptions, header["options"])
+    videos = [video.frames(first, last) for video in capture.videos] if len(header["segments"]) > 1 else capture.videos
+    depth = static_surfaces(capture.videos, branch, this.space, options.samples, f"{session.label}, static depth")
+    field = train_dynamic_field(videos, branch, this.space, options, session, depth, capture.names)
+    told = {"moving": moving_shares(videos), "explained": field.region.explained, "psnr": field.reproduced}
+    return told, field
+
+
+def _join(output: Path, parts: Sequence[Path]) -> None:
+    """Join a static branch and its segments to a model."""
+    branch, *dynamic = parts
+    header = model_header(branch)
+    if len(dynamic) != len(header["segments"]):
+        raise _otherwise_planned(branch, header, len(dynamic))
+    join_models(output, header | _learning(header, [model_header(part) for part in dynamic]), parts)
+
+
+def _otherwise_planned(branch: Path, header: Mapping[str, Any], planned: int) -> DamagedFile:
+    found = len(header["segments"])
+    return DamagedFile(f"{branch}: there are {found} segments, and {planned} were planned. Run the same command again")
+
+
+def _learning(header: Mapping[str, Any], segments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What :func:`_segment` said of the ``segments``, together: by camera how much of what moves the hulls explain
+    (None where nothing does), beside the share that moves; and the PSNR of the worst segment."""
     moving = np.array([segment["moving"] for segment in segments])
     met = np.array([[share or 0.0 for share in segment["explained"]] for segment in segments])
     total = moving.sum(0)
     shares = [float(a / b) if b else None for a, b in zip((moving * met).sum(0), total, strict=True)]
-    each: dict[str, Sequence[float | None]] = {"moving_share": moving_shares(capture.videos), "explained": shares}
-    hull = {key: dict(zip(capture.names, one, strict=True)) for key, one in each.items()}
+    hull = {**header["hull"], "explained": dict(zip(header["cameras"], shares, strict=True))}
     worst = min((segment["psnr"] for segment in segments if segment["psnr"] is not None), default=None)
     return {"hull": hull, "training_psnr": worst}
 

@@ -29,7 +29,7 @@ STEP_MB = 250  # requests are rounded up to it
 SLOWER = 4  # times as long as predicted may a job take before a cluster ends it: other machines, busy file systems
 STEP_MINUTES = 10
 GPU_FACTOR = 5  # a guess
-RESUMES = ("train_static", "train_dynamic")  # go on after a time limit, so that a retry needs no longer one
+RESUMES = stages.TRAININGS  # go on after a time limit, so that a retry needs no longer one
 COMPUTE = tuple(name for name, one in stages.STAGES.items() if one.compute)  # in the settings' threads, or on the GPU
 PATH_FRAMES = 120  # of a camera path at least; slow motion has several times as many as the capture
 
@@ -53,6 +53,7 @@ class Size(NamedTuple):
     quality: str = "standard"
     static_section: Mapping[str, Any] = {}  # what the configuration says of the static model's training
     dynamic_section: Mapping[str, Any] = {}  # and of the variants'
+    segments: int | None = None  # that a variant is trained in; as expected unless given
 
     @property
     def threads(self) -> int:
@@ -129,6 +130,7 @@ class Sizes(NamedTuple):
     static: Mapping[str, Any]
     own: Mapping[str, Any]  # a variant's own static branch
     dynamic: Mapping[str, Any]
+    segments: int
 
 
 def sizes(size: Size) -> Sizes:
@@ -139,7 +141,8 @@ def sizes(size: Size) -> Sizes:
     moving = expected_moving(size.cameras, *scaled, size.frames)
     static = sized_static(size.static_section, size.quality, photos if size.photos else videos)
     dynamic = sized_dynamic(size.dynamic_section, size.quality, videos, moving)
-    return Sizes({**DEFAULTS, **static}, {**DEFAULTS, **dynamic["static"]}, {**DEFAULTS, **dynamic})
+    count = size.segments or segment_count(size.frames, dynamic["segment"])
+    return Sizes({**DEFAULTS, **static}, {**DEFAULTS, **dynamic["static"]}, {**DEFAULTS, **dynamic}, count)
 
 
 def _cells(static: Mapping[str, Any]) -> float:
@@ -155,7 +158,6 @@ def drivers(size: Size) -> dict[str, float]:
     images = size.cameras + size.photos
     trained = sizes(size)
     dynamic = trained.dynamic
-    count = segment_count(size.frames, dynamic["segment"] or None)
     return {
         "job": 1,
         "frame": frame,
@@ -180,12 +182,12 @@ def drivers(size: Size) -> dict[str, float]:
         "static_updates": trained.static["steps"] / 1000 * _cells(trained.static),
         "own_updates": trained.own["steps"] / 1000 * _cells(trained.own),
         # Most of a step does not depend on how much it sees (1.5 to 1.7 times for six times as much).
-        "steps": count * dynamic["steps"] / 1000 * (0.55 + 0.45 * dynamic["rays"] * dynamic["frames_per_step"] / 24576),
-        "before": count * size.cameras * frame,  # what is rendered before the first step
+        "steps": dynamic["steps"] / 1000 * (0.55 + 0.45 * dynamic["rays"] * dynamic["frames_per_step"] / 24576),
         # Cells of the planes, relative to the default grids.
         "static_grid": _cells(trained.static),
         "own_grid": _cells(trained.own),
-        "grids": count * (dynamic["resolution"] / 192) ** 2,
+        "grid": (dynamic["resolution"] / 192) ** 2,
+        "grids": trained.segments * (dynamic["resolution"] / 192) ** 2,
         "held_out": size.held_out,
         "held_out_video": size.held_out * size.frames * frame,
         "variants_frame": size.variants * frame,
@@ -202,6 +204,7 @@ MEMORY: Table = {
     "reference": {"job": 95, "filmed": 55},
     "frame_store": {"job": 70, "filmed": 25, "frame": 110},
     "motion": {"job": 110, "frame": 160},
+    "movement": {"job": 60, "frame": 60, "frames": 4},
     "contact_sheet": {"job": 80, "frames": 18},
     "structure_from_motion": {"job": 210, "image": 190, "images": 1.5},
     "cameras": {"job": 150},
@@ -217,7 +220,9 @@ MEMORY: Table = {
     "static_depth": {"job": 460, "frames": 150},
     "static_metrics": {"job": 320, "scored_photo": 900},
     # What is kept of every moving pixel: a quarter of all moved where this was measured.
-    "train_dynamic": {"job": 840, "own_grid": 60, "grids": 60, "frames": 175},
+    "train_dynamic": {"job": 840, "own_grid": 60, "grid": 60, "frames": 175},
+    "train_branch": {"job": 840, "own_grid": 60, "frames": 60},
+    "train_segment": {"job": 840, "own_grid": 30, "grid": 60, "frames": 175},
     "render": {"job": 650, "frame": 15},
     "evaluate": {"job": 600, "frame": 700},
     "render_path": {"job": 580, "frame": 60},
@@ -237,6 +242,7 @@ SECONDS: Table = {
     "reference": {"job": 1, "filmed": 1, "filmed_video": 0.02},
     "frame_store": {"job": 1, "filmed_video": 0.008, "video": 0.05},
     "motion": {"job": 1, "frame": 8, "video": 0.1},
+    "movement": {"job": 1, "frames": 0.1},
     "contact_sheet": {"job": 1, "frames": 0.5},
     "structure_from_motion": {"job": 3, "image_pixels": 2, "pairs": 0.08},
     "cameras": {"job": 1},
@@ -251,7 +257,9 @@ SECONDS: Table = {
     "train_static": {"job": 4, "static_steps": 18, "static_updates": 4.2},
     "static_depth": {"job": 3, "frames": 14},
     "static_metrics": {"job": 3, "frames": 0.2, "scored_photo": 60},
-    "train_dynamic": {"job": 5, "own_steps": 16, "own_updates": 4.2, "steps": 90, "before": 3},
+    "train_dynamic": {"job": 5, "own_steps": 16, "own_updates": 4.2, "steps": 90, "frames": 3},
+    "train_branch": {"job": 5, "own_steps": 16, "own_updates": 4.2, "frames": 0.5},
+    "train_segment": {"job": 5, "steps": 90, "frames": 3},
     # What stands still is rendered once.
     "render": {"job": 3, "frame": 12, "video": 0.7},
     "evaluate": {"job": 4, "held_out_video": 4},
@@ -284,6 +292,8 @@ BYTES: Table = {
     "train_static": {"static_grid": 19.3e6},
     "static_depth": {"frames": 6.5e6},
     "train_dynamic": {"own_grid": 19.3e6, "grids": 18.7e6},
+    "train_branch": {"own_grid": 19.3e6},
+    "train_segment": {"grid": 18.7e6},
     "render": {"video": 7e6},
     "render_path": {"path": 7e6},
     "video": {"moments": 1.4e4, "video": 1e4},
@@ -294,19 +304,37 @@ BYTES: Table = {
     "viewer": {"job": 3e6},
 }
 
+# The same of train_dynamic where others train the segments of a variant, and it joins them.
+JOINING: Sequence[Mapping[str, float]] = (
+    {"job": 300},
+    {"job": 4, "grids": 0.1},
+    {"own_grid": 19.3e6, "grids": 18.7e6},
+)
+
 
 def cost(rule: str, size: Size) -> Cost:
     """What one job of a rule takes. Time on a GPU is a guess (``GPU_FACTOR``)."""
     values = drivers(size)
-    memory, seconds, written = (
-        sum(factor * values[name] for name, factor in table.get(rule, {}).items()) for table in (MEMORY, SECONDS, BYTES)
-    )
+    joins = rule == "train_dynamic" and sizes(size).segments > 1
+    rows = JOINING if joins else [table.get(rule, {}) for table in (MEMORY, SECONDS, BYTES)]
+    memory, seconds, written = (sum(factor * values[name] for name, factor in row.items()) for row in rows)
     return Cost(memory, seconds / GPU_FACTOR if size.cuda and rule in COMPUTE else seconds, written)
 
 
 def jobs(size: Size) -> dict[str, int]:
     """How many jobs of each rule lead to a scene's video, comparison and report."""
-    return dict(Counter(job.stage.name for job in stages.jobs(_stand_in(size))))
+    found, several = Counter(job.stage.name for job in stages.jobs(_stand_in(size))), sizes(size).segments
+    if found["train_dynamic"] and several > 1:
+        found |= {"train_branch": size.variants, "train_segment": several * size.variants}
+    return dict(found)
+
+
+def training(size: Size) -> Cost:
+    """Of one variant, in one job or in parts: the largest memory, and the seconds and bytes of all."""
+    of_variants = {rule: count for rule, count in jobs(size).items() if rule in RESUMES and rule != "train_static"}
+    parts = [(cost(rule, size), count // size.variants) for rule, count in of_variants.items()]
+    memory = max(one.memory_mb for one, _ in parts)
+    return Cost(memory, *(sum(getattr(one, key) * count for one, count in parts) for key in ("seconds", "bytes")))
 
 
 def _stand_in(size: Size) -> Scene:

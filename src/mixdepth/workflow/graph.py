@@ -13,6 +13,8 @@ Files = dict[str, Any]  # name -> Path or list of Paths; what there is none of i
 # Names of inputs that no function is given: the capture's own files, which a scene names itself; those of which only
 # the size of the image, or the frame rate, is read, whose dates do not matter; results that are waited for, not read.
 SOURCE, SIZES, AFTER = "source", "source_sizes", "after"
+# Name of those inputs of which only the results say how many there are.
+PARTS = "parts"
 Wildcards = Mapping[str, str]
 
 # Where a derived scene of the ablation has a stage's files from (see mixdepth.scene.ablation).

@@ -17,7 +17,10 @@ SETTINGS = {
     "static_depth": ("static.resolution", "scale"),
     **dict.fromkeys(("render", "render_path"), ("scale", "dynamic.resolution", "static.resolution")),
     "static_metrics": ("photo_scale", "static.resolution"),
-    "train_dynamic": ("dynamic.segment", "dynamic.resolution", "dynamic.rays", "scale"),
+    "train_branch": ("dynamic.static.resolution", "dynamic.static.batch_samples", "scale"),
+    **dict.fromkeys(
+        ("train_segment", "train_dynamic"), ("dynamic.segment", "dynamic.resolution", "dynamic.rays", "scale")
+    ),
     "prepare": ("scale", "photo_scale", "colmap.max_features"),
     "train": ("dynamic.segment", "dynamic.resolution", "static.resolution", "scale"),
 }

@@ -12,8 +12,9 @@ from mixdepth.results import ABLATION, AblationResults, Results
 from mixdepth.scene.ablation import Ablation
 from mixdepth.scene.config import Scenes
 from mixdepth.scene.scene import Scene
+from mixdepth.workflow import segments, stages
 from mixdepth.workflow.costs import UNKNOWN, memory_mb, minutes, size_of
-from mixdepth.workflow.graph import SIZES, SOURCE, Job
+from mixdepth.workflow.graph import PARTS, SIZES, SOURCE, Job
 from mixdepth.workflow.made import roles
 from mixdepth.workflow.stages import STAGES
 from mixdepth.workflow.versions import STAGE_VERSIONS
@@ -30,6 +31,7 @@ class Sections:
         scenes: the wildcard constraint of those whose files it makes; it is in the outputs.
         log: name of the log and the benchmark, before the wildcards; the stage's own unless given.
         planned: is told of every job that Snakemake thinks of, with its scene and that one's results.
+        movement: movement.json of some results, once it is as it will stay: Snakemake's checkpoint.
     """
 
     def __init__(
@@ -39,9 +41,10 @@ class Sections:
         scenes: str,
         log: str = "",
         planned: Callable[[Job, Scene, Results], None] = lambda *_: None,
+        movement: Callable[[Results], Path] = lambda results: results.movement,
     ):
         self.name, self.stage = name, STAGES[name]
-        self._configured, self._planned = configured, planned
+        self._configured, self._planned, self._movement = configured, planned, movement
         made, patterns = Results(ROOT / f"{{scene,{scenes}}}"), Results(ROOT / "{scene}")
         wildcards = {key: f"{{{key}}}" for key in self.stage.wildcards}
         self.outputs = {
@@ -50,7 +53,7 @@ class Sections:
         }
         own = [log or name, *wildcards.values()]
         self.log, self.benchmark = str(patterns.log(*own)), str(patterns.benchmark(*own))
-        self.inputs = unpack(self._inputs)
+        self.inputs, self.parts = unpack(self._inputs), unpack(self._parts)
 
     def reported(self, caption: str, what: str = "") -> dict[str, Any]:
         """The outputs, to be in Snakemake's own report, below the scene's name; ``what`` they are called there."""
@@ -62,7 +65,15 @@ class Sections:
         job = Job(self.stage, others)
         named = job.reads(results, scene)
         self._planned(job, scene, results)
-        return {key: _given(value, key) for key, value in named.items()}
+        return {key: _given(value, key) for key, value in named.items() if key != PARTS}
+
+    def _parts(self, wildcards: Wildcards) -> dict[str, Any]:
+        """The segments of a variant: apart from the other inputs, as these are known before how many segments are."""
+        scene, results, others = self._asked(wildcards)
+        count = segments.foretold(results, scene, **others)
+        if count is None:
+            count = segments.measured(self._movement(results), scene, **others)
+        return {key: _given(value, key) for key, value in stages.parts(results, **others, count=count).items()}
 
     @property
     def params(self) -> dict[str, Any]:
@@ -98,13 +109,17 @@ class Sections:
 
     @property
     def resources(self) -> dict[str, Callable]:
-        """Memory and time, more with every retry; and one GPU where the settings ask for one. With `auto` a job takes
-        what it is given: where a cluster has no GPU, one that asks for it would wait for ever."""
-        gpu = {"gpu": lambda wildcards: int(self._compute(wildcards)["device"] == "cuda")} if self.stage.compute else {}
+        """Memory and time, more with every retry; and one GPU where the settings ask for one, and the job does not just
+        join parts. With `auto` a job takes what it is given: where a cluster has no GPU, one that asks for it would
+        wait for ever."""
+
+        def gpu(wildcards: Wildcards, input: Any) -> int:
+            return int(self._compute(wildcards)["device"] == "cuda" and not input.get(PARTS))
+
         return {
-            "mem_mb": lambda wildcards, attempt: memory_mb(self.name, self._size(wildcards), attempt),
-            "runtime": lambda wildcards, attempt: minutes(self.name, self._size(wildcards), attempt),
-            **gpu,
+            "mem_mb": lambda wildcards, input, attempt: memory_mb(self.name, self._size(wildcards, input), attempt),
+            "runtime": lambda wildcards, input, attempt: minutes(self.name, self._size(wildcards, input), attempt),
+            **({"gpu": gpu} if self.stage.compute else {}),
         }
 
     def _compute(self, wildcards: Wildcards) -> Mapping[str, Any]:
@@ -112,15 +127,16 @@ class Sections:
         section = self.stage.compute
         return scene.settings(section, variant=others.get("variant"))[section]
 
-    def _size(self, wildcards: Wildcards) -> Any:
+    def _size(self, wildcards: Wildcards, input: Any) -> Any:
         """The size of a job's scene, from what rule `probe` found; before that, a large one. Snakemake works resources
         out again once the inputs of a job are there, so that only the jobs beside `probe` ask for what a large one
         needs."""
         try:
             scene, results, _ = self._asked(wildcards)
-            return size_of(scene, json.loads(results.capture.read_text()))
+            size = size_of(scene, json.loads(results.capture.read_text()))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return UNKNOWN
+            size = UNKNOWN
+        return size._replace(segments=max(1, len(input.get(PARTS, [])) - 1))
 
     def _asked(self, wildcards: Wildcards) -> tuple[Scene, Results, dict[str, str]]:
         name = wildcards.scene

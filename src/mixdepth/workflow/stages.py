@@ -16,7 +16,11 @@ from mixdepth.files.kinds import visible
 from mixdepth.results import STATIC, Results
 from mixdepth.scene.scene import Scene
 from mixdepth.variants import TABLE, needs_static
-from mixdepth.workflow.graph import CAPTURE, RIG, STAGES, Files, Job, files, flat, never, stage
+from mixdepth.workflow import segments
+from mixdepth.workflow.graph import CAPTURE, PARTS, RIG, STAGES, Files, Job, files, flat, never, stage
+
+# The rules that train: the static model, and a variant in one job or in parts.
+TRAININGS = ("train_static", "train_branch", "train_segment", "train_dynamic")
 
 # For which cameras and variants.
 
@@ -334,6 +338,12 @@ def motion(r: Results, scene: Scene, camera: str) -> Files:
     return files(rgb=r.store(camera).rgb)
 
 
+@stage(lambda r: files(output=r.movement), "motion", each=with_cameras, level=RIG)
+def movement(r: Results, scene: Scene) -> Files:
+    """How much moves, which says how large the dynamic branches are, and in how many segments they are trained."""
+    return files(motions=motions(r, filmed(scene).train_cameras), cameras=r.cameras, lenses=r.lenses)
+
+
 @stage(lambda r: files(output=r.static_set), "frames", each=with_static, level=RIG)
 def static_set(r: Results, scene: Scene) -> Files:
     """What the static model learns from: training photos, or where there are none the training cameras' plates."""
@@ -374,6 +384,47 @@ def static_depth(r: Results, scene: Scene) -> Files:
     return files(model=r.model(STATIC), **posed(r), space=r.space)
 
 
+def taught(r: Results, scene: Scene) -> Files:
+    """What every part of a variant learns from."""
+    cameras = filmed(scene).train_cameras
+    return files(
+        stores=stores(r, cameras), motions=motions(r, cameras), cameras=r.cameras, lenses=r.lenses, space=r.space
+    )
+
+
+@stage(
+    lambda r, variant: files(output=r.branch(variant)),
+    "dynamic",
+    ["dynamic", "quality"],
+    each=never,
+    compute="dynamic",
+)
+def train_branch(r: Results, scene: Scene, variant: str) -> Files:
+    """The static branch of a variant of several segments: what the variant learns from. This function is why `none` and
+    `colmap` never see static/."""
+    learns = TABLE[variant]
+    return files(
+        **taught(r, scene),
+        movement=r.movement,
+        static=r.model(STATIC) if learns.inherited else None,
+        static_depth=r.static_depth if learns.distilled else None,
+        # Where the static model's depth cannot be trusted this takes its place.
+        sparse=r.colmap_depth if learns.sparse else None,
+    )
+
+
+@stage(
+    lambda r, variant, segment: files(output=r.segment(variant, segment)),
+    "dynamic",
+    ["dynamic", "quality"],
+    each=never,
+    compute="dynamic",
+)
+def train_segment(r: Results, scene: Scene, variant: str, segment: str) -> Files:
+    """One of several segments; `train_dynamic` asks for as many as there are."""
+    return files(**taught(r, scene), branch=r.branch(variant))
+
+
 @stage(
     lambda r, variant: files(output=r.model(variant)),
     "dynamic",
@@ -382,19 +433,16 @@ def static_depth(r: Results, scene: Scene) -> Files:
     compute="dynamic",
 )
 def train_dynamic(r: Results, scene: Scene, variant: str) -> Files:
-    """What a variant learns from. This function is why `none` and `colmap` never see static/."""
-    learns = TABLE[variant]
-    return files(
-        stores=stores(r, scene.train_cameras),
-        motions=motions(r, scene.train_cameras),
-        cameras=r.cameras,
-        lenses=r.lenses,
-        space=r.space,
-        static=r.model(STATIC) if learns.inherited else None,
-        static_depth=r.static_depth if learns.distilled else None,
-        # Where the static model's depth cannot be trusted this takes its place.
-        sparse=r.colmap_depth if learns.sparse else None,
-    )
+    """One segment is trained here, in one job with its static branch; of several the parts are joined. The model
+    depends on the same either way."""
+    count = segments.known(r, scene, variant)
+    return files(**train_branch(r, scene, variant), **parts(r, variant, count or 1))
+
+
+def parts(r: Results, variant: str, count: int) -> Files:
+    """What the model of a variant of ``count`` segments is joined from."""
+    each = [r.branch(variant), *(r.segment(variant, segment) for segment in range(count))]
+    return {PARTS: each} if count > 1 else {}
 
 
 @stage(

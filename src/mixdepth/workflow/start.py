@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 from mixdepth.errors import ConfigurationError
 from mixdepth.scene.config import Scenes
+from mixdepth.workflow.stages import TRAININGS
 
 if TYPE_CHECKING:
     from snakemake.workflow import Workflow
-
-TRAININGS = ("train_static", "train_dynamic")  # rules; what renders goes on without the GPU that trained
 
 
 def refuse_unquoted_python() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from mixdepth.files.io import read_json
-from mixdepth.record.provenance import read_benchmarks
+from mixdepth.record.provenance import read_benchmarks, training_jobs
 from mixdepth.results import Results
 from mixdepth.variants import TABLE, VARIANTS
 
@@ -122,13 +122,13 @@ def read_times(runs: Sequence[Mapping[str, Any]], results: Path) -> pd.DataFrame
     """
     rows = []
     for run in runs:
-        jobs = {job["job"]: job for job in read_benchmarks(Results(results / run["folder"]).benchmark().parent)}
-        own = jobs.get(f"train_dynamic.{run['variant']}", {})
-        static = jobs.get("train_static", {}) if TABLE[run["variant"]].needs_static else {"seconds": 0.0}
-        own_seconds, static_seconds = own.get("seconds"), static.get("seconds")
-        if own_seconds is None or static_seconds is None:
+        jobs = read_benchmarks(Results(results / run["folder"]).benchmark().parent)
+        own, needs_static = training_jobs(jobs, run["variant"]), TABLE[run["variant"]].needs_static
+        static = [job for job in jobs if needs_static and job["rule"] == "train_static"]
+        if not own or len(static) < needs_static or any(job["seconds"] is None for job in [*own, *static]):
             continue
-        memory = [job["max_rss_mb"] for job in (own, static) if job.get("max_rss_mb") is not None]
+        own_seconds, static_seconds = (sum((job["seconds"] for job in part), 0.0) for part in (own, static))
+        memory = [job["max_rss_mb"] for job in [*own, *static] if job["max_rss_mb"] is not None]
         figures = static_seconds, own_seconds, own_seconds + static_seconds, max(memory, default=math.nan)
         rows.append([*place_of(run).values(), *figures])
     columns = [*CELL, "seed", "static_seconds", "own_seconds", "seconds", "max_rss_mb"]
