@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ class Job:
     scene: Scene
     folder: Path  # the scene's results
     force: bool  # whether to make anew what exists
+    checked: set[Path] = field(
+        default_factory=set
+    )  # results found to be made as the scene is configured, and their inputs
 
     @property
     def results(self) -> Results:
@@ -53,6 +56,7 @@ class Job:
         if not (self.force or anew) and all(path.exists() for path in there):
             if reason := outdated(work, self.scene, self.results):
                 raise ConfigurationError(f"{there[0]}: {reason}. The same command with --force makes it anew")
+            self._refuse_outdated(inputs)
             print(f"{there[0]}: exists, skipped (--force makes it anew)", file=sys.stderr)
             return False
         for path in flat(inputs):
@@ -76,18 +80,24 @@ class Job:
         return replace(self.scene, options=work.stage.settings(self.scene, **work.wildcards))
 
     def _refuse_outdated(self, inputs: graph.Files) -> None:
-        """Refuse results that were not made as the scene is configured now.
+        """Refuse results that were not made as the scene is configured now, or what they were made from was not.
 
         Raises:
             ConfigurationError: one of them; with the command that makes it anew.
         """
-        wanted = set(flat(inputs))
         scene = replace(self.scene, variants=list(VARIANTS)) if self.scene.cameras else self.scene
-        for work in stages.jobs(scene):
+        makers = {path: work for work in stages.jobs(scene) for path in flat(work.makes(self.results))}
+        wanted = flat(inputs)
+        while wanted:
+            path = wanted.pop()
+            if path in self.checked or (work := makers.get(path)) is None:
+                continue
             made = flat(work.makes(self.results))
-            if wanted & set(made) and (reason := outdated(work, self.scene, self.results)):
+            if reason := outdated(work, self.scene, self.results):
                 command = f"{PROGRAM} {self._maker(made[0])} --force"
                 raise ConfigurationError(f"{made[0]}: {reason}. `{command}` makes it anew")
+            self.checked.update(made)
+            wanted += flat(work.read(self.results, self.scene))
 
     def _maker(self, path: Path) -> str:
         """The command that makes one of the scene's files."""
