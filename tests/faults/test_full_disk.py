@@ -42,10 +42,11 @@ def contents(job: PlannedJob) -> dict[Path, bytes]:
 
 
 def runs(job: PlannedJob) -> list[Path]:
-    """What a training keeps to go on from."""
+    """What a training keeps to go on from; what joins the parts of one keeps nothing."""
     trained = [path.parent for path in job.outputs if job.script.startswith("train_")]
     models = [path.parent if path.name == "segments" else path for path in trained]
-    return [path.parent / "runs" / path.name for path in models]
+    kept = [path.parent / "runs" / path.name for path in models]
+    return [path for path in kept if path.exists()]
 
 
 def refuses_a_full_disk(job: PlannedJob, disk: Path, left: int, capfd: pytest.CaptureFixture) -> None:
