@@ -8,8 +8,9 @@ Prints three tables of docs/paths.md. Slow motion is measured against the demo's
 time: the truth half way between two frames, which no camera filmed.
 
 --compare renders what --show names (cameras, or the path `spiral`) with the build of a commit and with this one, in
-turn, each in a process of its own that has compiled before, from the same model without its exposures (which commits
-before 0.3 do not know). It prints medians, and how far the pictures are apart.
+turn, each in a process of its own that has compiled before, from the same model without its exposures, and without how
+many images look at each cell (which commits before 0.3 do not know). It prints medians, and how far the pictures are
+apart.
 """
 
 import argparse
@@ -223,7 +224,8 @@ def prepare(results: Results, variant: str, camera: str, scene: Path) -> None:
     small = cameras[camera]
     save_cameras(scene / "cameras.json", {**cameras, "tiny": small.resized(small.width // 16, small.height // 16)})
     with safe_open(results.model(variant), framework="pt") as file:
-        names = [key for key in file.keys() if key.startswith("static.") or not key.endswith(".gain")]  # noqa: SIM118
+        newer = (".looks", ".gain")  # what old builds refuse, but for the tone's gain
+        names = [key for key in file.keys() if "tone" in key or not key.endswith(newer)]  # noqa: SIM118
         tensors = {key: file.get_tensor(key) for key in names}
         safetensors.torch.save_file(tensors, scene / variant / "model.safetensors", file.metadata())
 

@@ -111,18 +111,23 @@ def test_composite_and_its_gradient_are_those_of_plain_torch():
     assert (found[0][0] == 0).any(), "no ray was followed to its end"
 
 
-@compiled
-def test_mixed_compositing_and_its_gradient_are_those_of_plain_torch():
+def mixed_packing() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Offsets and rows of samples [M], which of the D dynamic ones each is (-1: none), and their static thickness."""
     offsets, rows = packing()
     count = len(rows)
-    moving = (rand(count, seed=4) < 0.4).nonzero().squeeze(1)
-    index = torch.full((count,), -1)
-    index[moving] = torch.arange(len(moving))
-    tau_s = torch.where(rand(count, seed=5) < 0.5, rand(count, seed=6), torch.zeros(count))
+    moves = rand(count, seed=4) < 0.4
+    index = torch.where(moves, moves.cumsum(0) - 1, -1)
+    return offsets, rows, index, torch.where(rand(count, seed=5) < 0.5, rand(count, seed=6), torch.zeros(count))
+
+
+@compiled
+def test_mixed_compositing_and_its_gradient_are_those_of_plain_torch():
+    offsets, rows, index, tau_s = mixed_packing()
+    count = len(rows)
     rgb_s = rand(count, 3, seed=7)
     found = []
     for function in (kernels.composite_mixed, plain.composite_mixed):
-        tau_d = rand(len(moving), FRAMES, seed=11)
+        tau_d = rand(int((index >= 0).sum()), FRAMES, seed=11)
         tau_d[::3] = 0
         tau_d.requires_grad_()
         weight, rgb, left, _ = function(tau_s, rgb_s, index, tau_d, offsets, rows, None)
@@ -248,12 +253,8 @@ def test_marching_with_densities_keeps_what_light_reaches(kind: str, doubted: fl
 @compiled
 @pytest.mark.parametrize("frames", [1, 5, 16])
 def test_frames_are_composited_as_in_plain_torch(frames: int):
-    offsets, rows = packing()
+    offsets, rows, index, tau_s = mixed_packing()
     count = len(rows)
-    moving = (rand(count, seed=4) < 0.4).nonzero().squeeze(1)
-    index = torch.full((count,), -1)
-    index[moving] = torch.arange(len(moving))
-    tau_s = torch.where(rand(count, seed=5) < 0.5, rand(count, seed=6), torch.zeros(count))
     z, dz, far = rand(count, seed=8), rand(count, seed=9), rand(RAYS, seed=10) + 5
     layers = kernels.Layers(offsets, rows, z, dz, far, tau_s, rand(count, 3, seed=7), index)
     rays = torch.arange(1, RAYS, 2)

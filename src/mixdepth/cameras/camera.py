@@ -89,6 +89,18 @@ class Camera:
         )
 
 
+def rotation_of(quaternion: np.ndarray) -> np.ndarray:
+    """Rotation matrix [3, 3] of a unit quaternion (w, x, y, z)."""
+    w, x, y, z = quaternion
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
 def moved(c2w: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """``c2w`` [4, 4] with its centre moved by ``offset`` [3]."""
     result = np.array(c2w, dtype=np.float64)

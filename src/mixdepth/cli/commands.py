@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,7 @@ class Job:
     scene: Scene
     folder: Path  # the scene's results
     force: bool  # whether to make anew what exists
-    checked: set[Path] = field(
-        default_factory=set
-    )  # results found to be made as the scene is configured, and their inputs
+    checked: set[Path] = field(default_factory=set)  # results that were found to be as the scene is configured
 
     @property
     def results(self) -> Results:
@@ -85,12 +84,10 @@ class Job:
         Raises:
             ConfigurationError: one of them; with the command that makes it anew.
         """
-        scene = replace(self.scene, variants=list(VARIANTS)) if self.scene.cameras else self.scene
-        makers = {path: work for work in stages.jobs(scene) for path in flat(work.makes(self.results))}
         wanted = flat(inputs)
         while wanted:
             path = wanted.pop()
-            if path in self.checked or (work := makers.get(path)) is None:
+            if path in self.checked or (work := self._makers.get(path)) is None:
                 continue
             made = flat(work.makes(self.results))
             if reason := outdated(work, self.scene, self.results):
@@ -98,6 +95,12 @@ class Job:
                 raise ConfigurationError(f"{made[0]}: {reason}. `{command}` makes it anew")
             self.checked.update(made)
             wanted += flat(work.read(self.results, self.scene))
+
+    @cached_property
+    def _makers(self) -> dict[Path, graph.Job]:
+        """What makes each of the scene's files, whichever variants it has."""
+        scene = replace(self.scene, variants=list(VARIANTS)) if self.scene.cameras else self.scene
+        return {path: work for work in stages.jobs(scene) for path in flat(work.makes(self.results))}
 
     def _maker(self, path: Path) -> str:
         """The command that makes one of the scene's files."""

@@ -11,6 +11,8 @@ FORWARD, BOUNDED, UNBOUNDED = range(3)  # kinds of Coordinates
 # what fewer than two of the images that trained look at.
 STATIC, DYNAMIC, DOUBTFUL = 1, 2, 4
 
+LANES = 16  # numbers at once: frames, or samples of a ray, in the loops of rendering
+
 Vector = tuple[np.float32, ...]  # of three
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _NOWHERE = (_ZERO, _ZERO, _ZERO)

@@ -5,11 +5,11 @@ import torch
 from torch import Tensor
 
 from mixdepth.kernels import dispatch, plain
-from mixdepth.kernels.arguments import Layers, Views
+from mixdepth.kernels.arguments import LANES, Layers, Views
 from mixdepth.kernels.threads import share
 
 STOP = 1e-4  # light below which a ray is not followed any further
-FRAMES = 16  # composited at once at most, for rendering: the loops' LANES
+FRAMES = LANES  # composited at once at most, for rendering
 
 
 class _Composite(torch.autograd.Function):

@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numba import njit
 
-from mixdepth.kernels.arguments import FORWARD, UNBOUNDED
+from mixdepth.kernels.arguments import DYNAMIC, FORWARD, STATIC, UNBOUNDED
 
 # Not `fastmath=True`: it may assume that nothing is NaN, and NaN must reach the check of the losses.
 compiled = njit(nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy")
@@ -386,11 +386,11 @@ def march(space, rays, depths, mask, sets, first, last, kept):
                 gap = next_gap
             where = 0  # worked out here: a function of its own is not inlined, and the march takes 1.6 times as long
             if n_inside and inside[_cell(x0, y0, z0, n_inside)]:
-                where = 1
+                where = STATIC
             if n_parts:
                 a, b, c = (x0 - box[0]) * box[3] - ONE, (y0 - box[1]) * box[4] - ONE, (z0 - box[2]) * box[5] - ONE
                 if max(abs(a), abs(b), abs(c)) <= 1 and parts[_cell(a, b, c, n_parts)] & wanted[ray]:
-                    where += 2
+                    where |= DYNAMIC
             if where:
                 out[at, 0] = z
                 out[at, 1] = next_edge - edge

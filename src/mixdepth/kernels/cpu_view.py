@@ -6,10 +6,10 @@ float32's last two bits.
 
 import numpy as np
 
-from mixdepth.kernels.arguments import DOUBTFUL, DYNAMIC, FORWARD, STATIC, UNBOUNDED
+from mixdepth.kernels.arguments import DOUBTFUL, DYNAMIC, FORWARD, LANES, STATIC, UNBOUNDED
 from mixdepth.kernels.cpu import HALF, INDEX, ONE, compiled, grid_sum_at
 
-LANES = 16  # frames, or samples of a ray, at once
+MOVES, NOTHING = np.uint8(DYNAMIC), np.uint8(0)
 ZERO, TWO, LARGEST, SMALLEST = np.float32(0), np.float32(2), np.float32(80), np.float32(1e-20)
 # Where what is kept per frame lies, each LANES numbers.
 LIGHT, ABSORBED, DEPTH, RED, GREEN, BLUE, FAINT, TAU, OPACITY = (INDEX(LANES * k) for k in range(9))
@@ -126,7 +126,7 @@ def _candidates(mask, inside, sets, parts, wanted, held, at):
         held[k] = mask.cells[INDEX(inside[k])]
     if sets.size:
         for k in range(len(inside)):
-            held[k] |= np.uint8(2) if parts[k] >= 0 and sets.cells[INDEX(max(parts[k], 0))] & wanted else np.uint8(0)
+            held[k] |= MOVES if parts[k] >= 0 and sets.cells[INDEX(max(parts[k], 0))] & wanted else NOTHING
     count = 0
     for k in range(len(inside)):
         at[INDEX(count)] = k
@@ -135,10 +135,16 @@ def _candidates(mask, inside, sets, parts, wanted, held, at):
 
 
 @compiled
+def _length(gaps, k):
+    """What sample ``k`` stands for: half of both its ``gaps`` to its neighbours, normalised units."""
+    return HALF * (gaps[max(k - 1, 0)] + gaps[max(min(k, len(gaps) - 1), 0)])
+
+
+@compiled
 def _thickness(density, points, gaps, held, at, room, bits):
     """Optical thickness of up to LANES samples ``at`` of a ray, zero where ``held`` has them not as static, into
     ``room`` from LANES on, and how much of the light each takes, from 2 * LANES on."""
-    channels, last = INDEX(density.channels), len(gaps) - 1
+    channels = INDEX(density.channels)
     for i in range(len(at)):
         k = INDEX(at[i])
         if held[k] & STATIC:
@@ -147,8 +153,7 @@ def _thickness(density, points, gaps, held, at, room, bits):
     _softplus(room, INDEX(0), INDEX(LANES), bits)
     for i in range(len(at)):
         k = at[i]
-        delta = HALF * (gaps[max(k - 1, 0)] + gaps[max(min(k, last), 0)])
-        room[INDEX(LANES + i)] *= density.scale * delta if held[k] & STATIC else ZERO
+        room[INDEX(LANES + i)] *= density.scale * _length(gaps, k) if held[k] & STATIC else ZERO
     _opacity(room, INDEX(LANES), INDEX(2 * LANES), bits)
 
 
@@ -218,8 +223,7 @@ def march_density(space, rays, depths, mask, sets, density, dark, first, last, k
                     tau *= sure
                     opacity = -np.expm1(-tau)
                 row = INDEX(end)
-                out[row, 0], out[row, 1] = along[k], far - near
-                out[row, 2] = HALF * (gaps[max(k - 1, 0)] + gaps[max(min(k, samples - 2), 0)])
+                out[row, 0], out[row, 1], out[row, 2] = along[k], far - near, _length(gaps, k)
                 out[row, 3], out[row, 4], out[row, 5] = u[0, k], u[1, k], u[2, k]
                 out[row, 6], out[row, 7] = tau, light * opacity
                 kept.holds[row] = held[k] & (STATIC | DYNAMIC)

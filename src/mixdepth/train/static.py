@@ -51,7 +51,7 @@ def build_static(options: StaticOptions, cameras: int) -> StaticField:
         options.view_dependence,
         generator=torch.Generator().manual_seed(options.seed),
     )
-    field.occupancy.looks.zero_()
+    field.occupancy.looks.zero_()  # until its images are counted
     return field
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mixdepth.cameras.camera import Camera
+from mixdepth.cameras.camera import Camera, rotation_of
 from mixdepth.exports.side_by_side import colour_depth, depth_range
 from mixdepth.rendering.progressive import ROOM, Model, Picture, View
 
@@ -38,10 +38,10 @@ def seen_from(given: Any, lines: int) -> Camera | None:
     """
     sent = given.wxyz, given.position, (given.fov, given.image_width, given.image_height)
     try:
-        rotation, position, lens = (np.array(values, dtype=np.float64) for values in sent)
+        turn, position, lens = (np.array(values, dtype=np.float64) for values in sent)
     except (TypeError, ValueError, OverflowError):
         return None
-    length = math.hypot(*rotation) if rotation.shape == (4,) else 0.0
+    length = math.hypot(*turn) if turn.shape == (4,) else 0.0
     if position.shape != (3,) or not (
         np.isfinite(lens).all() and np.isfinite(position).all() and 0 < length < math.inf
     ):
@@ -52,20 +52,9 @@ def seen_from(given: Any, lines: int) -> Camera | None:
     width = max(round(aspect * height), 1)
     focal = height / 2 / math.tan(fov / 2)
     c2w = np.eye(4)
-    c2w[:3, :3] = _matrix(*(rotation / length))
+    c2w[:3, :3] = rotation_of(turn / length)
     c2w[:3, 3] = np.clip(position, -FARTHEST, FARTHEST)
     return Camera(width, height, focal, focal, width / 2, height / 2, c2w)
-
-
-def _matrix(w: float, x: float, y: float, z: float) -> np.ndarray:
-    """The rotation [3, 3] of a unit quaternion."""
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
 
 
 def eye_of(camera: Camera) -> tuple[float, ...]:

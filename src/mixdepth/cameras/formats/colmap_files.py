@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mixdepth.cameras.camera import rotation_of
 from mixdepth.cameras.formats.posed import FISHEYE, PERSPECTIVE, Posed, inverse_pose, make_lens
 from mixdepth.cameras.lens import MODELS, Lens
 from mixdepth.cameras.model import Model
@@ -81,7 +82,7 @@ def _posed(path: Path, lenses: Mapping[int, Lens], name: str, camera: int, steps
         length = math.hypot(*step[:4])
         if abs(length - 1) > UNIT_TOLERANCE:
             raise CaptureError(f"{where}: its quaternion has the length {length:g}; expected 1, as of a rotation.")
-        c2w = c2w @ inverse_pose(_rotation(np.array(step[:4]) / length), np.array(step[4:]))
+        c2w = c2w @ inverse_pose(rotation_of(np.array(step[:4]) / length), np.array(step[4:]))
     return Posed(lenses[camera], c2w)
 
 
@@ -388,18 +389,6 @@ def _write(folder: Path, stem: str, binary: list[bytes], text: list[str]) -> Non
         temporary.write_bytes(b"".join(binary))
     with atomic(Path(folder) / f"{stem}.txt") as temporary:
         temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
-
-
-def _rotation(quaternion: np.ndarray) -> np.ndarray:
-    """Rotation matrix [3, 3] of a unit quaternion (w, x, y, z)."""
-    w, x, y, z = quaternion
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
 
 
 def _world_to_camera(c2w: np.ndarray) -> list[float]:

@@ -222,7 +222,8 @@ def _predictions(views: Sequence[View], pairs: Sequence[_Pair], witness: np.ndar
             angle = 2 * np.arcsin(np.minimum(chord / 2, 1))
             widest[own] = np.maximum(widest[own], angle)
             apart[own] |= bool(len(angle)) and np.median(angle) >= SMALL_ANGLE
-        if (counted := apart if apart.sum() >= LEAST_POINTS else partners > 0).sum() >= LEAST_POINTS:
+        counted = apart if apart.sum() >= LEAST_POINTS else partners > 0
+        if counted.sum() >= LEAST_POINTS:
             angles[image] = np.degrees(np.median(widest[counted]))
         # The least eigenvalue for two rays at an angle a is 1 - cos a = 2 sin^2(a / 2).
         spread = 2 * np.arcsin(np.sqrt(np.clip(np.linalg.eigvalsh(quadric)[:, 0] / 2, 0, 1)))
