@@ -12,7 +12,16 @@ from typing import Any
 import yaml
 
 from mixdepth.scene.config import PRESETS, SCHEMA, preset_settings
-from mixdepth.scene.quality import LEVELS, MOVING_PIXELS, SEGMENT, SMOOTH_PIXELS, SMOOTHNESS, STATIC_PIXELS
+from mixdepth.scene.quality import (
+    BATCH,
+    BATCH_PER_CELL,
+    LEVELS,
+    MOVING_PIXELS,
+    SEGMENT,
+    SMOOTH_PIXELS,
+    SMOOTHNESS,
+    STATIC_PIXELS,
+)
 from mixdepth.workflow.costs import Size, sizes, training
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -56,6 +65,8 @@ QUALITY_FORMULA = """
   falls as they grow: it is a prior.
 - A segment is the longest run of frames in which so many times as many pixels move as at a time: {least} to {most}
   frames.
+- A static step sees {batch} samples, or {batch_per_cell} for each cell of a plane if that is more: it updates all
+  cells, whatever it sees.
 - A ray has 0.44 samples per cell of the static grid, or 0.5 of the dynamic one if that is more.
 """
 
@@ -161,6 +172,8 @@ def quality_text() -> str:
         "moving": MOVING_PIXELS / 1e6,
         "smoothness": SMOOTHNESS,
         "smooth": SMOOTH_PIXELS / 1e6,
+        "batch": BATCH,
+        "batch_per_cell": BATCH_PER_CELL,
         "least": SEGMENT[0],
         "most": SEGMENT[1],
     }

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 SAMPLES = 0.4375  # per ray, of the cells along an axis: surfaces are smooth
 DYNAMIC_SAMPLES = 0.5  # the same of the dynamic branch, whose box is a part of the space
+# Samples of a static step, and at least so many per cell of a plane: a step updates all cells, whatever it sees.
+BATCH, BATCH_PER_CELL = 8192, 0.08
 START = 48  # cells along an axis at the start: shapes before details
 START_SAMPLES, DYNAMIC_START_SAMPLES = 0.43, 0.57  # of the samples at the end
 STATIC_PIXELS = 6e6  # of all images, from which on more of them need more steps
@@ -68,6 +70,7 @@ def sized_static(given: Mapping[str, Any], quality: str, seen: Seen) -> dict[str
     return {
         "steps": _steps(level.static_steps, seen.pixels / STATIC_PIXELS),
         **_along(given, cells, round(SAMPLES * cells), START_SAMPLES),
+        "batch_samples": max(BATCH, round(BATCH_PER_CELL * cells**2)),
         "density_components": density,
         "colour_components": colour,
         "total_variation": round(SMOOTHNESS * min(1.0, SMOOTH_PIXELS / max(seen.pixels, 1.0)), 5),

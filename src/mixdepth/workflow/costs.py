@@ -78,7 +78,7 @@ class Cost(NamedTuple):
 
 
 # The schema's, where no configuration is read.
-DEFAULTS: Mapping[str, Any] = {"batch_samples": 8192, "rays": 768, "frames_per_step": 32, "threads": 2}
+DEFAULTS: Mapping[str, Any] = {"rays": 768, "frames_per_step": 32, "threads": 2}
 UNKNOWN = Size(scale=0.5)  # where the size of a scene is not known yet: a large capture
 
 
