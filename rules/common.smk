@@ -20,10 +20,14 @@ from mixdepth.workflow.start import refuse_to_replace, refuse_unquoted_python, u
 from mixdepth.workflow.versions import STAGE_VERSIONS
 
 
+# Where the results are: below a prefix where this is the module of another workflow.
+THERE = Path(workflow.modifier.path_modifier.replace_prefix(f"{ROOT}/"))
+
+
 def load_scenes():
     """The configured scenes. Those that the command line asks for are looked up at once, so that a mistake in one of
     them is told before anything starts; the others may lie on another machine."""
-    asked = [re.match(r"(?:\./)?results/([^/]+)/", argument) for argument in sys.argv[1:]]
+    asked = [re.match(rf"(?:\./)?{re.escape(str(THERE))}/([^/]+)/", argument) for argument in sys.argv[1:]]
     try:
         refuse_unquoted_python()
         if workflow.is_main_process:
@@ -33,7 +37,7 @@ def load_scenes():
         asked = {match[1] for match in asked if match}
         for name in asked - {ABLATION}:
             if workflow.is_main_process:
-                check_dates(scenes[name].files, ROOT / name)
+                check_dates(scenes[name].files, THERE / name)
         if ABLATION in asked and not [name for name in scenes if scenes.ablation(name)]:
             raise ConfigurationError(
                 "no scene is in the ablation: set scenes.<name>.ablation, as config/config.yaml does"
@@ -93,7 +97,7 @@ def movement(results):
 
 def rule_of(name, **more):
     level = scenes_that_make(stages.STAGES[name].level)
-    return Sections(name, SCENES, level, planned=made_anew, movement=movement, **more)
+    return Sections(name, SCENES, level, planned=made_anew, movement=movement, root=THERE, **more)
 
 
 wildcard_constraints:

@@ -156,6 +156,8 @@ def test_a_result_is_up_to_date_until_something_that_it_was_made_from_changes(sc
     assert outdated(STORE, scene, RESULTS) == ""
     os.utime(video, (0, 0))
     assert outdated(STORE, scene, RESULTS) == "", "the same bytes"
+    dates = [read_certificate(path)["sources"]["videos/cam01.mp4"]["date"] for path in flat(STORE.makes(RESULTS))]
+    assert dates == [0, 0, 0], "and so not read again at the next start"
     video.write_text("CAM01.mp4")  # as many
     os.utime(video, (1, 1))
     assert outdated(STORE, scene, RESULTS) == "made from another data/x/videos/cam01.mp4"

@@ -5,6 +5,7 @@ import inspect
 import json
 import os
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from mixdepth.results import MODEL_FILES, Results
 from mixdepth.scene.config import Scenes, load_config
 from mixdepth.workflow import segments, stages
 from mixdepth.workflow.dates import check_dates
-from mixdepth.workflow.graph import AFTER, SIZES, SOURCE, Job, flat, given
+from mixdepth.workflow.graph import AFTER, PHOTOS, SIZES, SOURCE, Job, flat, given
 from mixdepth.workflow.made import made_from, outdated, roles
 from mixdepth.workflow.sections import Sections
 from mixdepth.workflow.stages import STAGES
@@ -101,9 +102,8 @@ def test_stages_stand_in_the_order_in_which_they_depend_on_each_other(scenes: Sc
         made, results = set(), Results(f"results/{name}")
         for job in stages.jobs(scenes[name]):
             named = job.reads(results, scenes[name])
-            asked = {
-                path for key, value in named.items() if key not in (SOURCE, SIZES) for path in stages.flat({key: value})
-            }
+            own = (SOURCE, PHOTOS, SIZES)
+            asked = {path for key, value in named.items() if key not in own for path in stages.flat({key: value})}
             assert asked <= made, job.stage.name
             made |= set(stages.flat(job.makes(results)))
 
@@ -153,32 +153,39 @@ def write_frames(folder: Path, count: int) -> Scenes:
     return load_config({"scenes": {"found": {"data": str(folder)}}})
 
 
-def test_a_folder_of_frames_is_one_input_and_each_of_its_files_is_looked_at_twice_at_most(tmp_path, monkeypatch):
-    scenes, looked = write_frames(tmp_path, 50), Counter()
-    scan, plain = os.scandir, Path.stat
+def looks(monkeypatch: pytest.MonkeyPatch) -> Counter:
+    """How often each file is looked at from now on."""
+    looked: Counter = Counter()
+    scan, plain = os.scandir, os.stat
 
     class Entry:
         """An entry of a folder that counts how often its file is asked for."""
 
-        def __init__(self, entry):
+        def __init__(self, entry: os.DirEntry):
             self.entry, self.name, self.path = entry, entry.name, entry.path
             self.is_dir, self.is_file = entry.is_dir, entry.is_file
 
-        def stat(self):
+        def stat(self) -> os.stat_result:
             looked[self.path] += 1
             return self.entry.stat()
 
     @contextlib.contextmanager
-    def counted(path):
+    def counted(path: Path) -> Iterator[Iterator[Entry]]:
         with scan(path) as entries:
             yield map(Entry, entries)
 
-    def stat(path, **options):
+    def stat(path: Path, **options: bool) -> os.stat_result:
         looked[str(path)] += 1
         return plain(path, **options)
 
     monkeypatch.setattr(os, "scandir", counted)
-    monkeypatch.setattr(Path, "stat", stat)
+    monkeypatch.setattr(os, "stat", stat)
+    return looked
+
+
+def test_a_folder_of_frames_is_one_input_and_each_of_its_files_is_looked_at_twice_at_most(tmp_path, monkeypatch):
+    scenes = write_frames(tmp_path, 50)
+    looked = looks(monkeypatch)
     check_dates(scenes["found"].files, tmp_path / "results")
     every = [
         job
@@ -190,6 +197,68 @@ def test_a_folder_of_frames_is_one_input_and_each_of_its_files_is_looked_at_twic
     frames = {path: count for path, count in looked.items() if path.endswith(".png")}
     assert len(frames) == 150
     assert max(frames.values()) <= 2
+
+
+def test_photos_of_a_folder_are_one_input_of_each_job_and_are_looked_at_twice_at_most(tmp_path, monkeypatch):
+    data = capture(tmp_path, cameras=3, photos=50)
+    looked = looks(monkeypatch)
+    scenes = load_config({"scenes": {"found": {"data": str(data), "test_photos_every": 5}}})
+    scene = scenes["found"]
+    check_dates(scene.files, tmp_path / "results")
+    every = [job for job in stages.jobs(scene) if job.stage.photos]
+    assert len(every) == 6
+    for job in every:
+        named = sections_of(job.stage.name, scenes)._inputs(SimpleNamespace(scene="found", **job.wildcards))
+        assert len(named[PHOTOS]) == 1
+        assert outdated(job, scene, Results("r")) == ""
+    photos = {path: count for path, count in looked.items() if path.endswith(".jpg")}
+    assert len(photos) == 50
+    assert sorted(photos.values())[-2] <= 2  # but for the first one, which tells that photos lie here
+
+
+def test_a_photo_redoes_what_reads_it_and_nothing_else(tmp_path):
+    def seen() -> dict[str, tuple]:
+        scenes = load_config({"scenes": {"found": {"data": str(tmp_path), "test_photos_every": 2}}})
+        found = {}
+        for job in stages.jobs(scenes["found"]):
+            at, of = sections_of(job.stage.name, scenes), SimpleNamespace(scene="found", **job.wildcards)
+            paths = at._inputs(of).get(PHOTOS, [])
+            found[job.stage.name] = (
+                at.params.get("images", str)(of),
+                paths,
+                [Path(path).stat().st_mtime for path in paths],
+            )
+        return found
+
+    def redone(change: Callable[[], object]) -> set[str]:
+        before = seen()
+        change()
+        now = seen()
+        return {name for name in now if now[name] != before[name]}
+
+    photos = capture(tmp_path, cameras=3, photos=6) / "photos"  # photo00, photo02 and photo04 are held out
+    for path in photos.iterdir():
+        os.utime(path, (1e9, 1e9))
+    found, training = {"probe", "structure_from_motion"}, {"triangulate", "held_out_points", "static_set"}
+    assert redone(lambda: (photos / "notes.txt").touch()) == set()
+    assert redone(lambda: (photos / "photo02.jpg").touch()) == found | {"static_test_set"}
+    assert redone(lambda: (photos / "photo01.jpg").touch()) == found | training
+    assert redone(lambda: (photos / "photo03.jpg").touch()) == found | training
+    everything = found | training | {"cameras", "static_test_set"}
+    assert redone(lambda: (photos / "photo04.jpg").unlink()) == everything
+    assert redone(lambda: (photos / "photo06.jpg").touch()) >= found | {"cameras"}
+
+
+def test_photos_that_the_configuration_lists_are_inputs_each(tmp_path):
+    """Rules of others may make them."""
+    data = capture(tmp_path, cameras=3, photos=2)
+    listed = [f"photo{number:02d}.jpg" for number in range(4)]
+    scenes = load_config({"scenes": {"found": {"data": str(data), "photo_files": listed}}})
+    for name in ("probe", "static_set"):
+        at, of = sections_of(name, scenes), wildcards(name, "found")
+        assert at._inputs(of)[PHOTOS] == [f"{data}/photos/{photo}" for photo in listed]
+        assert at.params["images"](of) == ""
+    assert len(sections_of("cameras", scenes)._inputs(wildcards("cameras", "found"))[SIZES]) == 7
 
 
 def test_a_frame_that_is_added_removed_renamed_or_changed_is_noticed(tmp_path):

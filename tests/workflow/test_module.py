@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import os
 import shutil
 import subprocess
 import threading
@@ -40,6 +41,14 @@ def test_another_workflow_makes_our_video_below_its_own_prefix(tmp_path: Path) -
     assert (folder / "made/results/x/video.mp4").stat().st_size > 0
     assert not (folder / "results").exists()
     assert not (folder / "made/data").exists()
+    # An older replacement, which Snakemake's dates do not see.
+    video = folder / "data/x/videos/cam01.mp4"
+    shutil.copy(video.with_name("cam02.mp4"), video)
+    os.utime(video, (1e9, 1e9))
+    planned = other_workflow(folder, str(REPOSITORY / "workflow/Snakefile"), "-n", "--", "made/results/x/video.mp4")
+    told = planned.stdout + planned.stderr
+    assert "made/results/x/frames/cam01/rgb.npy: made from another data/x/videos/cam01.mp4" in told
+    assert "rule mixdepth_frame_store:" in told
 
 
 def test_a_workflow_that_is_fetched_from_a_tag_plans_and_runs(tmp_path: Path, tag: str) -> None:

@@ -82,7 +82,9 @@ def test_colmap_may_use_the_held_out_camera_for_poses_only(tmp_path: Path) -> No
 
 
 def test_held_out_photos_do_not_train(tmp_path: Path) -> None:
-    jobs = plan(write_capture(tmp_path, source="colmap", test_photos_every=2), "results/x/static/metrics.json")
+    photos = ["cam01.png", "cam02.png"]
+    folder = write_capture(tmp_path, source="colmap", test_photos_every=2, photo_files=photos)
+    jobs = plan(folder, "results/x/static/metrics.json")
     held_out = "data/x/photos/cam01.png"
     users = {job.rule for job in jobs if held_out in job.input}
     assert users == {"cameras", "structure_from_motion", "static_test_set"}

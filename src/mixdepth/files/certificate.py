@@ -99,7 +99,7 @@ def refuse_changed(path: Path, whole: bool = False) -> None:
     if status.st_size != known["bytes"] or digest(path) != known["sha256"]:
         raise ValueError(f"it is not as it was written; if you changed it on purpose, delete {certificate_of(owner)}")
     if not dated and status.st_size > SMALL:
-        _date_anew(owner, name, status.st_mtime_ns)
+        date_anew(owner, "files", {name: status.st_mtime_ns})
 
 
 def is_certified(path: Path) -> bool:
@@ -108,11 +108,16 @@ def is_certified(path: Path) -> bool:
     return found is not None and path.is_file() and found["files"].get("", {}).get("sha256") == digest(path)
 
 
-def _date_anew(owner: Path, name: str, date: int) -> None:
-    """Give a certificate the date of a file whose bytes are the same, so that they are not read for it again; in a
-    folder that may only be read it stays."""
+def date_anew(owner: Path, section: str, dates: Mapping[str, int]) -> None:
+    """Give a certificate the dates of files whose bytes are the same, so that they are not read for it again; in a
+    folder that may only be read it stays.
+
+    Args:
+        section: "files" or "sources".
+    """
     found = json.loads(certificate_of(owner).read_bytes())
-    found["files"][name]["date"] = date
+    for name, date in dates.items():
+        found[section][name]["date"] = date
     try:
         _write(owner, found)
     except OSError as error:
@@ -235,17 +240,14 @@ def measured(path: Path) -> dict[str, Any] | None:
     return {"bytes": found[0], "sha256": _contents(path), "date": found[1]}
 
 
-def unchanged(path: Path, known: Mapping[str, Any], now: tuple[int, int] | None = None) -> bool:
+def unchanged(path: Path, known: Mapping[str, Any], now: tuple[int, int]) -> bool:
     """Whether a file of the capture is the one that a certificate knows: by size and date, where the date differs by
     its bytes.
 
     Args:
-        now: its :func:`facts`, if they are at hand.
+        now: its :func:`facts`.
     """
-    now = now or facts(path)
-    if now is None or now[0] != known["bytes"]:
-        return False
-    return now[1] == known["date"] or _contents(path) == known["sha256"]
+    return now[0] == known["bytes"] and (now[1] == known["date"] or _contents(path) == known["sha256"])
 
 
 def _contents(path: Path) -> str:

@@ -166,6 +166,21 @@ def visible(folder: Path) -> list[Path]:
     return sorted((path for path in folder.iterdir() if path.name[0] != "."), key=attrgetter("name"))
 
 
+def odd_in(folder: Path) -> list[Path]:
+    """What in a folder is neither a file nor a folder (links, pipes, ...), without a look at each; hidden things do not
+    count."""
+    try:
+        with os.scandir(folder) as entries:
+            return [
+                folder / entry.name
+                for entry in entries
+                if not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False))
+                and entry.name[0] != "."
+            ]
+    except OSError:  # who looks into it says so
+        return []
+
+
 class Glance(NamedTuple):
     """The images of a folder at a glance."""
 

@@ -17,6 +17,7 @@ from mixdepth.files.kinds import (
     holds_masks_only,
     images_in,
     masks_among,
+    odd_in,
     refuse_irregular,
     refuse_unread_kind,
     visible,
@@ -95,10 +96,8 @@ def find_photos(data: Path, folder: str, files: Sequence[str] | None, exclude: S
             leads nowhere, or nothing is called as an entry of ``exclude``.
     """
     parent = Path(data) / folder
-    if files is None:
-        there = [path for part in _photo_folders(parent) for path in visible(part)]
-    else:
-        there = [parent / name for name in files]
+    folders = _photo_folders(parent) if files is None else []
+    there = [path for part in folders for path in visible(part)] + [parent / name for name in files or ()]
     for entry in exclude:
         if not any(_called(path, entry) for path in there):
             raise ConfigurationError(
@@ -107,7 +106,7 @@ def find_photos(data: Path, folder: str, files: Sequence[str] | None, exclude: S
             )
     out = {path.stem for path in there if any(_called(path, entry) for entry in exclude)}
     if files is None:
-        there = [path for part in _photo_folders(parent) for path in images_in(part, out)]
+        there = [path for part in folders for path in images_in(part, out)]
     kept = [path for path in there if path.stem not in out]
     for path in kept:
         refuse_unread_kind(path)
@@ -251,9 +250,9 @@ def how_to_join(folder: Path) -> str:
 def _photo_folders(folder: Path) -> list[Path]:
     """The folder of the photos; where it holds none, those in it that do."""
     there = visible(folder)
-    for path in there:
+    for path in odd_in(folder):
         _refuse_dangling(path)
-    if any(_is_picture(path) for path in there if not path.is_dir()):
+    if any(_is_picture(path) and not path.is_dir() for path in there):
         return [folder]
     below = [path for path in there if path.is_dir() and any(map(_is_picture, visible(path)))]
     masks = masks_among(path.name for path in below)
@@ -297,7 +296,7 @@ def _beside_frames(folder: Path) -> Iterator[tuple[Path, str]]:
             yield path, f"a mask or the like of {masks[path.stem]}"
 
 
-def _unique(pairs: Iterable[tuple[str, Path]], kind: str, data: Path | None = None) -> dict[str, str]:
+def _unique(pairs: Sequence[tuple[str, Path]], kind: str, data: Path | None = None) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, path in pairs:
         if not NAME.fullmatch(name):
@@ -309,6 +308,9 @@ def _unique(pairs: Iterable[tuple[str, Path]], kind: str, data: Path | None = No
             )
         if name in found:
             raise CaptureError(f"{found[name]} and {path} are both {kind} {name}. Rename or remove one of them.")
-        refuse_irregular(path)
         found[name] = str(path)
+    paths = {path for _, path in pairs}
+    for folder in {path.parent for path in paths}:
+        for path in paths.intersection(odd_in(folder)):
+            refuse_irregular(path)
     return dict(sorted(found.items()))

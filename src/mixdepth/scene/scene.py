@@ -1,5 +1,6 @@
 """A scene: its files, which cameras and photos train and which are held out, and its settings."""
 
+import contextlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -62,11 +63,25 @@ class Scene:
         found = {name: glance(folder) for name, folder in folders.items() if folder.is_dir()}
         return {name: seen for name, seen in found.items() if seen}
 
+    @cached_property
+    def photo_paths(self) -> dict[str, Path]:
+        return {stem: Path(path) for stem, path in self.photos.items()}
+
+    @cached_property
+    def photo_facts(self) -> dict[str, tuple[int, int]]:
+        """Bytes and date (in nanoseconds) of each photo that is there, by its stem."""
+        found = {}
+        for stem, path in self.photo_paths.items():
+            with contextlib.suppress(OSError):
+                status = path.stat()
+                found[stem] = status.st_size, status.st_mtime_ns
+        return found
+
     @property
     def files(self) -> list[Path]:
         """Every file or folder of the capture that may be read."""
         given = [self.poses_path, self.intrinsics_path, self.truth]
-        return [*map(Path, [*self.cameras.values(), *self.photos.values()]), *filter(None, given)]
+        return [*map(Path, self.cameras.values()), *self.photo_paths.values(), *filter(None, given)]
 
     @property
     def poses_given(self) -> bool:

@@ -6,6 +6,7 @@ anything changed since.
 
 import os
 import shlex
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -37,10 +38,19 @@ def _late(paths: Iterable[Path]) -> dict[Path, float]:
     """Files from the future, with their dates."""
     limit, found = time.time() + AHEAD, {}
     for path in paths:
-        for file, status in _inside(path) if path.is_dir() else [(path, path.stat())] if path.exists() else []:
+        for file, status in _files(path):
             if status.st_mtime > limit:
                 found[Path(file)] = status.st_mtime
     return found
+
+
+def _files(path: Path) -> Iterable[tuple[str | Path, os.stat_result]]:
+    """A file, or those of a folder; nothing where there is neither."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return _inside(path) if stat.S_ISDIR(status.st_mode) else [(path, status)]
 
 
 def _inside(folder: Path | str) -> Iterator[tuple[str, os.stat_result]]:

@@ -1,6 +1,6 @@
 """What a stage is: the pieces that :mod:`mixdepth.workflow.stages` is written in. Standard library only."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ Files = dict[str, Any]  # name -> Path or list of Paths; what there is none of i
 # Names of inputs that no function is given: the capture's own files, which a scene names itself; those of which only
 # the size of the image, or the frame rate, is read, whose dates do not matter; results that are waited for, not read.
 SOURCE, SIZES, AFTER = "source", "source_sizes", "after"
+# Name of the photos among the capture's own files.
+PHOTOS = "source_photos"
 # Name of those inputs of which only the results say how many there are.
 PARTS = "parts"
 Wildcards = Mapping[str, str]
@@ -47,12 +49,18 @@ class Stage:
     folders: Sequence[str] = ()  # names of what it makes that are folders
     compute: str = ""  # "static" or "dynamic", whose settings say threads and device; or ""
     threads: int = 1  # where no settings say how many
+    photos: Callable[[Scene], list[str]] | None = None  # the stems of those that it reads
     images: Callable[..., str] | None = None  # (scene, **wildcards): which images there are behind those it reads
 
     @property
     def wildcards(self) -> tuple[str, ...]:
         """The names of its wildcards but the scene."""
         return self.makes.__code__.co_varnames[1 : self.makes.__code__.co_argcount]
+
+    def photo_files(self, scene: Scene) -> Files:
+        """The photos that it reads, if there are any."""
+        found = photo_files(scene, self.photos(scene)) if self.photos else []
+        return {PHOTOS: found} if found else {}
 
 
 STAGES: dict[str, Stage] = {}
@@ -74,6 +82,10 @@ def stage(
     return register
 
 
+def photo_files(scene: Scene, stems: Iterable[str]) -> list[Path]:
+    return [scene.photo_paths[stem] for stem in stems]
+
+
 def files(**named: Any) -> Files:
     """What is there of ``named``: None is left out."""
     return {name: value for name, value in named.items() if value is not None}
@@ -91,7 +103,7 @@ class Job:
         return Job(STAGES[stage], wildcards)
 
     def reads(self, results: Results, scene: Scene) -> Files:
-        return self.stage.reads(results, scene, **self.wildcards)
+        return self.stage.reads(results, scene, **self.wildcards) | self.stage.photo_files(scene)
 
     def makes(self, results: Results) -> Files:
         return self.stage.makes(results, **self.wildcards)
@@ -103,7 +115,7 @@ class Job:
 
 def given(named: Files) -> Files:
     """Those of a stage's inputs that a function is given."""
-    return {name: value for name, value in named.items() if name not in (SOURCE, SIZES, AFTER)}
+    return {name: value for name, value in named.items() if name not in (SOURCE, PHOTOS, SIZES, AFTER)}
 
 
 def flat(named: Files) -> list[Path]:

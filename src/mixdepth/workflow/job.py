@@ -67,7 +67,9 @@ def _certified(smk: "Snakemake", main: Callable[["Snakemake"], None]) -> None:
     what the files are."""
     reads, makes = _named(smk.input), _named(smk.output)
     if stage := STAGES.get(smk.params.get("stage", "")):
-        certified(stage, scene(smk), reads, makes, lambda: main(smk))
+        own = scene(smk)
+        # Of the photos the plan may name the one that was changed last alone.
+        certified(stage, own, reads | stage.photo_files(own), makes, lambda: main(smk))
     else:
         main(smk)
         certify(flat(makes), {})

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from mixdepth.errors import CaptureError
 from mixdepth.files import certificate
 from mixdepth.results import Results
 from mixdepth.scene.scene import Scene
-from mixdepth.workflow.graph import SOURCE, Files, Job, Stage, flat, given
+from mixdepth.workflow.graph import PHOTOS, SOURCE, Files, Job, Stage, flat, given
 from mixdepth.workflow.versions import STAGE_VERSIONS
 
 # What a scene decides from its settings and its files together.
@@ -69,7 +69,7 @@ def sources_of(scene: Scene, reads: Files) -> dict[str, Path]:
     of which one image stands for all, as that folder."""
     folders = set(map(Path, scene.cameras.values()))
     found = [path.parent if path.parent in folders else path for path in flat({SOURCE: reads.get(SOURCE, [])})]
-    return {str(path.relative_to(scene.data) if path.is_relative_to(scene.data) else path): path for path in found}
+    return {str(path).removeprefix(f"{scene.data}/"): path for path in [*found, *reads.get(PHOTOS, [])]}
 
 
 def inputs_of(reads: Files, makes: Files) -> dict[str, Path]:
@@ -87,7 +87,7 @@ def outdated(job: Job, scene: Scene, results: Results) -> str:
     reads = job.reads(results, scene)
     return (
         _otherwise(found, STAGE_VERSIONS[job.stage.version], plain(job.stage.settings(scene, **job.wildcards)))
-        or _other_sources(found["sources"], scene, sources_of(scene, reads))
+        or _other_sources(found["sources"], scene, sources_of(scene, reads), flat(makes))
         or _other_inputs(found["inputs"], inputs_of(reads, makes))
     )
 
@@ -103,16 +103,24 @@ def _otherwise(found: Mapping[str, Any], version: int, settings: Mapping[str, An
     return f"made with other settings ({told}{f', and {len(other) - 3} more' if len(other) > 3 else ''})"
 
 
-def _other_sources(known: Mapping[str, Any], scene: Scene, sources: Mapping[str, Path]) -> str:
+def _other_sources(known: Mapping[str, Any], scene: Scene, sources: Mapping[str, Path], makes: Iterable[Path]) -> str:
     if not scene.data.exists():  # results alone, on a machine that trains
         return ""
     if other := _names(known, sources):
         return f"made from other files ({other})"
-    folders = {Path(scene.cameras[name]): seen for name, seen in scene.frame_folders.items()}
+    looked = {scene.cameras[name]: (seen.bytes, seen.dates) for name, seen in scene.frame_folders.items()}
+    looked |= {scene.photos[stem]: facts for stem, facts in scene.photo_facts.items()}
+    copied = {}  # the same bytes under another date
     for name, path in sources.items():
-        seen = folders.get(path)
-        if not certificate.unchanged(path, known[name], seen and (seen.bytes, seen.dates)):
+        now = looked.get(str(path)) or certificate.facts(path)
+        if now is None or not certificate.unchanged(path, known[name], now):
             return f"made from another {path}"
+        if now[1] != known[name]["date"]:
+            copied[name] = now[1]
+    for path in makes if copied else ():
+        found = certificate.read_certificate(path)
+        if found and found.get("sources") == known:
+            certificate.date_anew(path, "sources", copied)
     return ""
 
 

@@ -14,7 +14,7 @@ from mixdepth.scene.config import Scenes
 from mixdepth.scene.scene import Scene
 from mixdepth.workflow import segments, stages
 from mixdepth.workflow.costs import UNKNOWN, memory_mb, minutes, size_of
-from mixdepth.workflow.graph import PARTS, SIZES, SOURCE, Job
+from mixdepth.workflow.graph import PARTS, PHOTOS, SIZES, SOURCE, Job
 from mixdepth.workflow.made import roles
 from mixdepth.workflow.stages import STAGES
 from mixdepth.workflow.versions import STAGE_VERSIONS
@@ -32,6 +32,7 @@ class Sections:
         log: name of the log and the benchmark, before the wildcards; the stage's own unless given.
         planned: is told of every job that Snakemake thinks of, with its scene and that one's results.
         movement: movement.json of some results, once it is as it will stay: Snakemake's checkpoint.
+        root: where the results are, as a module below a prefix has them; Snakemake is told of them below ROOT.
     """
 
     def __init__(
@@ -42,8 +43,9 @@ class Sections:
         log: str = "",
         planned: Callable[[Job, Scene, Results], None] = lambda *_: None,
         movement: Callable[[Results], Path] = lambda results: results.movement,
+        root: Path = ROOT,
     ):
-        self.name, self.stage = name, STAGES[name]
+        self.name, self.stage, self._root = name, STAGES[name], root
         self._configured, self._planned, self._movement = configured, planned, movement
         made, patterns = Results(ROOT / f"{{scene,{scenes}}}"), Results(ROOT / "{scene}")
         wildcards = {key: f"{{{key}}}" for key in self.stage.wildcards}
@@ -64,13 +66,15 @@ class Sections:
         scene, results, others = self._asked(wildcards)
         job = Job(self.stage, others)
         named = job.reads(results, scene)
-        self._planned(job, scene, results)
+        self._planned(job, scene, self._there(wildcards))
+        if self.stage.photos and PHOTOS in named:
+            named[PHOTOS] = stages.planned_photos(scene, self.stage.photos(scene))
         return {key: _given(value, key) for key, value in named.items() if key != PARTS}
 
     def _parts(self, wildcards: Wildcards) -> dict[str, Any]:
         """The segments of a variant: apart from the other inputs, as these are known before how many segments are."""
         scene, results, others = self._asked(wildcards)
-        count = segments.foretold(results, scene, **others)
+        count = segments.foretold(self._there(wildcards), scene, **others)
         if count is None:
             count = segments.measured(self._movement(results), scene, **others)
         return {key: _given(value, key) for key, value in stages.parts(results, **others, count=count).items()}
@@ -79,7 +83,7 @@ class Sections:
     def params(self) -> dict[str, Any]:
         """The settings that the job may see, whose change makes it anew; its version; and, of no consequence by
         itself, who trains and who is held out."""
-        images = {"images": self._images} if self.stage.images else {}
+        images = {"images": self._images} if self.stage.images or self.stage.photos else {}
         return {
             **images,
             "settings": self._settings,
@@ -96,8 +100,10 @@ class Sections:
         return self.stage.settings(scene, **others)
 
     def _images(self, wildcards: Wildcards) -> str:
-        assert self.stage.images is not None
         scene, _, others = self._asked(wildcards)
+        if self.stage.photos:
+            return stages.photo_names(scene, self.stage.photos(scene))
+        assert self.stage.images is not None
         return self.stage.images(scene, **others)
 
     @property
@@ -132,8 +138,8 @@ class Sections:
         out again once the inputs of a job are there, so that only the jobs beside `probe` ask for what a large one
         needs."""
         try:
-            scene, results, _ = self._asked(wildcards)
-            size = size_of(scene, json.loads(results.capture.read_text()))
+            scene, capture = self._configured[wildcards.scene], self._there(wildcards).capture
+            size = size_of(scene, json.loads(capture.read_text()))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             size = UNKNOWN
         return size._replace(segments=max(1, len(input.get(PARTS, [])) - 1))
@@ -142,6 +148,10 @@ class Sections:
         name = wildcards.scene
         others = {key: getattr(wildcards, key) for key in self.stage.wildcards}
         return self._configured[name], self._configured.results(name, ROOT), others
+
+    def _there(self, wildcards: Wildcards) -> Results:
+        """The results as they lie on the disk."""
+        return self._configured.results(wildcards.scene, self._root)
 
 
 def unsized(name: str) -> dict[str, Callable]:
@@ -162,7 +172,7 @@ def _given(value: Any, name: str) -> Any:
     """Files as an input function returns them. Those of the capture are where the configuration says, also in a
     workflow that has this one as a module below a prefix."""
     found = [str(path) for path in (value if isinstance(value, list) else [value])]
-    if name in (SOURCE, SIZES):
+    if name in (SOURCE, PHOTOS, SIZES):
         found = [local(path) for path in found]
     if name == SIZES:
         found = [ancient(path) for path in found]

@@ -2,10 +2,11 @@
 
 This is the only statement of what depends on what. The rules take their inputs, outputs and params from here, the
 command line follows it without Snakemake, the record and the doctor count its jobs. The names of what a stage reads and
-makes are those of the parameters of the function that does its work, but for three: SOURCE, SIZES and AFTER. Standard
+makes are those of the parameters of the function that does its work, but for SOURCE, PHOTOS, SIZES and AFTER. Standard
 library only.
 """
 
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from mixdepth.results import STATIC, Results
 from mixdepth.scene.scene import Scene
 from mixdepth.variants import TABLE, needs_static
 from mixdepth.workflow import segments
-from mixdepth.workflow.graph import CAPTURE, PARTS, RIG, STAGES, Files, Job, files, flat, never, stage
+from mixdepth.workflow.graph import CAPTURE, PARTS, RIG, STAGES, Files, Job, files, flat, never, photo_files, stage
 
 # The rules that train: the static model, and a variant in one job or in parts.
 TRAININGS = ("train_static", "train_branch", "train_segment", "train_dynamic")
@@ -103,8 +104,35 @@ def other_videos(scene: Scene, camera: str) -> list[Path]:
     return [Path(scene.cameras[other]) for other in scene.used_cameras if other != camera]
 
 
-def photo_files(scene: Scene, stems: Sequence[str]) -> list[Path]:
-    return [Path(scene.photos[stem]) for stem in stems]
+def any_photos(scene: Scene) -> list[str]:
+    return list(scene.photos)
+
+
+def training_photos(scene: Scene) -> list[str]:
+    return scene.train_photos
+
+
+def held_out_photos(scene: Scene) -> list[str]:
+    return scene.test_photos
+
+
+def are_listed(scene: Scene) -> bool:
+    """Whether the configuration lists the photos, which rules of others may make."""
+    return scene.options["photo_files"] is not None
+
+
+def planned_photos(scene: Scene, stems: Sequence[str]) -> list[Path]:
+    """What stands for photos in the plan: each where they are listed; of those that were found in a folder the one that
+    was changed last, as each of 10,000 would cost Snakemake a tenth of a millisecond for each of six jobs."""
+    if are_listed(scene):
+        return photo_files(scene, stems)
+    return photo_files(scene, [max(stems, key=lambda stem: (scene.photo_facts.get(stem, (0, 0))[1], stem))])
+
+
+def photo_names(scene: Scene, stems: Sequence[str]) -> str:
+    """What changes when a photo that is not listed is added, removed or renamed."""
+    names = "\n".join(scene.photo_paths[stem].name for stem in stems)
+    return "" if are_listed(scene) else f"{len(stems)} {zlib.crc32(names.encode(errors='surrogateescape')):x}"
 
 
 def given_poses(scene: Scene) -> list[Path]:
@@ -190,10 +218,11 @@ def held_out_report(r: Results, scene: Scene) -> list[Path]:
         "truth",
     ],
     level=CAPTURE,
+    photos=any_photos,
 )
 def probe(r: Results, scene: Scene) -> Files:
     """First of all jobs, so that a capture that cannot work is refused before anything long has started."""
-    return files(source=[*used_videos(scene), *photo_files(scene, list(scene.photos))])
+    return files(source=used_videos(scene))
 
 
 @stage(
@@ -215,12 +244,10 @@ def reference(r: Results, scene: Scene, camera: str) -> Files:
     ["colmap", "poses.intrinsics", "poses.allow_missing"],
     each=if_found,
     level=CAPTURE,
+    photos=any_photos,
 )
 def structure_from_motion(r: Results, scene: Scene) -> Files:
-    return files(
-        source=[*photo_files(scene, list(scene.photos)), *filter(None, [scene.intrinsics_path])],
-        references=references(r, scene.used_cameras),
-    )
+    return files(source=scene.intrinsics_path, references=references(r, scene.used_cameras))
 
 
 @stage(
@@ -229,6 +256,7 @@ def structure_from_motion(r: Results, scene: Scene) -> Files:
     ["poses.source", "poses.path", "world", "scale", "photo_scale"],
     level=CAPTURE,
     checks=["frames"],
+    images=lambda scene: photo_names(scene, any_photos(scene)),
 )
 def cameras(r: Results, scene: Scene) -> Files:
     """Were the videos not taken for their sizes alone, a touched held-out one would retrain everything; where a size
@@ -236,7 +264,7 @@ def cameras(r: Results, scene: Scene) -> Files:
     a job that is to run, even if all that they take from it is ancient.)"""
     return files(
         source=given_poses(scene) if scene.poses_given else None,
-        source_sizes=[*used_videos(scene), *photo_files(scene, list(scene.photos))],
+        source_sizes=[*used_videos(scene), *(photo_files(scene, scene.photos) if are_listed(scene) else [])],
         sfm_model=None if scene.poses_given else r.sfm_model,
     )
 
@@ -255,12 +283,11 @@ def sync(r: Results, scene: Scene) -> Files:
     ["colmap", "poses.trust", "test_cameras"],
     each=if_given_and_held_out,
     level=CAPTURE,
+    photos=training_photos,
 )
 def verify_held_out(r: Results, scene: Scene) -> Files:
     """Held-out cameras with given poses; those that COLMAP finds are verified together with all others."""
-    return files(
-        **posed(r), references=references(r, scene.used_cameras), source=photo_files(scene, scene.train_photos)
-    )
+    return files(**posed(r), references=references(r, scene.used_cameras))
 
 
 @stage(
@@ -268,12 +295,12 @@ def verify_held_out(r: Results, scene: Scene) -> Files:
     "cameras",
     ["colmap", "poses.source"],
     level=RIG,
+    photos=training_photos,
 )
 def triangulate(r: Results, scene: Scene) -> Files:
     return files(
         **posed(r),
         references=references(r, scene.train_cameras),
-        source=photo_files(scene, scene.train_photos),
         sfm_report=None if scene.poses_given else r.sfm_report,
     )
 
@@ -310,13 +337,12 @@ def space(r: Results, scene: Scene) -> Files:
     each=if_held_out,
     level=CAPTURE,
     folders=["output"],
+    photos=training_photos,
 )
 def held_out_points(r: Results, scene: Scene) -> Files:
     """Where the held-out cameras see COLMAP's points, for scores of depth without a truth: nothing that trains may
     read it. The same points for every set of training cameras, so that their scores compare."""
-    return files(
-        **posed(r), references=references(r, scene.used_cameras), source=photo_files(scene, scene.train_photos)
-    )
+    return files(**posed(r), references=references(r, scene.used_cameras))
 
 
 @stage(
@@ -344,13 +370,11 @@ def movement(r: Results, scene: Scene) -> Files:
     return files(motions=motions(r, filmed(scene).train_cameras), cameras=r.cameras, lenses=r.lenses)
 
 
-@stage(lambda r: files(output=r.static_set), "frames", each=with_static, level=RIG)
+@stage(lambda r: files(output=r.static_set), "frames", each=with_static, level=RIG, photos=training_photos)
 def static_set(r: Results, scene: Scene) -> Files:
     """What the static model learns from: training photos, or where there are none the training cameras' plates."""
-    with_photos = bool(scene.photos)
     return files(
-        source=photo_files(scene, scene.train_photos) if with_photos else None,
-        plates=None if with_photos else motions(r, scene.train_cameras),
+        plates=None if scene.photos else motions(r, scene.train_cameras),
         photos=r.photos,
         lenses=r.lenses,
     )
@@ -361,9 +385,10 @@ def static_set(r: Results, scene: Scene) -> Files:
     "frames",
     each=lambda scene: with_static(scene) if scene.test_photos else [],
     level=CAPTURE,
+    photos=held_out_photos,
 )
 def static_test_set(r: Results, scene: Scene) -> Files:
-    return files(source=photo_files(scene, scene.test_photos), photos=r.photos, lenses=r.lenses)
+    return files(photos=r.photos, lenses=r.lenses)
 
 
 @stage(lambda r: files(output=r.model(STATIC)), "static", ["static", "quality"], each=with_static, compute="static")
