@@ -8,45 +8,29 @@ import numpy as np
 import pytest
 
 from helpers.captures import capture, write_capture
-from helpers.tiny import tiny_config, write_config, write_tiny_capture
+from helpers.tiny import ANY_FOLDER, STRANGE, tiny_capture_of, write_config
 from helpers.workflow import plan, snakemake
 from mixdepth.errors import CaptureError, ConfigurationError
-from mixdepth.files.io import read_npy, read_npz, write_npy, write_npz
+from mixdepth.files.io import read_npz, write_npz
 from mixdepth.results import Results, depth_file, photo_depth_file
 from mixdepth.scene.capture import find_photos, find_videos
 from mixdepth.scene.config import load_config
 from mixdepth.workflow import stages
 from mixdepth.workflow.graph import flat
 
-# In the order of the tiny capture's cameras: Korean, blanks, all signs that are allowed.
-NAMES = ("카메라 하나", "b (2) @x+1", "c, d=e - f_.g")
 # As arguments of NumPy's savez, and results, are called.
 OWN = ("allow_pickle", "file", "photos")
-
-
-def tiny_capture_of(names: Sequence[str], folder: Path, **options: object) -> Path:
-    """The tiny capture with these names for its cameras and photos."""
-    write_tiny_capture(folder)
-    data = folder / "data/x"
-    for number, name in enumerate(names):
-        (data / f"videos/cam{number:02d}.mp4").rename(data / f"videos/{name}.mp4")
-        if number:
-            (data / f"photos/cam{number:02d}.png").rename(data / f"photos/{name}.png")
-    rows = read_npy(data / "poses_bounds.npy").copy()
-    write_npy(data / "poses_bounds.npy", rows[sorted(range(len(names)), key=names.__getitem__)])
-    write_config(folder, tiny_config(test_cameras=[names[0]], **options))
-    return folder
 
 
 @pytest.mark.slow
 def test_strange_names_work_from_videos_to_report_and_reach_no_shell(tmp_path: Path) -> None:
     options = {"variants": ["none"], "video_variant": "none"}
-    strange = tiny_capture_of(NAMES, tmp_path / "폴더 'x' $(touch ran)", **options)
+    strange = tiny_capture_of(STRANGE, tmp_path / ANY_FOLDER, **options)
     targets = ["results/x/video.mp4", "results/x/report.html", "results/x/contact_sheet.jpg"]
     done = snakemake(strange, "--configfile", str(strange / "config.yaml"), "--", *targets)
     assert done.returncode == 0, done.stdout + done.stderr
     assert all((strange / target).stat().st_size for target in targets)
-    assert (strange / "results/x/none/renders" / NAMES[0] / "rgb.npy").exists()
+    assert (strange / "results/x/none/renders" / STRANGE[0] / "rgb.npy").exists()
     assert not list(strange.parent.rglob("ran"))
     page = (strange / "results/x/report.html").read_text()
     assert "카메라 하나" in page

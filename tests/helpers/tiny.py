@@ -1,6 +1,7 @@
 """A capture of seconds, its configuration, and what is made of it."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,16 @@ import yaml
 from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.formats.llff import write_poses_bounds
 from mixdepth.files.images import write_image
+from mixdepth.files.io import read_npy, write_npy
 from mixdepth.frames.encode import write_video
 
 WIDTH, HEIGHT, FRAMES = 48, 36, 4
 CAMERAS = {f"cam{i:02d}": 0.25 * (i - 1) for i in range(3)}  # name to position on the x axis
 MODELS = [f"results/x/{name}/model.safetensors" for name in ("static", "none", "colmap", "distilled", "inherited")]
+# In the order of the cameras: Korean, blanks, all signs that are allowed.
+STRANGE = ("카메라 하나", "b (2) @x+1", "c, d=e - f_.g")
+# A folder that a capture may lie in.
+ANY_FOLDER = "폴더 'x' $(touch ran)"
 TARGETS = [*MODELS, "results/x/video.mp4", *(f"results/x/{name}/metrics.json" for name in ("none", "inherited"))]
 
 
@@ -61,6 +67,20 @@ def write_tiny_capture(folder: Path, frames: int = FRAMES) -> Path:
             write_image(data / "photos" / f"{name}.png", picture(x, None), "PNG")
     write_poses_bounds(data / "poses_bounds.npy", cameras, dict.fromkeys(cameras, (2.5, 4.5)))
     write_config(folder, tiny_config())
+    return folder
+
+
+def tiny_capture_of(names: Sequence[str], folder: Path, **options: object) -> Path:
+    """The tiny capture with these names for its cameras and photos."""
+    write_tiny_capture(folder)
+    data = folder / "data/x"
+    for number, name in enumerate(names):
+        (data / f"videos/cam{number:02d}.mp4").rename(data / f"videos/{name}.mp4")
+        if number:
+            (data / f"photos/cam{number:02d}.png").rename(data / f"photos/{name}.png")
+    rows = read_npy(data / "poses_bounds.npy").copy()
+    write_npy(data / "poses_bounds.npy", rows[sorted(range(len(names)), key=names.__getitem__)])
+    write_config(folder, tiny_config(test_cameras=[names[0]], **options))
     return folder
 
 
