@@ -3,14 +3,16 @@
 
     .venv/bin/python benchmarks/scaling.py --results results/arc8                  # 24 to 300 frames, 1x and 4x pixels
     .venv/bin/python benchmarks/scaling.py --results results/arc8 --long /tmp/big  # 300 and 1200 frames, in segments
-    .venv/bin/python benchmarks/scaling.py --results results/arc8 --n3dv /tmp/big  # 20 x 300 frames of 1352x1014, 25 GB
+    .venv/bin/python benchmarks/scaling.py --results results/arc8 --n3dv /tmp/big  # 20 x 300 frames of 1352x1014, 32 GB
     .venv/bin/python benchmarks/scaling.py --results results/arc8 --baseline HEAD~1   # this build and that, in turn
     .venv/bin/python benchmarks/scaling.py --results results/arc8 --baseline HEAD~1 --preset T --steps 30
 
 Takes a scene that has been trained with the variant none. The first three make longer captures of it by running it back
 and forth, and larger ones by repeating pixels and cameras. What they show is not looked at, only what they cost: the
 last third of a short training. Memory is the largest anonymous memory of the process, so without the page cache; but
-the videos are in it where neither --long nor --n3dv puts them on disk.
+the videos are in it where neither --long nor --n3dv puts them on disk. Of those on disk the page cache is dropped
+before each measurement, and it is said how long it takes to read the frames once, and to lay the colours of what moves
+pixel by pixel. --n3dv measures the small capture in the same run, and says by its step what the larger one's takes.
 
 --baseline compares two builds on the scene as it is: a dynamic step at the end of a short training, and rendering the
 held-out camera with the scene's own model. Each is a process of its own, both take turns, and medians are printed.
@@ -40,6 +42,7 @@ from mixdepth.cameras.space import Space
 from mixdepth.compute import device
 from mixdepth.fields.storage import load_model
 from mixdepth.frames.motion import Motion, part_of
+from mixdepth.frames.moving import moving_colours, open_moving, write_moving
 from mixdepth.frames.store import FrameStore
 from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.rays import SpaceMap
@@ -54,7 +57,7 @@ from mixdepth.train.static import StaticTrainer
 from mixdepth.train.video import Video
 
 ROOT = Path(__file__).parent.parent
-STEPS = 150
+STEPS, MANY = 150, 300  # of a short training, and of --n3dv
 SEGMENT = 300  # frames, the default of `segment`
 
 
@@ -83,8 +86,12 @@ def enlarged(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.ascontiguousarray(image[rows][:, np.arange(width) * image.shape[1] // width])
 
 
-def capture(results: Path, cameras: int, frames: int, size: tuple[int, int] | None, folder: Path | None) -> list[Video]:
-    """``cameras`` videos of ``frames`` frames; on disk where there is a folder, as the pipeline has them."""
+def capture(
+    results: Path, cameras: int, frames: int, size: tuple[int, int] | None, folder: Path | None
+) -> tuple[list[Video], list[float]]:
+    """``cameras`` videos of ``frames`` frames; on disk where there is a folder, as the pipeline has them. Of those the
+    seconds it took to read their frames once, and to lay what moves pixel by pixel."""
+    clocks = [0.0, 0.0]
     names = load_model(results / "none/model.safetensors")[0]["cameras"]
     posed = load_cameras(results / "cameras.json")
     videos = []
@@ -100,16 +107,47 @@ def capture(results: Path, cameras: int, frames: int, size: tuple[int, int] | No
             rgb = np.empty(shape, np.uint8)
         else:
             folder.mkdir(parents=True, exist_ok=True)
-            rgb = np.lib.format.open_memmap(folder / f"{index:02d}.npy", "w+", np.uint8, shape)
+            path, lying = folder / f"{index:02d}.npy", folder / f"{index:02d}.moving.npy"
+            rgb = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+        large = [enlarged(frame, height, width) for frame in store.rgb]
         for target, source in enumerate(order):
-            rgb[target] = enlarged(store.rgb[source], height, width)
-        if folder is not None:
-            del rgb
-            rgb = np.load(folder / f"{index:02d}.npy", mmap_mode="r")
+            rgb[target] = large[source]
         shown = (enlarged(image, height, width) for image in (motion.plate, motion.support, motion.parts))
-        when = part_of(there)[order], motion.gain[order], motion.usable[order]
-        videos.append(Video(posed[name].resized(width, height), rgb, *shown, *when))
-    return videos
+        plate, support, parts = shown
+        kept, when = parts != 0, (part_of(there)[order], motion.gain[order], motion.usable[order])
+        if folder is None:
+            colours = moving_colours(rgb.reshape(frames, -1, 3), kept.reshape(-1))
+        else:
+            del rgb  # which writes it
+            clocks = [sum(pair) for pair in zip(clocks, lay(path, lying, kept), strict=True)]
+            rgb, colours = np.load(path, mmap_mode="r"), open_moving(lying, kept, frames)
+        camera = posed[name].resized(width, height)
+        videos.append(Video(camera, rgb, kept, colours, plate, support, parts, *when))
+    return videos, clocks
+
+
+def lay(frames: Path, colours: Path, moving: np.ndarray) -> tuple[float, float]:
+    """Write the colours of what moves; the seconds it takes to read the frames once, and to do this."""
+    forget(frames)
+    start, buffer = time.perf_counter(), bytearray(3 * moving.size)
+    with frames.open("rb", buffering=0) as file:
+        while file.readinto(buffer):
+            pass
+    read = time.perf_counter() - start
+    forget(frames)
+    start = time.perf_counter()
+    write_moving(colours, frames, moving)
+    laid = time.perf_counter() - start
+    forget(frames, colours)
+    return read, laid
+
+
+def forget(*paths: Path) -> None:
+    """Drop what the page cache has of files that nothing maps."""
+    for path in paths:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def opened(results: Path, name: str) -> tuple[FrameStore, Motion]:
@@ -118,18 +156,18 @@ def opened(results: Path, name: str) -> tuple[FrameStore, Motion]:
     return FrameStore.open(folder), Motion.load(Store(folder).motion)
 
 
-def measure(results: Path, videos: list[Video]) -> tuple[int, float, float, float, float]:
+def measure(results: Path, videos: list[Video], steps: int) -> tuple[int, float, float, float, float]:
     """Moving pixels, then of the last third of a short training: ms per static and per dynamic step, seconds before the
     first dynamic step, and the largest memory in GB. Of several segments the last one's, and the memory of all."""
     header, static, _ = load_model(results / "none/model.safetensors")
     space = SpaceMap(Space.load(results / "space.json"))
     options = header["options"]
-    dynamic = replace(from_mapping(DynamicOptions, options), steps=STEPS)
+    dynamic = replace(from_mapping(DynamicOptions, options), steps=steps)
     branch = load_model(results / "static/model.safetensors")[0]["options"]
     with peak_memory() as memory:
         data = ImageSet([v.plate for v in videos], [v.camera for v in videos], [v.support for v in videos])
-        trainer = StaticTrainer(data, None, space, replace(from_mapping(StaticOptions, branch), steps=STEPS))
-        static_ms = per_step(trainer)
+        trainer = StaticTrainer(data, None, space, replace(from_mapping(StaticOptions, branch), steps=steps))
+        static_ms = per_step(trainer, steps)
         tones = torch.arange(len(videos)) % len(static.tone.gain)
         static.tone.gain.data, static.tone.offset.data = static.tone.gain.data[tones], static.tone.offset.data[tones]
         parts = segments(len(videos[0].rgb), SEGMENT)
@@ -139,18 +177,18 @@ def measure(results: Path, videos: list[Video]) -> tuple[int, float, float, floa
             part = videos if len(parts) == 1 else [video.frames(first, last) for video in videos]
             trainer = DynamicTrainer(part, static, space, dynamic)
             before = time.perf_counter() - start
-            dynamic_ms = per_step(trainer)
+            dynamic_ms = per_step(trainer, steps)
     return len(trainer.pixels), static_ms, dynamic_ms, before, memory[0]
 
 
-def per_step(trainer: StaticTrainer | DynamicTrainer) -> float:
+def per_step(trainer: StaticTrainer | DynamicTrainer, steps: int) -> float:
     """Milliseconds per step at the end of a short training."""
     start = 0.0
-    for step in range(STEPS):
-        if step == 2 * STEPS // 3:
+    for step in range(steps):
+        if step == 2 * steps // 3:
             start = time.perf_counter()
         trainer.step(step)
-    return (time.perf_counter() - start) / (STEPS - 2 * STEPS // 3) * 1e3
+    return (time.perf_counter() - start) / (steps - 2 * steps // 3) * 1e3
 
 
 def compare(results: Path, camera: str, baseline: str, preset: str | None, steps: int, rounds: int) -> None:
@@ -251,19 +289,27 @@ def main() -> None:
     if args.long:
         cases = [(7, frames, None) for frames in (300, 1200)]
     if args.n3dv:
-        cases = [(20, 300, (1014, 1352))]
-    folder = args.n3dv or args.long
+        cases = [(7, 24, None), (20, 300, (1014, 1352))]
+    folder, found = args.n3dv or args.long, []
     print("| cameras | frames | pixels | moving pixels | static step, ms | dynamic step, ms | before, s | memory, GB |")
     print("|---|---|---|---|---|---|---|---|")
     for cameras, frames, size in cases:
-        videos = capture(args.results, cameras, frames, size, folder)
+        videos, (reading, laying) = capture(args.results, cameras, frames, size, folder)
         shape = "x".join(str(n) for n in videos[0].rgb.shape[2:0:-1])
-        pixels, static_ms, dynamic_ms, before, memory = measure(args.results, videos)
+        pixels, static_ms, dynamic_ms, before, memory = measure(args.results, videos, MANY if args.n3dv else STEPS)
+        found.append(dynamic_ms)
         costs = f"{static_ms:.1f} | {dynamic_ms:.1f} | {before:.1f} | {memory:.2f}"
         print(f"| {cameras} | {frames} | {shape} | {pixels} | {costs} |", flush=True)
         if folder:
-            for index in range(cameras):
-                (folder / f"{index:02d}.npy").unlink()
+            size = sum(video.colours.nbytes for video in videos) / 1e9
+            told = (
+                f"frames read once in {reading:.1f} s; what moves, {size:.2f} GB, laid pixel by pixel in {laying:.1f} s"
+            )
+            print(f"{told}, {laying / reading:.2f} times that", file=sys.stderr)
+            for file in folder.glob("[0-9][0-9].*npy"):
+                file.unlink()
+    if args.n3dv:
+        print(f"the last row's dynamic step is {found[1] / found[0]:.2f} times that of the first", file=sys.stderr)
 
 
 if __name__ == "__main__":

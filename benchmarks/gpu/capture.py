@@ -196,8 +196,8 @@ def make_data(folder: Path, size: tuple[int, int, int, int], device: torch.devic
 
 
 def write_frames(folder: Path, pictures: Tensor) -> None:
-    """Frames ``pictures`` [T, H, W, 3] uint8, rgb.npy, and what moves in them, motion.npz: their light is steady and
-    they have no noise, so that the device finds it at once."""
+    """Frames ``pictures`` [T, H, W, 3] uint8, rgb.npy, and what moves in them, motion.npz and moving.npy: their light
+    is steady and they have no noise, so that the device finds it at once."""
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "rgb.npy", pictures.cpu().numpy(), allow_pickle=False)
     count, size = len(pictures), pictures.shape[1:3]
@@ -218,6 +218,8 @@ def write_frames(folder: Path, pictures: Tensor) -> None:
         parts |= (deviation(squares.cpu().numpy(), len(frames), 0.0) > MOVING_STD) * np.uint32(1 << number)
     light = np.ones((count, 3), np.float32), np.ones(count, bool)
     Motion(plate.cpu().numpy(), support.cpu().numpy(), parts, *light, noise=0.0).save(folder / "motion.npz")
+    colours = pictures[:, torch.from_numpy(parts != 0).to(pictures.device)].transpose(0, 1)
+    np.save(folder / "moving.npy", colours.contiguous().cpu().numpy(), allow_pickle=False)
 
 
 def scored(frames: int) -> list[int]:

@@ -37,9 +37,9 @@ DYNAMIC_STEP = {
 }
 ANY_STEP = {"torch.Tensor.backward": "backward", "torch.optim.Adam.step": "Adam"}
 SET_UP = {
-    "mixdepth.train.dynamic.render_static": "static views",
+    "mixdepth.train.dynamic.render_depth": "static views",
     "mixdepth.train.dynamic.on_surface": "surfaces",
-    "mixdepth.train.dynamic._moving_colours": "moving colours",
+    "mixdepth.train.dynamic._kept": "moving colours",
     "mixdepth.train.dynamic.carve": "hull",
     "mixdepth.train.dynamic.cache_static": "static samples",
 }

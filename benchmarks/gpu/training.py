@@ -22,6 +22,7 @@ from mixdepth.cameras.space import Space
 from mixdepth.compute.device import training_device
 from mixdepth.fields.storage import load_model, save_model
 from mixdepth.frames.motion import Motion
+from mixdepth.frames.moving import open_moving
 from mixdepth.kernels import dispatch
 from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.rays import SpaceMap
@@ -88,10 +89,13 @@ class Run:
 
     def videos(self) -> list[Video]:
         """The training cameras' frames."""
-        return [
-            Video.of(self.cameras[name], self.frames(name), Motion.load(self.folder / "frames" / name / "motion.npz"))
-            for name in self.names
-        ]
+        found = []
+        for name in self.names:
+            place, rgb = self.folder / "frames" / name, self.frames(name)
+            motion = Motion.load(place / "motion.npz")
+            colours = open_moving(place / "moving.npy", motion.parts != 0, len(rgb))
+            found.append(Video.of(self.cameras[name], rgb, motion, colours=colours))
+        return found
 
     def frames(self, name: str) -> np.ndarray:
         """A camera's frames [T, H, W, 3] uint8, memory-mapped."""

@@ -38,7 +38,8 @@ class Store(Folder):
     rgb = File("rgb.npy")
     median = File("median.npy")
     std = File("std.npy")
-    motion = File("motion.npz")  # of a camera that trains: what moves, what stands behind it, the exposure
+    # Of a camera that trains: what moves, what stands behind it, the exposure; the colours of what moves, by pixel.
+    motion, moving = File("motion.npz"), File("moving.npy")
 
     @property
     def files(self) -> list[Path]:

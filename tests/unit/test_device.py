@@ -80,17 +80,20 @@ def dim(videos: list[Video]) -> list[Video]:
     """The same, darker from the fourth frame on, with a frame that shows nothing."""
     gain, usable = np.ones((6, 3), np.float32), np.arange(6) != 4
     gain[3:] = 0.8
-    return [replace(v, rgb=(v.rgb * gain[:, None, None]).astype(np.uint8), gain=gain, usable=usable) for v in videos]
+
+    def dimmed(v: Video) -> dict[str, np.ndarray]:
+        return {"rgb": (v.rgb * gain[:, None, None]).astype(np.uint8), "colours": (v.colours * gain).astype(np.uint8)}
+
+    return [replace(v, **dimmed(v), gain=gain, usable=usable) for v in videos]
 
 
 @pytest.mark.parametrize(
     ("there", "here", "said"),
-    [(1 << 30, 0, "kept on the GPU"), (0, 1 << 30, "kept in main memory"), (0, 0, "each step reads the frame stores")],
+    [(1 << 30, 0, "kept on the GPU"), (0, 1 << 30, "kept in main memory"), (0, 0, "each step reads its own from disk")],
 )
 def test_what_moves_is_the_same_wherever_its_colours_are_kept(monkeypatch, capsys, there, here, said):
     monkeypatch.setattr(device, "room", lambda _: there)
     monkeypatch.setattr(machine, "memory", lambda: (here, here, ""))
-    monkeypatch.setattr(device, "UPLOAD", 4 * 16 * 24 * 3)  # six frames in two pieces
     surfaces, bins = [plane_depth(c).astype(np.float32) for c in CAMERAS], np.arange(6)
     expected = MovingPixels(dim(blinking()), surfaces, bins)
     pixel = torch.arange(len(expected)).flip(0)
@@ -106,51 +109,6 @@ def test_what_moves_is_the_same_wherever_its_colours_are_kept(monkeypatch, capsy
         for name in ("sets", "gain", "usable", "depth"):
             assert torch.equal(getattr(pixels, name).cpu(), getattr(expected, name)), name
     assert said in capsys.readouterr().err
-
-
-class LateCopies:
-    """Copies to a GPU that are made as late as its events allow: a stand-in for both."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch):
-        self.waiting, empty = [], torch.empty
-        monkeypatch.setattr(torch, "empty", lambda *size, pin_memory, **rest: empty(*size, **rest))
-        monkeypatch.setattr(torch.Tensor, "to", lambda source, *where, **how: self.copy(source, *where, **how))
-        monkeypatch.setattr(torch.cuda, "Event", lambda: self.Event(self))
-
-    def copy(self, source: torch.Tensor, where: torch.device, non_blocking: bool) -> torch.Tensor:
-        assert (where, non_blocking) == (torch.device("cuda"), True)
-        self.waiting.append((target := torch.zeros_like(source), source))
-        return target
-
-    def make(self, count: int) -> None:
-        while len(self.waiting) > count:
-            target, source = self.waiting.pop(0)
-            target.copy_(source)
-
-    class Event:
-        def __init__(self, copies: "LateCopies"):
-            self.copies, self.before = copies, None
-
-        def record(self) -> None:
-            self.before = self.copies.waiting[-1][0]
-
-        def synchronize(self) -> None:
-            left = [target is self.before for target, _ in self.copies.waiting]
-            if True in left:
-                self.copies.make(len(left) - left.index(True) - 1)
-
-
-def test_a_pinned_buffer_is_filled_again_only_when_it_has_been_copied(monkeypatch):
-    rows = np.random.default_rng(0).integers(0, 255, (11, 4, 3), dtype=np.uint8)
-    monkeypatch.setattr(device, "UPLOAD", 2 * 4 * 3)
-    copies, most, parts = LateCopies(monkeypatch), 0, []
-    for part in device.uploaded(rows, torch.device("cuda")):
-        parts.append(part)
-        most = max(most, len(copies.waiting))
-    copies.make(0)
-    assert np.array_equal(torch.cat([there for _, there in parts]).numpy(), rows)
-    assert all(np.array_equal(there.numpy(), rows[which]) for which, there in parts)
-    assert most == 2, "one is read while the other is copied"
 
 
 def test_room_counts_what_pytorch_holds_and_does_not_use(monkeypatch):

@@ -19,8 +19,9 @@ from mixdepth.evaluation.tasks import evaluate_variant
 from mixdepth.files.io import read_json, read_npz, write_npz
 from mixdepth.frames.masks import load_masks
 from mixdepth.frames.motion import find_motion
-from mixdepth.frames.tasks import movement
+from mixdepth.frames.tasks import motion, movement
 from mixdepth.rendering.static_view import StaticView
+from mixdepth.results import Store
 from mixdepth.scene.scene import Scene
 from mixdepth.train.agreement import confidence
 from mixdepth.train.data import ImageSet
@@ -126,7 +127,7 @@ def test_a_camera_that_shows_nothing_has_no_say_in_the_hull_nor_in_confidence():
     ]
     views = [StaticView(np.zeros((H, W, 3)), plane_depth(c).astype(np.float32), *np.ones((2, H, W))) for c in CAMERAS]
     pixels = MovingPixels(videos, [view.depth for view in views], np.arange(6))
-    for mask, depth, moving in zip(MASKS, pixels.depths, pixels.masks, strict=True):
+    for mask, depth, moving in zip(MASKS, pixels.depths, pixels.during, strict=True):
         if mask is not None:
             assert (depth.numpy()[~mask] == 0).all(), "the hull sees only what lies in front of the static depth"
             assert not moving.numpy()[~mask].any()
@@ -171,7 +172,7 @@ def folder(tmp_path: Path) -> Path:
         np.save(tmp_path / "frames" / name / "rgb.npy", video.rgb)
         np.save(tmp_path / "frames" / name / "median.npy", video.plate)
         np.save(tmp_path / "frames" / name / "std.npy", video.rgb.std(axis=0).mean(-1).astype(np.float32) / 255)
-        find_motion(video.rgb).save(tmp_path / "frames" / name / "motion.npz")
+        write_motion(tmp_path, name)
     empty = {"uv": np.zeros((0, 2)), "z": np.zeros(0), "sigma": np.zeros(0)}
     sparse = {"uv": np.array([[3.0, 4.0], [12.5, 8.5]]), "z": np.array([4.0, 4.0]), "sigma": np.array([0.1, 0.1])}
     for name in (*names, "cam03"):
@@ -180,6 +181,12 @@ def folder(tmp_path: Path) -> Path:
     write_npz(tmp_path / "colmap_depth" / "photos" / "points.npz", photos)
     write_npz(tmp_path / "static" / "set.npz", {name: blinking()[0].plate for name in ("a", "b")})
     return tmp_path
+
+
+def write_motion(folder: Path, camera: str) -> None:
+    """What the stage ``motion`` writes."""
+    store = Store(folder / "frames" / camera)
+    motion(scene(False), camera, rgb=store.rgb, output=store.motion, moving=store.moving)
 
 
 def scene(photos: bool) -> Scene:
@@ -227,7 +234,7 @@ def test_training_from_files_ignores_what_masked_pixels_show(folder, variant):
     store = folder / "frames/cam01"
     for value in (0, 255):
         np.save(store / "rgb.npy", spoilt(np.load(store / "rgb.npy"), mask, value))
-        find_motion(np.load(store / "rgb.npy")).save(store / "motion.npz")
+        write_motion(folder, "cam01")
         work(movement, "movement", scene(True), folder)
         work(
             train_dynamic, "train_dynamic", scene(True), folder, variant, folder / "runs" / variant, {}, variant=variant

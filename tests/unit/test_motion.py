@@ -1,5 +1,7 @@
 """What moves before a still camera, what stands behind it, and the light: found on small films whose truth is known."""
 
+import ctypes
+import mmap
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,9 +22,11 @@ from helpers.training import (
     everywhere,
     mixed_fields,
 )
+from mixdepth.errors import DamagedFile
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.region import Region
 from mixdepth.fields.storage import load_model, save_model
+from mixdepth.frames import moving as files
 from mixdepth.frames.motion import (
     Light,
     Motion,
@@ -33,6 +37,7 @@ from mixdepth.frames.motion import (
     moving_parts,
     part_of,
 )
+from mixdepth.frames.moving import fetch, open_moving, write_moving
 from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.rays import CameraBatch
 from mixdepth.rendering.static_view import render_static
@@ -336,6 +341,62 @@ def test_pixels_that_show_nothing_do_not_move():
     masked = Video.of(video.camera, video.rgb, motion, valid)
     assert not masked.moving[0, 5]
     assert masked.moving[0].sum() == 23
+
+
+# The colours of what moves
+
+
+@pytest.mark.parametrize("neighbours", [1, 7, 4096])
+def test_moving_pixels_lie_on_disk_one_by_one_whatever_is_read_at_once(tmp_path: Path, monkeypatch, neighbours: int):
+    rgb, _ = film()
+    moving = np.random.default_rng(0).random((HEIGHT, WIDTH)) > 0.5
+    moving[10:20], moving[30] = True, False
+    np.save(tmp_path / "rgb.npy", rgb)
+    monkeypatch.setattr(files, "BLOCK", 0)
+    monkeypatch.setattr(files, "NEIGHBOURS", neighbours)
+    write_moving(tmp_path / "moving.npy", tmp_path / "rgb.npy", moving)
+    found = open_moving(tmp_path / "moving.npy", moving, FRAMES)
+    assert np.array_equal(found, rgb[:, moving].swapaxes(0, 1))
+    with pytest.raises(DamagedFile, match=r"moving\.npy: uint8 .*, expected uint8 .*, by motion\.npz beside it"):
+        open_moving(tmp_path / "moving.npy", ~moving, FRAMES)
+
+
+def test_where_nothing_moves_there_are_no_colours(tmp_path: Path):
+    still = np.zeros((HEIGHT, WIDTH), bool)
+    np.save(tmp_path / "rgb.npy", film()[0])
+    write_moving(tmp_path / "moving.npy", tmp_path / "rgb.npy", still)
+    assert open_moving(tmp_path / "moving.npy", still, FRAMES).shape == (0, FRAMES, 3)
+
+
+def test_what_is_drawn_of_a_pixel_is_what_the_frames_show_there():
+    """Also in a segment, where fewer pixels move, and where pixels that show nothing do not."""
+    valid = np.ones((16, 24), bool)
+    valid[:, 12] = False
+    videos = [replace(v, parts=np.where(valid, v.parts, np.uint32(0))).frames(2, 5) for v in blinking()]
+    pixels = MovingPixels(videos, [np.full((16, 24), 9.0, np.float32)] * 3, np.arange(3))
+    pixel, frames = torch.arange(len(pixels)).flip(0), torch.tensor([[2, 0]])
+    shown = [videos[c].rgb[[2, 0], y, x] for c, y, x in zip(pixels.camera, pixels.row, pixels.column, strict=True)]
+    found = pixels.colours(pixel, frames.expand(len(pixels), -1))
+    assert torch.equal(found, torch.from_numpy(np.stack(shown[::-1])).float() / 255)
+
+
+def test_of_a_memory_map_the_pages_that_are_drawn_are_asked_for_at_once_and_no_others(tmp_path: Path, monkeypatch):
+    pixels, size = 400, mmap.PAGESIZE
+    np.save(tmp_path / "moving.npy", np.zeros((pixels, FRAMES, 3), np.uint8))
+    moving = np.ones((20, 20), bool)
+    colours = open_moving(tmp_path / "moving.npy", moving, FRAMES)
+    asked = []
+
+    class Libc:
+        def madvise(self, place: ctypes.c_void_p, size: ctypes.c_size_t, _: int) -> None:
+            asked.append((place.value - start, size.value))
+
+    start = colours.ctypes.data - colours.offset
+    monkeypatch.setattr(files, "LIBC", Libc())
+    fetch(colours[:, 4:], np.array([399, 0, 1]), np.array([[3, 4], [0, 1], [0, 1]]))
+    assert asked == [(0, size), ((128 + 399 * FRAMES * 3 + 7 * 3) // size * size, size)]
+    fetch(np.zeros((3, FRAMES, 3), np.uint8), np.array([0]), np.array([[0]]))
+    assert len(asked) == 2, "what is in memory is not asked for"
 
 
 # The hull of each part

@@ -50,6 +50,7 @@ def test_what_stands_still_in_a_segment_but_not_in_the_static_branch_moves_there
     video = Video.of(video.camera, rgb, find_motion(rgb))
     part = video.frames(12, 18)
     assert (part.rgb == rgb[12:]).all()
+    assert (part.colours[part.places] == rgb[12:, part.moving].swapaxes(0, 1)).all()
     assert part.plate is video.plate
     assert rgb[12:].std(0).max() == 0, "nothing changes in this segment"
     assert part.moving[8, 12]

@@ -24,7 +24,8 @@ from mixdepth.errors import Interrupted
 from mixdepth.fields.storage import load_model
 from mixdepth.files.io import read_npz, write_json, write_npz
 from mixdepth.results import Results
-from mixdepth.workflow.stages import motions, stores
+from mixdepth.workflow.graph import flat
+from mixdepth.workflow.stages import taught
 
 MODEL = Path("none/model.safetensors")
 
@@ -247,8 +248,7 @@ def test_the_depth_of_the_static_model_is_asked_for(prepared: Path, capsys: pyte
         cli._prepared(cli.argparse.Namespace(run=None, results=Path("results"), scene=None)),
         Results(prepared),
     )
-    prepared_files = stores(results, scene.train_cameras) + motions(results, scene.train_cameras)
-    for path in (results.cameras, results.lenses, results.space, *prepared_files):
+    for path in flat(taught(results, scene)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     write_json(results.movement, {"across": 1.0, "runs": [[4, 0.1]], "pixels": 1e3, "frames": 4})

@@ -1,8 +1,7 @@
 """Where training and rendering compute, and what of the data is kept there.
 
 Modules, rays and samples are on one device. Images may be too large for it: :func:`place` leaves those in main memory,
-and :func:`take` reads the rows of a step from wherever they are. Videos are too large for any: :func:`uploaded` passes
-over them.
+and :func:`take` reads the rows of a step from wherever they are.
 """
 
 import ctypes
@@ -11,7 +10,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -23,7 +22,6 @@ from mixdepth.compute import machine
 from mixdepth.errors import ConfigurationError
 
 SHARE = 0.5  # of the free memory, a GPU's or the machine's, may be filled with data
-UPLOAD = 1 << 27  # bytes copied to a device at once
 ON_CPU, ON_GPU = 1 << 18, 1 << 23  # samples along rays that are rendered at once: caches are filled, or a GPU
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt, malloc.h: bytes
 WAIT = 1.0  # seconds between two looks for a free GPU
@@ -175,29 +173,3 @@ def place(values: Tensor, device: torch.device) -> Tensor:
 def take(values: Tensor, index: Tensor) -> Tensor:
     """``values[index]`` on the device of ``index``, wherever ``values`` are."""
     return values[index.to(values.device)].to(index.device)
-
-
-def uploaded(rows: np.ndarray, device: torch.device) -> Iterator[tuple[slice, Tensor]]:
-    """``rows`` [T, ...] uint8 piece by piece: which rows, and a copy of them on ``device``.
-
-    On CPU one row at a time, which fits its caches. To a GPU by way of two pinned buffers, so that the next rows are
-    read while these are copied and used.
-    """
-    if device.type == "cpu":
-        for index in range(len(rows)):
-            yield slice(index, index + 1), torch.from_numpy(np.array(rows[index : index + 1]))
-        return
-    count, cuda = max(1, UPLOAD // rows[0].nbytes), device.type == "cuda"
-    size = min(count, len(rows)), *rows.shape[1:]
-    buffers = [torch.empty(size, dtype=torch.uint8, pin_memory=cuda) for _ in range(2)]
-    copied = [torch.cuda.Event() for _ in buffers] if cuda else []
-    for number, first in enumerate(range(0, len(rows), count)):
-        part, turn = slice(first, min(first + count, len(rows))), number % 2
-        buffer = buffers[turn][: part.stop - first]
-        if cuda:
-            copied[turn].synchronize()  # what the buffer held before has left it
-        np.copyto(buffer.numpy(), rows[part])
-        there = buffer.to(device, non_blocking=cuda)
-        if cuda:
-            copied[turn].record()
-        yield part, there

@@ -235,7 +235,7 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
                 np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
 
 
-def read_npy(path: Path, mend: str = "Delete it and run the same command again.") -> np.ndarray:
+def read_npy(path: Path, mend: str = "Delete it and run the same command again.") -> np.memmap:
     """One array as a read-only memory map, so that a header that lies costs no memory.
 
     Raises:

@@ -44,7 +44,7 @@ class FrameStore:
             UserError: one of them is missing or damaged, or they do not belong together.
         """
         store = Store(Path(folder))
-        rgb = _load(store.rgb, np.uint8, 4)
+        rgb = open_frames(store.rgb)
         median = np.array(_load(store.median, np.uint8, 3))
         std = np.array(_load(store.std, np.float32, 2))
         if rgb.shape[1:] != median.shape or median.shape != (*std.shape, 3):
@@ -53,6 +53,15 @@ class FrameStore:
                 "together; expected [T, H, W, 3], [H, W, 3] and [H, W]. Delete this folder and run the command again."
             )
         return cls(rgb, median, std)
+
+
+def open_frames(path: Path) -> np.ndarray:
+    """The frames of one camera, [T, H, W, 3] uint8, as a memory map.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    return _load(path, np.uint8, 4)
 
 
 def _load(path: Path, dtype: type, dimensions: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from mixdepth.files.io import read_npy, write_json, write_npz
 from mixdepth.frames.masks import load_masks
 from mixdepth.frames.motion import Motion, find_motion
 from mixdepth.frames.movement import measure_movement
+from mixdepth.frames.moving import write_moving
 from mixdepth.frames.probe import probe_capture
 from mixdepth.frames.reference import write_references
 from mixdepth.frames.store import write_static_set, write_store
@@ -79,9 +80,14 @@ def frame_store(scene: Scene, camera: str, *, cameras: Path, lenses: Path, rgb: 
     write_store(videos(scene)[camera], pinhole, lens, frames, rgb, median, std, label=label, scale=scale)
 
 
-def motion(scene: Scene, camera: str, *, rgb: Path, output: Path) -> None:
-    """Find what moves before one camera, what stands behind it, and the exposure of its frames."""
+def motion(scene: Scene, camera: str, *, rgb: Path, output: Path, moving: Path) -> None:
+    """Find what moves before one camera, what stands behind it, and the exposure of its frames.
+
+    Args:
+        moving: the colours of the pixels that move, one after the other, are written here.
+    """
     found = find_motion(read_npy(rgb))
+    write_moving(moving, rgb, found.parts != 0)
     found.save(output)
     found.tell(f"{scene.name} {camera}")
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mixdepth import kernels
 from mixdepth.cameras.camera import Camera
 from mixdepth.compute.device import in_chunks
 from mixdepth.fields.static import StaticField
@@ -61,3 +62,19 @@ def render_static(
     rgb, depth, opacity, spread = (torch.cat(p).cpu().numpy() for p in zip(*parts, strict=True))
     size = (camera.height, camera.width)
     return StaticView(rgb.reshape(*size, 3), depth.reshape(size), opacity.reshape(size), spread.reshape(size))
+
+
+@torch.no_grad()
+def render_depth(field: StaticField, space: SpaceMap, camera: Camera, samples: int) -> np.ndarray:
+    """The depth [H, W] float32 of :func:`render_static`, for which no colours are needed: in half the time."""
+    batch, grid = CameraBatch([camera], space.device), pixel_grid(camera, space.device)
+    zero = torch.zeros(len(grid), dtype=torch.long, device=space.device)
+    parts = []
+
+    def show(part: slice) -> None:
+        traced = sample_rays(space, batch, zero[part], grid[part], samples, field.occupancy)
+        weights = kernels.composite(field.sigma(traced.u) * traced.delta, traced.offsets, traced.rows)
+        parts.append(depth_of(weights, traced))
+
+    in_chunks(show, len(grid), samples, space.device)
+    return torch.cat(parts).cpu().numpy().reshape(camera.height, camera.width)

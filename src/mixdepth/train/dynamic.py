@@ -12,16 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixdepth.compute.device import in_chunks, keeper, take, training_device, uploaded, use_cpu
+from mixdepth.compute.device import in_chunks, keeper, take, training_device, use_cpu
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.region import Region, bin_of
 from mixdepth.fields.static import StaticField
 from mixdepth.fields.vm import resize_grids
+from mixdepth.frames.moving import fetch
 from mixdepth.progress import Progress
 from mixdepth.rendering.mixed import StaticCache, cache_static, shade_mixed
 from mixdepth.rendering.mixed_view import render_video
 from mixdepth.rendering.rays import CameraBatch, SpaceMap, stratified
-from mixdepth.rendering.static_view import render_static, smaller
+from mixdepth.rendering.static_view import render_depth, smaller
 from mixdepth.rendering.trace import sample_rays
 from mixdepth.train.appearance import on_surface
 from mixdepth.train.hull import SURFACE, carve
@@ -45,8 +46,8 @@ class MovingPixels:
     Pixels that show nothing (``Video.valid``) do not move; there the static depth is zero, so that their camera has no
     say in the hull. ``sets`` [P] int32 has a bit for each part of the capture in which a pixel moves, ``during`` the
     same as pictures; ``gain`` [C, T, 3] and ``usable`` [C, T] are the exposure of the frames. On CPU colours are read
-    from the frame stores as they are drawn; elsewhere they are kept, on the device or else in main memory, where there
-    is room.
+    from where the videos have them as they are drawn; elsewhere they are kept, on the device or else in main memory,
+    where there is room.
 
     Args:
         depth: per camera [H, W], of the static surface (:func:`static_surfaces`).
@@ -59,21 +60,22 @@ class MovingPixels:
         self.videos, device = videos, torch.device(device)
         self.cameras = CameraBatch([v.camera for v in videos], device)
         moving = [v.moving for v in videos]
-        self.masks = [torch.from_numpy(mask).to(device) for mask in moving]
+        masks = [torch.from_numpy(mask).to(device) for mask in moving]
         self.during = [torch.from_numpy(v.moving_during(bins)).to(device) for v in videos]
-        self.sets = torch.cat([sets[mask] for sets, mask in zip(self.during, self.masks, strict=True)])
+        self.sets = torch.cat([sets[mask] for sets, mask in zip(self.during, masks, strict=True)])
         self.gain = torch.from_numpy(np.stack([v.gain for v in videos])).to(device)
         self.usable = torch.from_numpy(np.stack([v.usable for v in videos])).to(device)
         surfaces = [_seen(v, one, 0) for v, one in zip(videos, depth, strict=True)]
         self.depths = [torch.from_numpy(depth).to(device) for depth in surfaces]
         self.shaded = torch.cat(on_surface(videos, moving, surfaces, device))
-        places = [mask.nonzero() for mask in self.masks]
+        places = [mask.nonzero() for mask in masks]
         self.camera = torch.cat([torch.full_like(p[:, 0], index) for index, p in enumerate(places)])
         self.row, self.column = torch.cat(places).unbind(1)
-        self.depth = torch.cat([depth[mask] for depth, mask in zip(self.depths, self.masks, strict=True)])
+        self.place = torch.from_numpy(np.concatenate([v.places for v in videos])).to(device)
+        self.depth = torch.cat([depth[mask] for depth, mask in zip(self.depths, masks, strict=True)])
         on_cpu = device.type == "cpu"  # where memory maps are read as they are
         home = None if on_cpu or not len(self) else _home(len(self) * len(videos[0].rgb) * 3, device)
-        self.kept = None if home is None else _moving_colours(videos, self.masks, home)
+        self.kept = None if home is None else _kept(videos, home)
 
     def __len__(self) -> int:
         return len(self.camera)
@@ -120,11 +122,12 @@ class MovingPixels:
         if self.kept is not None:
             return take(self.kept.flatten(0, 1), pixel[:, None] * self.kept.shape[1] + frames).float() / 255
         out = np.empty((*frames.shape, 3), dtype=np.uint8)
-        which, steps = self.camera[pixel].cpu().numpy(), frames.cpu().numpy()
-        x, y = self.column[pixel].cpu().numpy()[:, None], self.row[pixel].cpu().numpy()[:, None]
-        for index in np.unique(which):
-            rays = np.nonzero(which == index)[0]
-            out[rays] = self.videos[index].rgb[steps[rays], y[rays], x[rays]]
+        which, place, steps = (values.cpu().numpy() for values in (self.camera[pixel], self.place[pixel], frames))
+        asked = [(self.videos[index].colours, np.nonzero(which == index)[0]) for index in np.unique(which)]
+        for colours, rays in asked:
+            fetch(colours, place[rays], steps[rays])
+        for colours, rays in asked:
+            out[rays] = colours[place[rays, None], steps[rays]]
         return torch.from_numpy(out).to(pixel.device).float() / 255
 
 
@@ -133,20 +136,17 @@ def _home(size: int, device: torch.device) -> torch.device | None:
     home = keeper(size, device)
     where = "on the GPU" if home == device else "in main memory, as they do not fit the GPU"
     if home is None:
-        where = "nowhere: neither the GPU nor main memory has room, so each step reads the frame stores, slowly"
+        where = "nowhere: neither the GPU nor main memory has room, so each step reads its own from disk"
     print(f"colours of what moves, {size / 1e9:.1f} GB: kept {where}", file=sys.stderr)
     return home
 
 
-def _moving_colours(videos: Sequence[Video], masks: Sequence[Tensor], home: torch.device) -> Tensor:
-    """Colours [P, T, 3] uint8 of the pixels in ``masks`` (per camera [H, W] bool), gathered on the masks' device and
-    kept on ``home``."""
-    places = [mask.view(-1).nonzero().squeeze(1) for mask in masks]
-    counts = [len(place) for place in places]
+def _kept(videos: Sequence[Video], home: torch.device) -> Tensor:
+    """Colours [P, T, 3] uint8 of the pixels that move, kept on ``home``."""
+    counts = [len(video.places) for video in videos]
     colours = torch.empty(sum(counts), len(videos[0].rgb), 3, dtype=torch.uint8, device=home)
-    for video, place, part in zip(videos, places, colours.split(counts), strict=True):
-        for which, frames in uploaded(video.rgb, place.device):
-            part[:, which] = frames.flatten(1, 2).index_select(1, place).transpose(0, 1)
+    for video, part in zip(videos, colours.split(counts), strict=True):
+        part.copy_(torch.from_numpy(video.colours[video.places]))
     return colours
 
 
@@ -303,7 +303,7 @@ def static_surfaces(
     found, progress = [], Progress(label, len(videos)) if label else None
     for video in videos:
         camera = smaller(video.camera, SURFACE_WIDTH)
-        depth = render_static(static, space, camera, samples).depth
+        depth = render_depth(static, space, camera, samples)
         rows = np.arange(video.camera.height) * camera.height // video.camera.height
         columns = np.arange(video.camera.width) * camera.width // video.camera.width
         found.append(depth[rows[:, None], columns])

@@ -25,11 +25,12 @@ from mixdepth.files.io import atomic_folder, read_json, read_npz, sweep_folder, 
 from mixdepth.files.shapes import MOVEMENT
 from mixdepth.frames.masks import load_masks
 from mixdepth.frames.motion import Motion
-from mixdepth.frames.store import FrameStore
+from mixdepth.frames.moving import open_moving
+from mixdepth.frames.store import open_frames
 from mixdepth.progress import Progress
 from mixdepth.rendering.rays import SpaceMap
 from mixdepth.rendering.static_view import StaticView, render_static
-from mixdepth.results import Store, depth_file, photo_depth_file
+from mixdepth.results import depth_file, photo_depth_file
 from mixdepth.scene.quality import Moving
 from mixdepth.scene.scene import Scene
 from mixdepth.scene.settings import Dynamic
@@ -183,11 +184,10 @@ def render_views(
 
 @dataclass(frozen=True)
 class Capture:
-    """The training cameras that have a pose, in order: what they filmed, and where their frames are."""
+    """The training cameras that have a pose, in order, and what they filmed."""
 
     names: list[str]
     videos: list[Video]
-    stores: list[Store]
 
     @property
     def masks(self) -> list[np.ndarray | None]:
@@ -228,8 +228,9 @@ def train_dynamic(
     run: Path,
     identity: Mapping[str, Any],
     *,
-    stores: Sequence[Path],
+    frames: Sequence[Path],
     motions: Sequence[Path],
+    moving: Sequence[Path],
     movement: Path,
     cameras: Path,
     lenses: Path,
@@ -246,14 +247,14 @@ def train_dynamic(
     Args:
         run: folder of the checkpoints.
         identity: what they must have been made from to be gone on with.
-        stores, motions: the files of the training cameras' frames, and what moves in them.
+        frames, motions, moving: of each training camera the frames, what moves in them, and its colours.
         movement: how much moves there.
         sparse, static_depth, static: what the variant learns from: folders of depth, the static model.
     """
     trained, own = list(parts), [run / "static.safetensors", run / f"{dynamic_name(0)}.safetensors"]
     if not trained:
         sweep_folder(run)
-        this = _open(scene, variant, stores, motions, cameras, lenses, space)
+        this = _open(scene, variant, frames, motions, moving, cameras, lenses, space)
         header, branch = _branch(this, movement, sparse, static_depth, static, run, identity)
         session = Session(run / "dynamic", f"{this.label}, dynamic", identity)
         told, field = _segment(this, header, branch, 0, session)
@@ -272,8 +273,9 @@ def train_branch(
     run: Path,
     identity: Mapping[str, Any],
     *,
-    stores: Sequence[Path],
+    frames: Sequence[Path],
     motions: Sequence[Path],
+    moving: Sequence[Path],
     movement: Path,
     cameras: Path,
     lenses: Path,
@@ -285,7 +287,7 @@ def train_branch(
 ) -> None:
     """Train the static branch that all segments of a variant share; its header says which these are. The parameters
     are those of :func:`train_dynamic`."""
-    this = _open(scene, variant, stores, motions, cameras, lenses, space)
+    this = _open(scene, variant, frames, motions, moving, cameras, lenses, space)
     header, branch = _branch(this, movement, sparse, static_depth, static, run, identity)
     save_model(output, header, static=branch)
     discard(run / "static")
@@ -298,8 +300,9 @@ def train_segment(
     run: Path,
     identity: Mapping[str, Any],
     *,
-    stores: Sequence[Path],
+    frames: Sequence[Path],
     motions: Sequence[Path],
+    moving: Sequence[Path],
     cameras: Path,
     lenses: Path,
     space: Path,
@@ -311,7 +314,7 @@ def train_segment(
     Args:
         branch: the static branch.
     """
-    this = _open(scene, variant, stores, motions, cameras, lenses, space)
+    this = _open(scene, variant, frames, motions, moving, cameras, lenses, space)
     header, field, _ = load_model(branch)
     if segment >= len(header["segments"]):
         raise _otherwise_planned(branch, header, segment + 1)
@@ -325,13 +328,14 @@ def train_segment(
 def _open(
     scene: Scene,
     variant: str,
-    stores: Sequence[Path],
+    frames: Sequence[Path],
     motions: Sequence[Path],
+    moving: Sequence[Path],
     cameras: Path,
     lenses: Path,
     space: Path,
 ) -> Training:
-    capture = _capture(scene, stores, motions, cameras, lenses)
+    capture = _capture(scene, frames, motions, moving, cameras, lenses)
     use_cpu(scene.config.dynamic.threads)
     return Training(variant, scene, capture, SpaceMap(Space.load(space), training_device(scene.config.dynamic.device)))
 
@@ -408,26 +412,32 @@ def _learning(header: Mapping[str, Any], segments: Sequence[Mapping[str, Any]]) 
     return {"hull": hull, "training_psnr": worst}
 
 
-def _capture(scene: Scene, stores: Sequence[Path], motions: Sequence[Path], cameras: Path, lenses: Path) -> Capture:
-    """The training cameras with a pose, their frame stores opened.
+def _capture(
+    scene: Scene,
+    frames: Sequence[Path],
+    motions: Sequence[Path],
+    moving: Sequence[Path],
+    cameras: Path,
+    lenses: Path,
+) -> Capture:
+    """The training cameras with a pose, their frames opened.
 
     Raises:
         UserError: they have different numbers of frames.
     """
     posed = load_cameras(cameras)
     names = with_pose(scene.train_cameras, posed, "cameras")
-    folders = {path.parent.name: path.parent for path in stores}
-    masks = load_masks(lenses, "cameras", posed, names)
-    moves = {path.parent.name: path for path in motions}
-    videos = [
-        Video.of(posed[name], FrameStore.open(folders[name]).rgb, Motion.load(moves[name]), valid)
-        for name, valid in zip(names, masks, strict=True)
-    ]
+    files = {path.parent.name: one for path, *one in zip(motions, frames, motions, moving, strict=True)}
+    videos = []
+    for name, valid in zip(names, load_masks(lenses, "cameras", posed, names), strict=True):
+        shown, found, colours = files[name]
+        rgb, motion = open_frames(shown), Motion.load(found)
+        videos.append(Video.of(posed[name], rgb, motion, valid, open_moving(colours, motion.parts != 0, len(rgb))))
     if len({len(video.rgb) for video in videos}) > 1:
         counts = ", ".join(f"{name} {len(video.rgb)}" for name, video in zip(names, videos, strict=True))
-        folder = folders[names[0]].parent
+        folder = frames[0].parent.parent
         raise DamagedFile(f"{folder}: the cameras have different numbers of frames ({counts}); delete the folder")
-    return Capture(names, videos, [Store(folders[name]) for name in names])
+    return Capture(names, videos)
 
 
 def _depth(variant: str, capture: Capture, label: str, sparse: Path | None, static_depth: Path | None) -> Depth:

@@ -359,7 +359,12 @@ def frame_store(r: Results, scene: Scene, camera: str) -> Files:
     )
 
 
-@stage(lambda r, camera: files(output=r.store(camera).motion), "motion", each=each_training_camera, level=CAPTURE)
+@stage(
+    lambda r, camera: files(output=r.store(camera).motion, moving=r.store(camera).moving),
+    "motion",
+    each=each_training_camera,
+    level=CAPTURE,
+)
 def motion(r: Results, scene: Scene, camera: str) -> Files:
     return files(rgb=r.store(camera).rgb)
 
@@ -411,9 +416,14 @@ def static_depth(r: Results, scene: Scene) -> Files:
 
 def taught(r: Results, scene: Scene) -> Files:
     """What every part of a variant learns from."""
-    cameras = filmed(scene).train_cameras
+    trained = [r.store(camera) for camera in filmed(scene).train_cameras]
     return files(
-        stores=stores(r, cameras), motions=motions(r, cameras), cameras=r.cameras, lenses=r.lenses, space=r.space
+        frames=[store.rgb for store in trained],
+        motions=[store.motion for store in trained],
+        moving=[store.moving for store in trained],
+        cameras=r.cameras,
+        lenses=r.lenses,
+        space=r.space,
     )
 
 
