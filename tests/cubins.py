@@ -10,16 +10,26 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+from types import ModuleType
 
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from mixdepth.kernels import gpu
+from mixdepth.kernels import gpu, gpu_view
+from mixdepth.kernels.arguments import BOUNDED, FORWARD, UNBOUNDED
 
 TOOLS = Path(triton.__file__).parent / "backends/nvidia/bin"
-NUMBERS = {"points", "cells", "frames"}
-WHOLE = {"index", "offsets"}  # int64; all others are float32
+# Types of arguments by their names, in gpu.py and gpu_view.py; all others are arrays of float32.
+TYPES = {
+    **dict.fromkeys(("points", "cells", "frames", "samples", "count", "features", "width"), "i32"),
+    **dict.fromkeys(("dark", "visible", "scale"), "fp32"),
+    **dict.fromkeys(("index", "offsets", "ends", "rays", "rays_out"), "*i64"),
+    **dict.fromkeys(("sets", "wanted", "parts", "counts", "rows", "own", "own_of", "seen", "seen_of", "row"), "*i32"),
+    **dict.fromkeys(("mask", "lit"), "*u8"),
+    "space": (("fp32",) * 3,) * 7,
+    "density": ("fp32",) * 3,
+}
 GRID = {"channels": 24, "PADDED": 32, "POINTS": gpu.POINTS}
 # What gpu.py launches: constants and options of each kernel, with the channels and frames of a step of preset T.
 LAUNCHES = {
@@ -28,18 +38,37 @@ LAUNCHES = {
     "_mixed_forward": [({"FRAMES": 16, "DEPTH": depth}, {"num_warps": 1}) for depth in (False, True)],
     "_mixed_backward": [({"FRAMES": 16}, {"num_warps": 1})],
 }
+# What gpu_view.py does, at one frame and at 16.
+LANES, WARP, BOTH = {"LANES": gpu_view.LANES}, {"num_warps": 1}, (False, True)
+MARCH = {"SIDE": 64, "PARTS": 96, "channels": 8, "PADDED": 8, **LANES}
+FEATURES = {"channels": 24, "PADDED": 32, "POINTS": gpu_view.POINTS}
+STILL = {**FEATURES, "WIDTH": 128, "CHUNK": gpu_view.NARROW, "VIEWS": True}
+COLOURS = {**FEATURES, "CHUNK": gpu_view.CHUNK}
+LAUNCHES_VIEW = {
+    "_march_forward": [
+        ({"KIND": kind, "WRITE": write, **MARCH}, WARP) for kind in (FORWARD, BOUNDED, UNBOUNDED) for write in BOTH
+    ],
+    "_still_forward": [({**STILL, "AMP": amp}, {"num_warps": 8}) for amp in BOTH],
+    "_sum_forward": [(LANES, WARP)],
+    "_thickness_forward": [({**FEATURES, "frames": frames, "FRAMES": 16}, {}) for frames in (1, 16)],
+    "_frames_forward": [({"frames": f, "FRAMES": f, "LANES": lanes}, WARP) for f, lanes in ((1, 32), (16, 4))],
+    "_colours_forward": [
+        ({**COLOURS, "columns": 3 * frames, "COLUMNS": padded, "AMP": amp}, {})
+        for frames, padded in ((1, 16), (16, 64))
+        for amp in BOTH
+    ],
+}
 
 
 def read(program: str, *arguments: str | Path) -> str:
     return subprocess.run([TOOLS / program, *arguments], capture_output=True, text=True, check=True).stdout
 
 
-def compiled(name: str, constants: dict, options: dict) -> dict:
+def compiled(module: ModuleType, name: str, constants: dict, options: dict) -> dict:
     """Registers, bytes of stack and of local memory per thread, and how often each instruction occurs."""
-    kernel = getattr(gpu, name)
-    types = dict.fromkeys(kernel.arg_names, "*fp32") | dict.fromkeys(WHOLE & {*kernel.arg_names}, "*i64")
-    types |= dict.fromkeys(NUMBERS & {*kernel.arg_names}, "i32") | dict.fromkeys(constants, "constexpr")
-    aligned = {(i,): [["tt.divisibility", 16]] for i, kind in enumerate(types.values()) if kind.startswith("*")}
+    kernel = getattr(module, name)
+    types = {name: TYPES.get(name, "*fp32") for name in kernel.arg_names} | dict.fromkeys(constants, "constexpr")
+    aligned = {(i,): [["tt.divisibility", 16]] for i, kind in enumerate(types.values()) if kind[0] == "*"}
     places = {(kernel.arg_names.index(name),): value for name, value in constants.items()}
     source = ASTSource(fn=kernel, signature=types, constexprs=places, attrs=aligned)
     cubin = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options).asm["cubin"]
@@ -52,10 +81,12 @@ def compiled(name: str, constants: dict, options: dict) -> dict:
         "kernel": name,
         "constants": constants,
         **dict(zip(("registers", "stack", "local"), map(int, usage.groups()), strict=True)),
-        "specialised": [p.name for p in kernel.params if p.name in NUMBERS and not p.do_not_specialize],
+        "specialised": [p.name for p in kernel.params if types[p.name] == "i32" and not p.do_not_specialize],
         "instructions": Counter(re.findall(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+ )?([A-Z][A-Z0-9_.x]+)", listing)),
     }
 
 
 if __name__ == "__main__":
-    json.dump([compiled(name, *launch) for name, launches in LAUNCHES.items() for launch in launches], sys.stdout)
+    every = [(gpu, *launch) for launch in LAUNCHES.items()] + [(gpu_view, *launch) for launch in LAUNCHES_VIEW.items()]
+    found = [compiled(module, name, *launch) for module, name, launches in every for launch in launches]
+    json.dump(found, sys.stdout)

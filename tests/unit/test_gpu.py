@@ -14,9 +14,17 @@ import torch
 
 from helpers.packed import FRAMES, RAYS, close, packing, rand
 from helpers.training import CAMERAS, DYNAMIC, QUIET, SPACE, STATIC, blinking
+from mixdepth import kernels
+from mixdepth.cameras.camera import Camera
+from mixdepth.cameras.space import Space
+from mixdepth.fields.dynamic import DynamicField
+from mixdepth.fields.region import Region
+from mixdepth.fields.static import StaticField
 from mixdepth.fields.storage import load_model, save_model
 from mixdepth.kernels import dispatch, plain
-from mixdepth.rendering.mixed_view import render_video
+from mixdepth.rendering.mixed_view import render_video, trace
+from mixdepth.rendering.rays import CameraBatch, SpaceMap
+from mixdepth.rendering.static_view import pixel_grid
 from mixdepth.train.data import ImageSet
 from mixdepth.train.dynamic import train_dynamic_field
 from mixdepth.train.static import train_static_field
@@ -125,6 +133,75 @@ def test_what_is_hidden_gets_no_gradient_of_rounding(gpu):
     out = gpu.Mixed.apply(tau_d, dark, torch.zeros(200, 3, device=DEVICE), index, offsets, empty, empty, empty)
     (out[0] * rand(200, FRAMES, seed=1).to(DEVICE)).sum().backward()
     assert tau_d.grad[101:].abs().max() < 1e-12 < tau_d.grad[:10].abs().min()
+
+
+def small_model(kind: str, doubted: float, view_dependence: bool) -> tuple[StaticField, DynamicField, SpaceMap]:
+    """Two branches with light that ends on some rays and passes others, in a space of one of the kinds."""
+    frame = torch.eye(4)
+    frame[:3, 3] = torch.tensor([0.1, -0.2, -0.3])
+    space = Space(kind, "test", 0.5, 6.0, frame.tolist(), [-1.0, -1.0, 0.0], [1.0, 1.2, 2.0], 0.4, 7.0)
+    generator = torch.Generator().manual_seed(0)
+    static = StaticField(9, 3, 5, 12, 1, view_dependence, occupancy_resolution=8, generator=generator)
+    static.occupancy.mask = rand(8**3, seed=3) < 0.7
+    static.occupancy.looks[rand(8**3, seed=7) < doubted] = 1
+    low, high = torch.tensor([-0.5, -0.6, -0.9]), torch.tensor([0.6, 0.5, 0.8])
+    region = Region((rand(6, 6, 6, seed=4) * 8).int(), low, high, 3)
+    dynamic = DynamicField(region, 9, 5, 4, 20, generator)
+    with torch.no_grad():
+        for grid, factor in ((static.density_grid, 110), (dynamic.density_grid, 30), (dynamic.colour_grid, 30)):
+            grid.planes *= factor
+    return static.to(DEVICE), dynamic.to(DEVICE), SpaceMap(space, DEVICE)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("kind", "doubted", "views", "frames"),
+    [
+        ("forward", 0.5, True, [0, 1, 2]),
+        ("bounded", 0.0, False, [2]),
+        ("unbounded", 0.5, True, [0.5]),
+    ],
+)
+def test_a_picture_is_that_of_plain_torch(gpu, monkeypatch, kind: str, doubted: float, views: bool, frames: list):
+    static, dynamic, space = small_model(kind, doubted, views)
+    camera = Camera(8, 6, 7.0, 7.0, 4.0, 3.0, np.eye(4))
+    wanted = torch.tensor(frames, dtype=torch.float64 if 0.5 in frames else torch.int64, device=DEVICE)
+    parts, found = dynamic.region.bits(wanted[None]), []
+    for triton in (True, False):
+        monkeypatch.setattr(dispatch, "use_triton", triton)
+        with kernels.uncompiled():
+            seen = trace(static, dynamic, space, CameraBatch([camera], DEVICE), pixel_grid(camera, DEVICE), 40, parts)
+            assert seen.moving is not None
+            found.append((seen, *seen.at(wanted)))
+    (one, *shown), (two, *expected) = found
+    assert torch.equal(one.moving.rays, two.moving.rays)
+    assert len(one.moving.rays) > 4
+    assert expected[0].std() > 0.01
+    # A sample on the border of a cell is kept by the one and not by the other; and the one follows no ray to its end.
+    pairs = zip((one.rgb, one.depth, *shown), (two.rgb, two.depth, *expected), strict=True)
+    assert [(fused - plainly).abs().gt(5e-4).float().mean().item() for fused, plainly in pairs] == pytest.approx(
+        [0] * 4, abs=0.05
+    )
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("points", [0, 70])
+def test_networks_in_bfloat16_are_nearly_those_in_float32(gpu, monkeypatch, points: int):
+    monkeypatch.setattr(dispatch, "use_triton", True)
+    static, dynamic, _ = small_model("bounded", 0.0, True)
+    u, directions = (rand(points, 3) * 2 - 1).to(DEVICE), (rand(5, 3, seed=1) - 0.5).to(DEVICE)
+    rows, frames = torch.arange(points, device=DEVICE) % 5, torch.tensor([0, 2], device=DEVICE)
+    lit, nothing = torch.arange(0, points, 2, device=DEVICE), torch.zeros(3, device=DEVICE)
+    with kernels.uncompiled():
+        expected = (
+            static.colour(u, directions, rows),
+            dynamic.colour(dynamic.colour_features(u[lit]), frames[None], [len(lit)]),
+        )
+    for amp, tolerance in ((False, 2e-5), (True, 1e-2))[: 1 if INTERPRETED else 2]:  # the interpreter has no bfloat16
+        static.amp = dynamic.amp = amp
+        found = static.shown(u, directions, rows.int(), nothing), dynamic.colour_at(u, lit, frames)
+        for one, two in zip(found, expected, strict=True):
+            close(one, two, tolerance)
 
 
 @on_gpu

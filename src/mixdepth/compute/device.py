@@ -99,7 +99,12 @@ def use_cpu(threads: int) -> None:
 
 
 def in_chunks(
-    work: Callable[[slice], None], rays: int, samples: int, device: torch.device, on_cpu: int = ON_CPU
+    work: Callable[[slice], None],
+    rays: int,
+    samples: int,
+    device: torch.device,
+    on_cpu: int = ON_CPU,
+    on_gpu: int = ON_GPU,
 ) -> None:
     """``work(part)`` for one part of ``rays`` after the other, each of about as many samples as suit ``device``.
 
@@ -108,12 +113,12 @@ def in_chunks(
 
     Args:
         samples: per ray, kept or not.
-        on_cpu: how many at once there.
+        on_cpu, on_gpu: how many at once there.
 
     Raises:
         torch.OutOfMemoryError: not even one ray finds room.
     """
-    size = max(1, (on_cpu if device.type == "cpu" else ON_GPU) // samples)
+    size = max(1, (on_cpu if device.type == "cpu" else on_gpu) // samples)
     first = 0
     while first < rays:
         part = slice(first, min(first + size, rays))

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mixdepth import kernels
 from mixdepth.compute.device import mixed_precision
 from mixdepth.fields.region import Region
 from mixdepth.fields.static import DENSITY_SCALE, DENSITY_SHIFT, DENSITY_SLOPE
@@ -103,18 +104,47 @@ class DynamicField(nn.Module):
     def thickness(self, features: Tensor, delta: Tensor, frames: Tensor, counts: Sequence[int]) -> Tensor:
         """Optical thickness [N, F] of samples by their :meth:`density_features` and lengths ``delta`` [N], normalised
         units: :func:`mixdepth.fields.static.density` times length, with the constants in the small factors."""
-        layer = self.density_code
-        embedding = embedded(self.density_frames, frames) * (DENSITY_SLOPE / self.codes**0.5)
-        weight, bias = embedding @ layer.weight, embedding @ layer.bias - DENSITY_SHIFT
+        weight, bias = self._density_layer(frames)
         return F.softplus(_Products.apply(features, weight, bias, counts)) * (DENSITY_SCALE * delta)[:, None]
 
-    def colour(self, features: Tensor, frames: Tensor, counts: Sequence[int]) -> Tensor:
-        """Colours [N, F, 3] in 0..1 of points by their :meth:`colour_features`."""
+    def series(self, v: Tensor) -> Tensor:
+        """What :meth:`thickness_at` needs of points [N, 3]: their :meth:`density_features`; or on a GPU the points
+        themselves, as to look up again is cheaper than to keep."""
+        return v if kernels.fused(v) else self.density_features(v)
+
+    def thickness_at(self, series: Tensor, delta: Tensor, frames: Tensor) -> Tensor:
+        """:meth:`thickness` [N, F] of samples by their :meth:`series`, all at ``frames`` [F]; for rendering."""
+        if not kernels.fused(delta):
+            return self.thickness(series, delta, frames[None], [len(series)])
+        weight, bias = self._density_layer(frames)
+        return kernels.thickness(
+            self.density_grid.planes, self.density_grid.lines, series, delta, weight, bias, DENSITY_SCALE
+        )
+
+    def colour_at(self, v: Tensor, lit: Tensor, frames: Tensor) -> Tensor:
+        """:meth:`colour` [L, F, 3] of the points ``lit`` [L] of [N, 3], all at ``frames`` [F]; for rendering."""
+        if not kernels.fused(v):
+            return self.colour(self.colour_features(v[lit]), frames[None], [len(lit)])
+        grid, hidden = self.colour_grid, [*self.colour_code[0].parameters()]
+        colours = kernels.moving_colours(grid.planes, grid.lines, v, lit, hidden, self._colour_layer(frames), self.amp)
+        return colours.unflatten(1, (-1, 3))
+
+    def _density_layer(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """The last layer of densities at ``frames`` [..., F]: weight [..., F, features] and bias [..., F]."""
+        embedding = embedded(self.density_frames, frames) * (DENSITY_SLOPE / self.codes**0.5)
+        return embedding @ self.density_code.weight, embedding @ self.density_code.bias - DENSITY_SHIFT
+
+    def _colour_layer(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """That of colours: weight [..., F * 3, width] and bias [..., F * 3]."""
         layer = self.colour_code[-1]
         assert isinstance(layer, nn.Linear)
         embedding = embedded(self.colour_frames, frames) / self.codes**0.5
-        weight = torch.einsum("gfk,ckw->gfcw", embedding, layer.weight.view(3, self.codes, -1)).flatten(1, 2)
-        bias = torch.einsum("gfk,ck->gfc", embedding, layer.bias.view(3, self.codes)).flatten(1)
+        weight = torch.einsum("...fk,ckw->...fcw", embedding, layer.weight.view(3, self.codes, -1)).flatten(-3, -2)
+        return weight, torch.einsum("...fk,ck->...fc", embedding, layer.bias.view(3, self.codes)).flatten(-2)
+
+    def colour(self, features: Tensor, frames: Tensor, counts: Sequence[int]) -> Tensor:
+        """Colours [N, F, 3] in 0..1 of points by their :meth:`colour_features`."""
+        weight, bias = self._colour_layer(frames)
         return torch.sigmoid(_Products.apply(features, weight, bias, counts)).unflatten(1, (-1, 3))
 
 

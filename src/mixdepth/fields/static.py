@@ -98,3 +98,8 @@ class StaticField(nn.Module):
         with mixed_precision(u.device, self.amp):
             hidden = self.head[:-1](features)
         return torch.sigmoid(self.head[-1](hidden.to(features.dtype)))
+
+    def shown(self, u: Tensor, directions: Tensor, rays: Tensor, background: Tensor) -> Tensor:
+        """:meth:`colour` [N, 3] less ``background`` [3], in one launch on a GPU; ``rays`` int32."""
+        grid, layers = self.colour_grid, [*self.head.parameters()]
+        return kernels.still_colours(grid.planes, grid.lines, u, directions, rays, layers, background, self.amp)

@@ -2,12 +2,13 @@
 
 On CPU they run as loops compiled by numba (:mod:`mixdepth.kernels.cpu`), elsewhere, and where numba is missing, as
 plain PyTorch (:mod:`mixdepth.kernels.plain`). Both are tested against each other. On a GPU some can run as Triton
-kernels instead (:mod:`mixdepth.kernels.gpu`, off by default until tests/unit/test_gpu.py has passed on one).
+kernels instead (:mod:`mixdepth.kernels.gpu` and, for rendering, :mod:`mixdepth.kernels.gpu_view`; off by default until
+tests/unit/test_gpu.py has passed on one).
 :mod:`mixdepth.kernels.dispatch` chooses. Samples are *packed*: one flat list of the M samples of R rays; those of ray r
 are ``offsets[r]:offsets[r + 1]``, and ``rows`` [M] is the ray of each.
 """
 
-from mixdepth.kernels.arguments import BOUNDED, FORWARD, UNBOUNDED, Coordinates, Density, Layers, Rays
+from mixdepth.kernels.arguments import BOUNDED, FORWARD, UNBOUNDED, Coordinates, Density, Layers, Lit, Passed, Rays
 from mixdepth.kernels.compositing import (
     FRAMES,
     STOP,
@@ -17,9 +18,10 @@ from mixdepth.kernels.compositing import (
     median_depth,
     ray_colours,
 )
-from mixdepth.kernels.dispatch import compiled, uncompiled
+from mixdepth.kernels.dispatch import compiled, fused, uncompiled
 from mixdepth.kernels.grids import add_roughness, grid_features, grid_sum
 from mixdepth.kernels.packing import march, march_density, merge
+from mixdepth.kernels.views import march_lit, moving_colours, still_colours, sum_still, thickness
 
 __all__ = [
     "BOUNDED",
@@ -30,18 +32,26 @@ __all__ = [
     "Coordinates",
     "Density",
     "Layers",
+    "Lit",
+    "Passed",
     "Rays",
     "add_roughness",
     "compiled",
     "composite",
     "composite_frames",
     "composite_mixed",
+    "fused",
     "grid_features",
     "grid_sum",
     "march",
     "march_density",
+    "march_lit",
     "median_depth",
     "merge",
+    "moving_colours",
     "ray_colours",
+    "still_colours",
+    "sum_still",
+    "thickness",
     "uncompiled",
 ]

@@ -94,6 +94,37 @@ class Layers(NamedTuple):
     moving: Tensor  # [M] int64, the dynamic sample at the same place, -1 where there is none
 
 
+class Passed(NamedTuple):
+    """:class:`Layers` along the r moving rays alone, as Triton has them, of R that were marched."""
+
+    offsets: Tensor  # [r + 1] int64, of their P samples
+    z: Tensor  # [P] z-depth
+    dz: Tensor  # [P] z-depth interval that each stands for
+    far: Tensor  # [R] last z-depth of each ray
+    tau: Tensor  # [P] optical thickness of the static branch
+    own: Tensor  # [P] int32, the dynamic sample at the same place, -1 where there is none
+    seen: Tensor  # [P] int32, the shown sample of the static branch there, -1 where it is faint
+    colours: Tensor  # [S, 3] of those, less the background's
+
+
+class Lit(NamedTuple):
+    """What marching on a GPU writes of R rays: of the static branch what is shown, and of rays that meet the dynamic
+    region all that light passes."""
+
+    depth: Tensor  # [R] median z-depth of the static branch
+    u: Tensor  # [S, 3] normalised coordinates of the samples of it that are shown
+    rows: Tensor  # [S] int32, the ray of each
+    weights: Tensor  # [S] their rendering weights
+    counts: Tensor  # [R] int32, how many of them each ray has
+    ends: Tensor  # [R] int64, and where they end
+    layers: Passed  # but for the colours
+    rays: Tensor  # [r] int64, those with dynamic samples
+    row: Tensor  # [D] int32, of each dynamic sample its ray's place among these
+    v: Tensor  # [D, 3] its coordinates in the box of the region
+    delta: Tensor  # [D] its length, normalised units
+    sets: Tensor  # [D] int32, the parts of the capture in which it is seen
+
+
 class Views(NamedTuple):
     """What R rays show at F frames, but for the colours of the dynamic branch."""
 

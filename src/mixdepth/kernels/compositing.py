@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from mixdepth.kernels import dispatch, plain
-from mixdepth.kernels.arguments import LANES, Layers, Views
+from mixdepth.kernels.arguments import LANES, Layers, Passed, Views
 from mixdepth.kernels.threads import share
 
 STOP = 1e-4  # light below which a ray is not followed any further
@@ -99,7 +99,7 @@ def composite_mixed(
 
 
 def composite_frames(
-    layers: Layers, rays: Tensor, tau_d: Tensor, sets: Tensor, parts: Tensor, visible: float
+    layers: Layers | Passed, rays: Tensor, tau_d: Tensor, sets: Tensor, parts: Tensor, visible: float
 ) -> tuple[Views, Tensor, Tensor]:
     """:func:`composite_mixed` for rendering: of some rays, at up to FRAMES frames, each of which shows the dynamic
     samples of its part of the capture only. Takes no gradient. Rays end where STOP of the light is left.
@@ -115,6 +115,11 @@ def composite_frames(
         what the rays show but for the dynamic branch's colours; the dynamic samples [L] int64, ascending, that are
         shown at any frame; and their weights [L, F].
     """
+    if isinstance(layers, Passed):
+        lines = layers, rays, tau_d, sets, parts, STOP, visible
+        views, shown, is_lit = dispatch.triton_view().composite_frames(*lines)
+        lit = is_lit.nonzero().squeeze(1)
+        return views, lit, shown[lit]
     if not dispatch.compiled(tau_d):
         return _composite_frames(layers, rays, tau_d * (sets[:, None] & parts != 0), visible)
     assert len(parts) <= FRAMES

@@ -15,6 +15,7 @@ except ImportError:  # a GPU node with PyTorch alone, or with a numba that refus
 
 # Off by default until tests/unit/test_gpu.py has passed on a GPU. It needs triton, which comes with PyTorch for CUDA.
 use_triton = os.environ.get("MIXDEPTH_TRITON") == "1"
+_interpreted = os.environ.get("TRITON_INTERPRET") == "1"
 _compile = True
 
 
@@ -35,8 +36,8 @@ def compiled(tensor: Tensor) -> bool:
 
 
 def fused(tensor: Tensor) -> bool:
-    """Whether operations on ``tensor`` run as Triton kernels."""
-    return use_triton and tensor.is_cuda and tensor.dtype == torch.float32
+    """Whether operations on ``tensor`` run as Triton kernels: on a GPU, or in Triton's interpreter for the tests."""
+    return use_triton and (tensor.is_cuda or _interpreted) and tensor.dtype == torch.float32
 
 
 def triton_kernels() -> ModuleType:
@@ -44,3 +45,10 @@ def triton_kernels() -> ModuleType:
     from mixdepth.kernels import gpu
 
     return gpu
+
+
+def triton_view() -> ModuleType:
+    """:mod:`mixdepth.kernels.gpu_view`, which needs triton."""
+    from mixdepth.kernels import gpu_view
+
+    return gpu_view

@@ -6,15 +6,25 @@ Triton's interpreter on CPU, and compiles them for an H100 (tests/unit/test_trit
 compares values and times on a GPU. What they compute is described in :mod:`mixdepth.kernels`.
 """
 
+from collections.abc import Callable
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from mixdepth.kernels import plain
+from mixdepth.kernels import launches, plain
 
 POINTS = 16  # that one program looks up; with more, the backward pass needs too many registers
 SIZES = ["points", "cells", "frames"]  # that change as training goes on: to specialise would be to compile again
+
+
+def launch(kernel, programs: int, moved: int | Callable[[], int], *arguments, **options) -> None:
+    """Run ``kernel`` in as many ``programs``, none where they are 0. ``moved``: the bytes that it must read and write,
+    for :func:`mixdepth.kernels.launches.counted`."""
+    if programs:
+        with launches.launching(kernel.__name__.strip("_"), moved):
+            kernel[(programs,)](*arguments, **options)
 
 
 @triton.jit
@@ -26,15 +36,19 @@ def _locate(x, cells):
 
 
 @triton.jit
-def _look_up(
-    planes, lines, u, i, k, inside, mask, cells, orientation: tl.constexpr, channels: tl.constexpr
-):  # fmt: skip
+def read_point(u, i, inside):
+    """Coordinates of points ``i`` of ``u`` [N, 3]."""
+    return tl.load(u + 3 * i, inside, 0.0), tl.load(u + 3 * i + 1, inside, 0.0), tl.load(u + 3 * i + 2, inside, 0.0)
+
+
+@triton.jit
+def look_up(planes, lines, x, y, z, k, mask, cells, orientation: tl.constexpr, channels: tl.constexpr):
     """Places [POINTS, PADDED] in flat planes and lines of the first of the cells around points, shares [POINTS, 1] of
     the way to the next, and interpolated values."""
     # The axes of planes 0, 1, 2 are (0, 1), (0, 2), (1, 2); their lines run along 2, 1, 0.
-    row, a = _locate(tl.load(u + 3 * i + orientation // 2, inside, 0.0), cells)
-    column, b = _locate(tl.load(u + 3 * i + orientation + 1 - orientation // 2, inside, 0.0), cells)
-    cell, c = _locate(tl.load(u + 3 * i + 2 - orientation, inside, 0.0), cells)
+    row, a = _locate(x if orientation < 2 else y, cells)
+    column, b = _locate(y if orientation == 0 else z, cells)
+    cell, c = _locate(z if orientation == 0 else (y if orientation == 1 else x), cells)
     a, b, c = a[:, None], b[:, None], c[:, None]
     p = (((orientation * cells + row) * cells + column) * channels)[:, None] + k[None]
     q = ((orientation * cells + cell) * channels)[:, None] + k[None]
@@ -54,9 +68,10 @@ def _grid_forward(
     k = tl.arange(0, PADDED)
     inside = i < points
     mask = inside[:, None] & (k < channels)[None]
+    x, y, z = read_point(u, i, inside)
     total = tl.zeros([POINTS, PADDED], tl.float32)
     for orientation in tl.static_range(3):
-        _, _, _, _, _, p, q = _look_up(planes, lines, u, i, k, inside, mask, cells, orientation, channels)
+        _, _, _, _, _, p, q = look_up(planes, lines, x, y, z, k, mask, cells, orientation, channels)
         if IS_SUM:
             total += p * q
         else:
@@ -74,6 +89,7 @@ def _grid_backward(
     k = tl.arange(0, PADDED)
     inside = i < points
     mask = inside[:, None] & (k < channels)[None]
+    x, y, z = read_point(u, i, inside)
     # Nobody reads here what others add to, so sums need no order: "relaxed", else each has a fence and empties L1.
     for orientation in tl.static_range(3):
         some = mask
@@ -82,7 +98,7 @@ def _grid_backward(
             some = mask & (g != 0)  # compositing does not reach every point
         else:
             g = tl.load(grad + i[:, None] * (3 * channels) + orientation * channels + k[None], mask, 0.0)
-        p, q, a, b, c, plane, line = _look_up(planes, lines, u, i, k, inside, mask, cells, orientation, channels)
+        p, q, a, b, c, plane, line = look_up(planes, lines, x, y, z, k, mask, cells, orientation, channels)
         below = p + cells * channels
         upper, lower = g * line * (1 - a), g * line * a
         tl.atomic_add(d_planes + p, upper * (1 - b), some, sem="relaxed")
@@ -99,27 +115,26 @@ class Grid(plain.Grid):
     @staticmethod
     def look_up(planes: Tensor, lines: Tensor, u: Tensor, is_sum: bool) -> Tensor:
         out = u.new_empty(len(u)) if is_sum else u.new_empty(len(u), 3 * planes.shape[3])
-        _launch(_grid_forward, planes, (planes, lines, u, out), is_sum)
+        _over_points(_grid_forward, planes, (planes, lines, u, out), is_sum)
         return out
 
     @staticmethod
     def add_gradients(
         planes: Tensor, lines: Tensor, u: Tensor, is_sum: bool, grad: Tensor, d_planes: Tensor, d_lines: Tensor
     ) -> None:
-        _launch(_grid_backward, planes, (planes, lines, u, grad, d_planes, d_lines), is_sum)
+        _over_points(_grid_backward, planes, (planes, lines, u, grad, d_planes, d_lines), is_sum)
 
 
-def _launch(kernel, planes: Tensor, tensors: tuple[Tensor, ...], is_sum: bool) -> None:
+def _over_points(kernel, planes: Tensor, tensors: tuple[Tensor, ...], is_sum: bool) -> None:
     """Run a kernel over all points; the third of its tensors."""
     assert all(tensor.is_contiguous() for tensor in tensors)
     points, cells, channels = len(tensors[2]), planes.shape[1], planes.shape[3]
-    if points:
-        padded = triton.next_power_of_2(channels)
-        kernel[(triton.cdiv(points, POINTS),)](*tensors, points, cells, channels, padded, POINTS, is_sum)
+    sizes = points, cells, channels, triton.next_power_of_2(channels), POINTS, is_sum
+    launch(kernel, triton.cdiv(points, POINTS), sum(tensor.nbytes for tensor in tensors), *tensors, *sizes)
 
 
 @triton.jit
-def _opacity(tau):
+def opacity(tau):
     """1 - exp(-tau), exact in float32 also where tau is small."""
     return tl.where(tau < 0.01, tau * (1 - tau * (0.5 - tau / 6)), 1 - tl.exp(-tau))
 
@@ -141,7 +156,7 @@ def _mixed_forward(
         ts, at = tl.load(tau_s + i), tl.load(index + i) * frames + f
         own = (f < frames) & (at >= 0)
         td = tl.load(tau_d + at, own, 0.0)
-        weight = light * _opacity(ts + td)
+        weight = light * opacity(ts + td)
         moves = weight * (td / tl.maximum(ts + td, 1e-20))
         still = weight - moves
         tl.store(weight_d + at, moves, own)
@@ -169,7 +184,7 @@ def _mix(tau_s, rgb_s, index, tau_d, g_weight, i, f, frames, light, red, green, 
     own = (f < frames) & (at >= 0)
     td = tl.load(tau_d + at, own, 0.0)
     tau = tl.maximum(ts + td, 1e-20)
-    weight = light * _opacity(ts + td)
+    weight = light * opacity(ts + td)
     still = tl.load(rgb_s + 3 * i) * red + tl.load(rgb_s + 3 * i + 1) * green + tl.load(rgb_s + 3 * i + 2) * blue
     gain = tl.load(g_weight + at, own, 0.0) - still
     return at, own, weight, still + gain * (td / tau), weight * gain * (ts / tau) / tau
@@ -219,9 +234,9 @@ class Mixed(torch.autograd.Function):
         weight_d, left = torch.zeros_like(tensors[3]), tau_d.new_empty(rays, frames)
         rgb, depth = tau_d.new_empty(rays, frames, 3), tau_d.new_empty(len(far), frames)
         out = weight_d, rgb, left, depth
-        if rays:
-            more = frames, triton.next_power_of_2(frames), len(far) > 0
-            _mixed_forward[(rays,)](*tensors, z, dz, far, *out, *more, num_warps=1)
+        known = *tensors, z, dz, far, *out
+        more = frames, triton.next_power_of_2(frames), len(far) > 0
+        launch(_mixed_forward, rays, sum(tensor.nbytes for tensor in known), *known, *more, num_warps=1)
         ctx.save_for_backward(*tensors)
         ctx.mark_non_differentiable(depth)
         return out
@@ -231,8 +246,7 @@ class Mixed(torch.autograd.Function):
         tensors, offsets = ctx.saved_tensors, ctx.saved_tensors[4]
         rays, frames = len(offsets) - 1, tensors[3].shape[1]
         d_tau = torch.zeros_like(tensors[3])
-        if rays:
-            wanted = [grad.contiguous() for grad in grads[:3]]
-            padded = triton.next_power_of_2(frames)
-            _mixed_backward[(rays,)](*tensors, *wanted, d_tau, frames, padded, num_warps=1)
+        known = *tensors, *(grad.contiguous() for grad in grads[:3]), d_tau
+        padded, moved = triton.next_power_of_2(frames), sum(tensor.nbytes for tensor in known)
+        launch(_mixed_backward, rays, moved, *known, frames, padded, num_warps=1)
         return d_tau, None, None, None, None, None, None, None

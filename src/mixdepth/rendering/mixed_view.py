@@ -8,15 +8,16 @@ from torch import Tensor
 
 from mixdepth import kernels
 from mixdepth.cameras.camera import Camera
-from mixdepth.compute.device import Landing, in_chunks
+from mixdepth.compute.device import ON_GPU, Landing, in_chunks
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.static import StaticField
 from mixdepth.progress import Progress
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
 from mixdepth.rendering.static_view import pixel_grid
-from mixdepth.rendering.trace import DYNAMIC, VISIBLE, RaySamples, depth_of, lit_samples
+from mixdepth.rendering.trace import DYNAMIC, VISIBLE, RaySamples, depth_of, lit_samples, marched
 
 ON_CPU = 1 << 20  # samples along rays that are rendered at once there, of which a quarter or less is kept
+FUSED = 1 << 29  # the same where Triton's kernels march, which write down a twentieth: a picture of 1352x1014 at once
 
 
 def quantised(rgb: Tensor) -> Tensor:
@@ -45,6 +46,8 @@ class Moving:
         rays: [r] those with dynamic samples, all of them.
     """
 
+    layers: kernels.Layers | kernels.Passed
+
     def __init__(
         self, static: StaticField, field: DynamicField, samples: RaySamples, still: tuple[Tensor, Tensor], rays: Tensor
     ):
@@ -54,7 +57,7 @@ class Moving:
         place[rays] = torch.arange(len(rays), device=here.device)
         v = field.region.local(samples.u[here])
         self.static, self.field, self.rays, self.delta = static, field, rays, samples.delta[here]
-        self.row, self.v, self.density = place[samples.rows[here]], v, field.density_features(v)
+        self.row, self.v, self.density = place[samples.rows[here]], v, field.series(v)
         self.sets = field.region.sets[field.region.cells(v)]
         tau, rgb = still
         self.layers = kernels.Layers(samples.offsets, samples.rows, samples.z, samples.dz, samples.far, tau, rgb, index)
@@ -71,13 +74,22 @@ class Moving:
         A frame shows the same whatever other frames and rays are rendered with it, but for rounding: each is shown the
         cells of its own part of the capture.
         """
-        field, block = self.field, frames[None]
-        tau, parts = field.thickness(self.density, self.delta, block, [len(self.v)]), field.region.bits(block.t())
+        field = self.field
+        tau, parts = field.thickness_at(self.density, self.delta, frames), field.region.bits(frames[:, None])
         views, lit, shown = kernels.composite_frames(self.layers, self.rays, tau, self.sets, parts, VISIBLE)
         background = torch.sigmoid(self.static.background)
-        colours = field.colour(field.colour_features(self.v[lit]), block, [len(lit)]) - background
+        colours = field.colour_at(self.v, lit, frames) - background
         rgb = views.rgb + kernels.ray_colours(shown, colours, self.row[lit], len(self.rays))
         return rgb + (1 - views.faint[..., None]) * background, views.depth
+
+
+class FusedMoving(Moving):
+    """The same of what Triton has marched, with colours [S, 3] of the static branch by :meth:`StaticField.shown`."""
+
+    def __init__(self, static: StaticField, field: DynamicField, lit: kernels.Lit, colours: Tensor):
+        self.static, self.field, self.layers = static, field, lit.layers._replace(colours=colours)
+        self.rays, self.row, self.v, self.delta, self.sets = lit.rays, lit.row, lit.v, lit.delta, lit.sets
+        self.density = field.series(lit.v)
 
 
 @dataclass
@@ -115,6 +127,13 @@ def trace(
 ) -> Traced:
     """The rays of pixels ``uv`` [R, 2] of the one camera in ``batch``, for the ``parts`` [1] of the capture."""
     zero, region = torch.zeros(len(uv), dtype=torch.long, device=uv.device), (dynamic.region, parts.expand(len(uv)))
+    if kernels.fused(static.background):
+        directions, lit = marched(static, space, batch, zero, uv, samples, region)
+        background = torch.sigmoid(static.background)
+        colours = static.shown(lit.u, directions, lit.rows, background)
+        still = kernels.sum_still(lit.weights, colours, lit.counts, lit.ends, background)
+        fused = FusedMoving(static, dynamic, lit, colours) if len(lit.rays) else None
+        return Traced(static.tone(still, None), lit.depth, fused)
     traced, tau, weights = lit_samples(static, space, batch, zero, uv, samples, region)
     colours, still = shade_still(static, traced, weights)
     moves = torch.zeros(len(uv), dtype=torch.bool, device=uv.device)
@@ -174,5 +193,5 @@ def render_video(
         if progress:
             progress.update(len(grid[part]) * count)
 
-    in_chunks(show, pixels, samples, device, ON_CPU)
+    in_chunks(show, pixels, samples, device, ON_CPU, FUSED if kernels.fused(static.background) else ON_GPU)
     return pictures, surfaces

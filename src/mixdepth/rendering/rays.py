@@ -80,8 +80,8 @@ class SpaceMap:
 
     def coordinates(self) -> kernels.Coordinates:
         """:meth:`normalise` for the compiled loops."""
-        low, scale = _floats(self.low), _floats(2 / (self.high - self.low))
-        return kernels.Coordinates(self.number, low, scale)
+        low, high = (np.array(corner, np.float32) for corner in (self.space.low, self.space.high))
+        return kernels.Coordinates(self.number, tuple(low), tuple(2 / (high - low)))
 
     def normalise(self, points: Tensor) -> Tensor:
         """World points [..., 3] to normalised coordinates [..., 3]; inside the space all are in [-1, 1]."""
@@ -115,10 +115,10 @@ class Forward(SpaceMap):
         self.inverse_near, self.inverse_far = 1 / space.reference_near, 1 / space.reference_far
 
     def coordinates(self) -> kernels.Coordinates:
-        right, down, ahead = map(_floats, self.rotation.T)
+        right, down, ahead, centre = map(tuple, np.array(self.space.frame, np.float32).T[:, :3])
         disparity = map(np.float32, (self.nearest, self.inverse_near, 1 / (self.inverse_near - self.inverse_far)))
         base = super().coordinates()[:3]
-        return kernels.Coordinates(*base, right, down, ahead, _floats(self.centre), *disparity)
+        return kernels.Coordinates(*base, right, down, ahead, centre, *disparity)
 
     def normalise(self, points: Tensor) -> Tensor:
         local = (points - self.centre) @ self.rotation
@@ -162,10 +162,6 @@ class Unbounded(SpaceMap):
     def denormalise(self, u: Tensor) -> Tensor:
         size = (2 * u).abs().amax(-1, keepdim=True).clamp_min(1e-9)
         return super().denormalise(torch.where(size <= 1, 2 * u, 2 * u / (size * (2 - size).clamp_min(1e-3))))
-
-
-def _floats(values: Tensor) -> tuple[np.float32, ...]:
-    return tuple(values.numpy())
 
 
 def stratified(rays: int, samples: int, generator: torch.Generator | None, device: torch.device | str) -> Tensor:

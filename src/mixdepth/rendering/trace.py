@@ -127,6 +127,23 @@ def lit_samples(
     return RaySamples(directions, far, *packed), tau, weights
 
 
+def marched(
+    field: StaticField,
+    space: SpaceMap,
+    cameras: CameraBatch,
+    camera: Tensor,
+    uv: Tensor,
+    samples: int,
+    region: tuple[Region, Tensor],
+) -> tuple[Tensor, kernels.Lit]:
+    """Directions [R, 3] of pixels' rays, and what rendering wants of their :func:`lit_samples`, where Triton is."""
+    origins, directions = cameras.rays(camera, uv)
+    near, far = space.depth_range(origins, directions)
+    rays, sets = kernels.Rays(origins, directions, near, far, far), (region[0].sets, region[0].box, region[1])
+    known = space.coordinates(), rays, samples, field.occupancy.held(), sets, field.absorption()
+    return directions, kernels.march_lit(*known, VISIBLE)
+
+
 def absorbed(field: StaticField, samples: RaySamples, yields: bool = False) -> tuple[Tensor, Tensor, Tensor]:
     """Optical thickness [M] and rendering weight [M] of the static branch, zero where its occupancy has no sample, and
     the light [M] that it lets through to each.
