@@ -24,8 +24,8 @@ TOOLS = Path(triton.__file__).parent / "backends/nvidia/bin"
 TYPES = {
     **dict.fromkeys(("points", "cells", "frames", "samples", "count", "features", "width"), "i32"),
     **dict.fromkeys(("dark", "visible", "scale"), "fp32"),
-    **dict.fromkeys(("index", "offsets", "ends", "rays", "rays_out"), "*i64"),
-    **dict.fromkeys(("sets", "wanted", "parts", "counts", "rows", "own", "own_of", "seen", "seen_of", "row"), "*i32"),
+    **dict.fromkeys(("index", "offsets", "ends", "rays", "rays_out", "first_shown", "first_own"), "*i64"),
+    **dict.fromkeys(("sets", "wanted", "parts", "counts", "rows", "codes", "row"), "*i32"),
     **dict.fromkeys(("mask", "lit"), "*u8"),
     "space": (("fp32",) * 3,) * 7,
     "density": ("fp32",) * 3,
@@ -51,7 +51,9 @@ LAUNCHES_VIEW = {
     "_still_forward": [({**STILL, "AMP": amp}, {"num_warps": 8}) for amp in BOTH],
     "_sum_forward": [(LANES, WARP)],
     "_thickness_forward": [({**FEATURES, "frames": frames, "FRAMES": 16}, {}) for frames in (1, 16)],
-    "_frames_forward": [({"frames": f, "FRAMES": f, "LANES": lanes}, WARP) for f, lanes in ((1, 32), (16, 4))],
+    "_frames_forward": [
+        ({"KIND": FORWARD, "frames": f, "FRAMES": f, "LANES": lanes}, WARP) for f, lanes in ((1, 32), (16, 4))
+    ],
     "_colours_forward": [
         ({**COLOURS, "columns": 3 * frames, "COLUMNS": padded, "AMP": amp}, {})
         for frames, padded in ((1, 16), (16, 64))

@@ -92,7 +92,7 @@ def test_a_picture_of_1352x1014_is_within_the_limits_of_30_a_second(monkeypatch:
         lit, rays = marched[-1], sizes[-1]
         assert len(lit.rays) / rays == 0.375
         assert 9 <= len(lit.u) / rays <= 12
-        assert 110 <= len(lit.layers.z) / len(lit.rays) <= 125
+        assert 110 <= len(lit.layers.codes) / len(lit.rays) <= 125
         assert 37 <= len(lit.v) / len(lit.rays) <= 41
     few, more = (sum(launch.moved for launch in launches) for launches in found)
     per_ray = (more - few) / (sizes[1] - sizes[0])

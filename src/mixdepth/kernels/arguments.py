@@ -98,13 +98,15 @@ class Passed(NamedTuple):
     """:class:`Layers` along the r moving rays alone, as Triton has them, of R that were marched."""
 
     offsets: Tensor  # [r + 1] int64, of their P samples
-    z: Tensor  # [P] z-depth
-    dz: Tensor  # [P] z-depth interval that each stands for
-    far: Tensor  # [R] last z-depth of each ray
+    first_shown: Tensor  # [r] int64, number of the first of their shown samples of the static branch
+    first_own: Tensor  # [r] int64, and of their dynamic ones; of both kinds the next along a ray has the next number
+    codes: Tensor  # [P] int32, four times the number of the sample along its ray; plus 2 if it is shown, 1 if it moves
     tau: Tensor  # [P] optical thickness of the static branch
-    own: Tensor  # [P] int32, the dynamic sample at the same place, -1 where there is none
-    seen: Tensor  # [P] int32, the shown sample of the static branch there, -1 where it is faint
-    colours: Tensor  # [S, 3] of those, less the background's
+    near: Tensor  # [R] first and last z-depth of each ray
+    far: Tensor
+    colours: Tensor  # [S, 3] of the shown samples, less the background's
+    kind: int  # of the coordinates, which says how samples are spaced
+    samples: int  # of each ray
 
 
 class Lit(NamedTuple):

@@ -29,7 +29,7 @@ from mixdepth.kernels.gpu import launch, look_up, opacity, read_point
 
 LANES = 32  # rays that one program follows, a warp
 POINTS = 64  # whose network one program computes
-CHUNK, NARROW = 64, 32  # channels of a hidden layer at once; of the first of two
+CHUNK, NARROW = 64, 16  # channels of a hidden layer at once; of the first of two
 IN_FORWARD, IN_BOX, CONTRACTED = (tl.constexpr(kind) for kind in (FORWARD, BOUNDED, UNBOUNDED))
 STILL, UNSURE = tl.constexpr(STATIC), tl.constexpr(DOUBTFUL)
 VARYING = ["samples", "points", "cells", "count", "features", "width"]
@@ -95,7 +95,7 @@ def _follow(
     is left, and the median depth. With WRITE what is wanted of the samples is written, from ``starts`` on.
     """
     live, ox, oy, oz, dx, dy, dz, near, far = rays
-    u_out, rows_out, weights_out, z_out, dz_out, tau_out, own_out, seen_out, v_out, delta_out, parts_out, row_out = out
+    u_out, rows_out, weights_out, codes_out, tau_out, v_out, delta_out, parts_out, row_out = out
     first_shown, first_along, first_own, place, moves_at_all = starts
     scale, slope, shift = density
     channel = tl.arange(0, PADDED)
@@ -142,11 +142,8 @@ def _follow(
             tl.store(rows_out + at, tl.program_id(0) * LANES + tl.arange(0, LANES), bright)
             tl.store(weights_out + at, weight, bright)
             wanted, row, own = hold & moves_at_all, first_along + along, first_own + owned
-            tl.store(z_out + row, z, wanted)
-            tl.store(dz_out + row, next_edge - edge, wanted)
+            tl.store(codes_out + row, k * 4 + bright.to(tl.int32) * 2 + moves.to(tl.int32), wanted)
             tl.store(tau_out + row, tau, wanted)
-            tl.store(own_out + row, tl.where(moves, own, -1), wanted)
-            tl.store(seen_out + row, tl.where(bright, at, -1), wanted)
             tl.store(v_out + 3 * own, a, moves)
             tl.store(v_out + 3 * own + 1, b, moves)
             tl.store(v_out + 3 * own + 2, c, moves)
@@ -169,7 +166,7 @@ def _follow(
 @triton.jit(do_not_specialize=VARYING)
 def _march_forward(
     origins, directions, near_of, far_of, mask, sets, boxes, wanted, planes, lines, counts, ends, sure_of, depth,
-    u, rows, weights, z, dz, tau, own, seen, v, delta, parts, row, rays_out, offsets,
+    u, rows, weights, codes, tau, v, delta, parts, row, rays_out, offsets, first_shown, first_own,
     space, density, dark, count, samples, cells,
     KIND: tl.constexpr, SIDE: tl.constexpr, PARTS: tl.constexpr, channels: tl.constexpr, PADDED: tl.constexpr,
     LANES: tl.constexpr, WRITE: tl.constexpr,
@@ -181,7 +178,7 @@ def _march_forward(
     ox, oy, oz = read_point(origins, ray, live)
     dx, dy, d = read_point(directions, ray, live)
     rays = live, ox, oy, oz, dx, dy, d, tl.load(near_of + ray, live, 1.0), tl.load(far_of + ray, live, 2.0)
-    out = u, rows, weights, z, dz, tau, own, seen, v, delta, parts, row
+    out = u, rows, weights, codes, tau, v, delta, parts, row
     bits = tl.load(wanted + ray, live, 0)
     if WRITE:
         sure, moves = tl.load(sure_of + ray, live, 0.0), tl.load(counts + 3 * count + ray, live, 0)
@@ -192,6 +189,8 @@ def _march_forward(
         first = tl.load(ends + 2 * count + ray, live, 0) - tl.load(counts + 2 * count + ray, live, 0)
         tl.store(rays_out + place, ray, moves > 0)
         tl.store(offsets + place + 1, last, moves > 0)
+        tl.store(first_shown + place, shown, moves > 0)
+        tl.store(first_own + place, first, moves > 0)
         starts = shown, along, first, place.to(tl.int32), moves > 0
         _follow(
             rays, space, mask, sets, boxes, bits, planes, lines, sure, out, starts, samples, cells, density, dark,
@@ -233,22 +232,24 @@ def march_lit(
     sides = [round(len(cells) ** (1 / 3)) for cells in (mask, region[0])]
     kind = coordinates.kind, *sides, density.channels, triton.next_power_of_2(density.channels), LANES
     programs, known = triton.cdiv(count, LANES), sum(tensor.nbytes for tensor in given)
-    nothing = [near] * 14
+    nothing = [near] * 13
     moved = known + counts.nbytes + sure.nbytes + depth.nbytes
     launch(
         _march_forward, programs, moved, *given, counts, counts, sure, depth, *nothing, *rest, *kind, False, num_warps=1
     )
     ends = counts.cumsum(1)
     shown, along, own, moving = ends[:, -1].tolist() if count else [0] * 4
-    whole = [torch.empty(size, dtype=torch.int32, device=near.device) for size in (shown, along, along, own, own)]
-    rows, index, seen, parts, row = whole
-    u, weights, z, dz, tau = near.new_empty(shown, 3), *map(near.new_empty, (shown, along, along, along))
+    whole = [torch.empty(size, dtype=torch.int32, device=near.device) for size in (shown, along, own, own)]
+    rows, codes, parts, row = whole
+    u, weights, tau = near.new_empty(shown, 3), near.new_empty(shown), near.new_empty(along)
     v, delta = near.new_empty(own, 3), near.new_empty(own)
-    found, offsets = ends.new_empty(moving), ends.new_zeros(moving + 1)
-    kept = u, rows, weights, z, dz, tau, index, seen, v, delta, parts, row, found, offsets
+    found, first_shown, first_own = (ends.new_empty(moving) for _ in range(3))
+    offsets = ends.new_zeros(moving + 1)
+    kept = u, rows, weights, codes, tau, v, delta, parts, row, found, offsets, first_shown, first_own
     moved = known + counts.nbytes + ends.nbytes + sure.nbytes + sum(tensor.nbytes for tensor in kept)
     launch(_march_forward, programs, moved, *given, counts, ends, sure, depth, *kept, *rest, *kind, True, num_warps=1)
-    layers = Passed(offsets, z, dz, rays.far, tau, index, seen, near.new_empty(0, 3))
+    passed = offsets, first_shown, first_own, codes, tau, rays.near, rays.far, near.new_empty(0, 3)
+    layers = Passed(*passed, coordinates.kind, samples)
     return Lit(depth, u, rows, weights, counts[0], ends[0], layers, found, row, v, delta, parts)
 
 
@@ -414,9 +415,9 @@ def thickness(
 
 @triton.jit(do_not_specialize=VARYING)
 def _frames_forward(
-    offsets, z, dz, far, still, own_of, seen_of, colours, rays, tau, sets, parts, rgb, faint, depth, shown, lit,
-    count, dark, visible,
-    frames: tl.constexpr, FRAMES: tl.constexpr, LANES: tl.constexpr,
+    offsets, first_shown, first_own, codes, still, near_of, far_of, colours, rays, tau, sets, parts,
+    rgb, faint, depth, shown, lit, samples, count, dark, visible,
+    KIND: tl.constexpr, frames: tl.constexpr, FRAMES: tl.constexpr, LANES: tl.constexpr,
 ):  # fmt: skip
     """Both branches along rays, sample after sample, at all frames at once."""
     at = tl.program_id(0).to(tl.int64) * LANES + tl.arange(0, LANES)
@@ -427,14 +428,19 @@ def _frames_forward(
     bits = tl.load(parts + f, wanted, 0)[None]
     light = tl.where(live[:, None] & wanted[None], 1.0, 0.0)
     red, green, blue, pale = light * 0, light * 0, light * 0, light * 0
-    middle = light * 0 + tl.load(far + ray, live, 0.0)[:, None]
+    near, far = tl.load(near_of + ray, live, 1.0), tl.load(far_of + ray, live, 2.0)
+    own, at_colour = tl.load(first_own + at, live, 0), tl.load(first_shown + at, live, 0)
+    middle = light * 0 + far[:, None]
     i = 0
     most = tl.max(end - first, 0)
     while i < most:
         j = first + i
         here = j < end
-        own = tl.load(own_of + j, here, -1).to(tl.int64)
-        moves = here & (own >= 0)
+        code = tl.load(codes + j, here, 0)
+        moves, bright_still, k = (code & 1) != 0, (code & 2) != 0, code // 4
+        z = _depth(k, samples, near, far, KIND)
+        edge = tl.where(k == 0, near, 0.5 * (_depth(k - 1, samples, near, far, KIND) + z))
+        next_edge = tl.where(k + 1 >= samples, far, 0.5 * (z + _depth(k + 1, samples, near, far, KIND)))
         where = own[:, None] * frames + f[None]
         within = moves[:, None] & wanted[None]
         seen = within & ((tl.load(sets + own, moves, 0)[:, None] & bits) != 0)
@@ -443,9 +449,7 @@ def _frames_forward(
         weight = tl.where(light > dark, light * opacity(ts + td), 0.0)
         middle_of = (light - 0.5) / tl.maximum(weight, 1e-20) - 0.5
         half = (light > 0.5) & (light - weight <= 0.5)
-        middle = tl.where(
-            half, tl.load(z + j, here, 0.0)[:, None] + tl.load(dz + j, here, 0.0)[:, None] * middle_of, middle
-        )
+        middle = tl.where(half, z[:, None] + (next_edge - edge)[:, None] * middle_of, middle)
         light -= weight
         own_weight = weight * (td / tl.maximum(ts + td, 1e-20))
         bright = tl.where(own_weight > visible, own_weight, 0.0)
@@ -453,11 +457,12 @@ def _frames_forward(
         tl.store(lit + own, (tl.max(bright, 1) > 0).to(tl.uint8), moves)
         pale += own_weight - bright
         weight -= own_weight
-        at_colour = tl.load(seen_of + j, here, -1).to(tl.int64)
-        r, g, b = read_point(colours, at_colour, at_colour >= 0)
+        r, g, b = read_point(colours, at_colour, bright_still)
         red += weight * r[:, None]
         green += weight * g[:, None]
         blue += weight * b[:, None]
+        own += moves.to(tl.int64)
+        at_colour += bright_still.to(tl.int64)
         i += 1
     out, each = at[:, None] * frames + f[None], live[:, None] & wanted[None]
     tl.store(rgb + 3 * out, red, each)
@@ -474,17 +479,17 @@ def composite_frames(
     frames, count = tau.shape[1], len(rays)
     views = Views(*(tau.new_empty(count, frames, *rest) for rest in ((3,), (), ())))
     shown, lit = torch.empty_like(tau), torch.empty_like(sets, dtype=torch.uint8)
-    known, out = (*layers, rays, tau.contiguous(), sets, parts), (*views, shown, lit)
+    known, out = (*layers[:8], rays, tau.contiguous(), sets, parts), (*views, shown, lit)
     padded = triton.next_power_of_2(frames)
     lanes = LANES if padded == 1 else max(1, 2 * LANES // padded)
     whole = sum(tensor.nbytes for tensor in (*known, *out))
-    # Of the far ends and the colours of all rays those of moving ones alone are read.
-    whole -= layers.far.nbytes + layers.colours.nbytes
+    # Of the ends and the colours of all rays those of moving ones alone are read.
+    whole += 8 * count - layers.near.nbytes - layers.far.nbytes - layers.colours.nbytes
 
     def moved() -> int:
-        return whole + 4 * count + 12 * int((layers.seen >= 0).sum())
+        return whole + 12 * int((layers.codes & 2 != 0).sum())
 
-    sizes = count, dark, visible, frames, padded, lanes
+    sizes = layers.samples, count, dark, visible, layers.kind, frames, padded, lanes
     launch(_frames_forward, triton.cdiv(count, lanes), moved, *known, *out, *sizes, num_warps=1)
     return views, shown, lit
 

@@ -66,7 +66,7 @@ class Moving:
     def bytes(self) -> int:
         """What keeping it takes."""
         held = self.rays, self.delta, self.row, self.v, self.density, self.sets, *self.layers
-        return sum(tensor.nbytes for tensor in held)
+        return sum(part.nbytes for part in held if isinstance(part, Tensor))
 
     def at(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Colours before tone [r, F, 3] and z-depth [r, F] at ``frames`` [F], at most ``kernels.FRAMES``.
