@@ -10,9 +10,10 @@ from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.region import BINS, Region
 from mixdepth.fields.static import StaticField
 from mixdepth.frames.motion import find_motion
-from mixdepth.rendering.mixed_view import Moving, shade_still
+from mixdepth.kernels.arguments import DYNAMIC as MOVES
+from mixdepth.rendering.mixed_view import Moving, Still, shade_still
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
-from mixdepth.rendering.trace import lit_samples
+from mixdepth.rendering.trace import depth_of, lit_samples
 from mixdepth.train.options import DynamicOptions, StaticOptions
 from mixdepth.train.session import Session
 from mixdepth.train.video import Video
@@ -79,7 +80,10 @@ def seen_frames(
     static, dynamic = fields
     region = dynamic.region, dynamic.region.bits(frames[None]).expand(len(uv))
     traced, tau, weights = lit_samples(static, SPACE, cameras, camera, uv, samples, region)
-    still = tau, shade_still(static, traced, weights)[0]
-    moving = Moving(static, dynamic, traced, still, torch.arange(len(uv)))
-    rgb, depth = zip(*(moving.at(block) for block in frames.split(kernels.FRAMES)), strict=True)
-    return torch.cat(rgb, 1), torch.cat(depth, 1)
+    still = Still(traced, tau, *shade_still(static, traced, weights), depth_of(weights, traced))
+    moving = Moving(static, dynamic, still, traced.held(MOVES))
+    seen = zip(*(moving.at(block) for block in frames.split(kernels.FRAMES)), strict=True)
+    shown = still.rgb[:, None].repeat(1, len(frames), 1), still.depth[:, None].repeat(1, len(frames))
+    for whole, blocks in zip(shown, seen, strict=True):
+        whole[moving.rays] = torch.cat(blocks, 1)
+    return shown

@@ -11,12 +11,12 @@ from helpers.packed import rand
 from helpers.training import CAMERAS, CUBE, DYNAMIC, QUIET, SPACE, STATIC, blinking, mixed_fields, seen_frames
 from mixdepth.compute import device
 from mixdepth.fields.dynamic import DynamicField, embedded
-from mixdepth.fields.region import Region
+from mixdepth.fields.region import Region, around
 from mixdepth.fields.static import density
 from mixdepth.fields.storage import load_model, save_model
 from mixdepth.rendering import mixed, mixed_view, static_view
 from mixdepth.rendering.mixed import cache_static
-from mixdepth.rendering.mixed_view import render_video
+from mixdepth.rendering.mixed_view import Part, blend, render_parts, render_video
 from mixdepth.rendering.rays import CameraBatch
 from mixdepth.rendering.static_view import pixel_grid, render_static
 from mixdepth.rendering.trace import VISIBLE, lit_samples, sample_rays
@@ -85,6 +85,49 @@ def test_blocks_of_frames_show_what_each_frame_shows_alone():
         alone = seen_frames(*known, torch.tensor([frame]))
         torch.testing.assert_close(rgb[:, frame], alone[0][:, 0], rtol=0, atol=1e-6)
         torch.testing.assert_close(depth[:, frame], alone[1][:, 0], rtol=1e-5, atol=0)
+
+
+def other_region(low: float, high: float) -> Region:
+    """Half of the cells of a box, each in some parts of six frames."""
+    sets = (rand(7, 7, 7, seed=1) * 2**6 * (rand(7, 7, 7, seed=2) < 0.5)).int()
+    return Region(sets, torch.tensor([low, -0.7, -0.4]), torch.tensor([high, 0.9, 0.8]), 6)
+
+
+def test_a_region_around_others_has_all_that_any_of_them_ever_has():
+    regions = [other_region(-0.9, -0.1), other_region(-0.35, 0.77)]
+    points = 2 * rand(1, 50000, 3, seed=3) - 1
+    whole = around(regions).holds(points, torch.tensor([1]))
+    any_of_them = torch.stack([region.holds(points, torch.tensor([2**6 - 1])) for region in regions]).any(0)
+    assert (whole | ~any_of_them).all()
+    assert any_of_them.float().mean() > 0.1
+    assert whole.float().mean() < 1.3 * any_of_them.float().mean(), "little more"
+
+
+def test_what_stands_still_is_rendered_once_for_all_segments(monkeypatch: pytest.MonkeyPatch):
+    static, one = mixed_fields(frames=6)
+    two = DynamicField(other_region(-0.3, 0.7), 8, 2, 4, 8, torch.Generator().manual_seed(1))
+    shares, usual, traced = np.array([0.25, 0.5, 0.75, 1, 1, 1]), torch.ones(6, 3), []
+    expected = [np.concatenate((shown, shown[:3])) for shown in render_video(static, one, SPACE, CAMERAS[0], 24)]
+    after = render_video(static, two, SPACE, CAMERAS[0], 24)
+    blend((expected[0][3:], expected[1][3:]), after, shares)
+
+    def lit(*args):
+        traced.append(len(args[4]))
+        return lit_samples(*args)
+
+    monkeypatch.setattr(mixed_view, "lit_samples", lit)
+    size = (9, CAMERAS[0].height, CAMERAS[0].width)
+    out = np.zeros((*size, 3), np.uint8), np.zeros(size, np.float32)
+    parts = [
+        Part(one, np.arange(6), torch.arange(6), np.ones(6), usual),
+        Part(two, np.arange(3, 9), torch.arange(6), shares, usual),
+    ]
+    render_parts(static, parts, SPACE, CAMERAS[0], 24, out)
+    assert sum(traced) == size[1] * size[2], "each ray once"
+    apart = np.abs(out[0].astype(int) - expected[0])
+    assert apart.max() <= 1, "rounding"
+    assert (apart > 0).mean() < 2e-3
+    assert np.quantile(np.abs(out[1] / expected[1] - 1), 0.999) < 1e-4
 
 
 def test_what_no_frame_shows_is_nothing_that_the_region_would_keep():

@@ -13,7 +13,7 @@ from mixdepth.cameras.camera import Camera
 from mixdepth.cameras.space import Space
 from mixdepth.fields.region import Region
 from mixdepth.fields.static import StaticField
-from mixdepth.kernels import dispatch, plain
+from mixdepth.kernels import dispatch, heads, plain
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
 from mixdepth.rendering.static_view import pixel_grid
 from mixdepth.rendering.trace import VISIBLE, lit_samples
@@ -248,6 +248,24 @@ def test_marching_with_densities_keeps_what_light_reaches(kind: str, doubted: fl
     assert len(parts[0][0]) > 1000
     for one, two in zip(*parts, strict=True):
         close(one, two, 1e-4)
+
+
+@compiled
+@torch.no_grad()
+@pytest.mark.parametrize("view_dependence", [False, True])
+def test_renders_have_the_colours_of_the_network(view_dependence: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(heads, "BLOCK", 100)
+    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)  # layers begin with torch's own generator
+    field = StaticField(9, 3, 5, 8, 1, view_dependence, generator=generator)
+    field.colour_grid.planes *= 10
+    field.colour_grid.lines *= 10
+    u, directions, rows = 2 * rand(250, 3) - 1, rand(40, 3, seed=1) - 0.5, (40 * rand(250, seed=2)).long().sort().values
+    behind = rand(3, seed=3)
+    found, expected = field.shown(u, directions, rows, behind), field.colour(u, directions, rows)
+    close(found + behind, expected)
+    assert expected.std(0).min() > 2e-3
+    assert field.shown(u[:0], directions, rows[:0], behind).shape == (0, 3)
 
 
 @compiled

@@ -21,7 +21,8 @@ from mixdepth.fields.static import StaticField
 from mixdepth.fields.storage import join_models, load_model, save_model
 from mixdepth.files.io import read_json
 from mixdepth.frames.motion import find_motion
-from mixdepth.rendering.tasks import blend, render_depths, shares
+from mixdepth.rendering.mixed_view import blend
+from mixdepth.rendering.tasks import render_depths, shares
 from mixdepth.scene.sizes import OVERLAP
 from mixdepth.train import tasks
 from mixdepth.train.segments import segments

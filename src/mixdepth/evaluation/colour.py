@@ -90,19 +90,40 @@ def score_colour(
         before = render, truth, mask
         if valid is not None:
             render, truth, mask = render[valid], truth[valid], mask[valid]
-        squared = (render.astype(np.int32) - truth) ** 2
-        frame, moved = SquaredError(), SquaredError()
-        frame.add(squared)
-        moved.add(squared[mask])
-        score.every += frame
-        score.moving += moved
-        score.still += SquaredError(frame.total - moved.total, frame.values - moved.values)
+        frame = _add_squares(score, render, truth, mask)
         for channel, fit in enumerate(fits):
             fit.add(render[..., channel], truth[..., channel])
         for name in PER_FRAME:
             score.frames[name].append(frame.psnr if name == "psnr" else values.get(name))
     score.affine = SquaredError(sum(fit.solve()[2] for fit in fits) * 255**2, score.every.values)
     return score
+
+
+def score_psnr(
+    renders: Iterable[np.ndarray],
+    truths: Iterable[np.ndarray],
+    moving: Iterable[np.ndarray],
+    valid: np.ndarray | None = None,
+) -> ColourScore:
+    """PSNR alone, of :func:`score_colour`, whose arguments these are."""
+    score = ColourScore()
+    for render, truth, mask in zip(renders, truths, moving, strict=True):
+        if valid is not None:
+            render, truth, mask = render[valid], truth[valid], mask[valid]
+        _add_squares(score, render, truth, mask)
+    return score
+
+
+def _add_squares(score: ColourScore, render: np.ndarray, truth: np.ndarray, moving: np.ndarray) -> SquaredError:
+    """Add one frame's squared errors (pixels [..., 3] uint8, of which [...] move) to ``score``; those of all of it."""
+    squared = (render.astype(np.int32) - truth) ** 2
+    frame, moved = SquaredError(), SquaredError()
+    frame.add(squared)
+    moved.add(squared[moving])
+    score.every += frame
+    score.moving += moved
+    score.still += SquaredError(frame.total - moved.total, frame.values - moved.values)
+    return frame
 
 
 def _measure(

@@ -12,7 +12,7 @@ import numpy as np
 
 from mixdepth.cameras.camera import Camera
 from mixdepth.errors import DamagedFile
-from mixdepth.evaluation.colour import ColourScore, score_colour
+from mixdepth.evaluation.colour import ColourScore, score_psnr
 from mixdepth.evaluation.consistency import neighbours
 from mixdepth.evaluation.metrics import Mean
 from mixdepth.evaluation.view import View
@@ -78,7 +78,7 @@ def score_trivial(view: View, nearest: Path) -> Trivial:
         "nearest": resized(),
     }
     scores = {
-        kind: score_colour(pictures, map(np.asarray, view.store.rgb), view.moving(), view.valid, {})
+        kind: score_psnr(pictures, map(np.asarray, view.store.rgb), view.moving(), view.valid)
         for kind, pictures in shown.items()
     }
     return Trivial(scores, changes(view))

@@ -2,6 +2,7 @@
 weight in training. It takes the place of MixVoxels' variation field (Wang et al. 2023, section
 3.2) and needs no training of its own."""
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 from mixdepth.fields.cells import cells
 
 BINS = 16  # parts of the capture, each with its own mask: bits of an integer
+
+
+AROUND = 128  # cells of a region around others, along every axis of the space
 
 
 N = TypeVar("N", np.ndarray, Tensor)
@@ -89,3 +93,21 @@ class Region(nn.Module):
         seen = seen | seen << 1 | seen >> 1
         self.sets = seen.view(-1) & (2**self.bins - 1) * self.hull.int()
         self.largest *= 0.1
+
+
+def around(regions: Sequence[Region]) -> Region:
+    """A region of one part, over the whole space, that has every point that any of ``regions`` ever has."""
+    device = regions[0].sets.device
+    edges = torch.linspace(-1, 1, AROUND + 1, device=device)
+    found = torch.zeros((AROUND,) * 3, dtype=torch.bool, device=device)
+    for region in regions:
+        n, sides = region.resolution, []
+        for low, scale in region.box.view(2, 3).t():
+            own = low + torch.arange(n + 1, device=device) * (2 / scale / n)
+            near = 1e-5 * (edges[1] - edges[0])  # rounding
+            sides.append((edges[:-1, None] <= own[1:] + near) & (edges[1:, None] >= own[:-1] - near))
+        held = (region.sets != 0).view(n, n, n).float()
+        for side in sides:  # each turns the first axis to the end
+            held = torch.tensordot(held, side.float(), dims=([0], [1]))
+        found |= held > 0
+    return Region(found.int(), edges.new_full((3,), -1.0), edges.new_full((3,), 1.0), 1)

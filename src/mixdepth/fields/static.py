@@ -100,6 +100,17 @@ class StaticField(nn.Module):
         return torch.sigmoid(self.head[-1](hidden.to(features.dtype)))
 
     def shown(self, u: Tensor, directions: Tensor, rays: Tensor, background: Tensor) -> Tensor:
-        """:meth:`colour` [N, 3] less ``background`` [3], in one launch on a GPU; ``rays`` int32."""
+        """:meth:`colour` [N, 3] less ``background`` [3], but for rounding, where no gradient is asked for: in one
+        launch on a GPU that has Triton (``rays`` int32), in blocks on CPU."""
         grid, layers = self.colour_grid, [*self.head.parameters()]
-        return kernels.still_colours(grid.planes, grid.lines, u, directions, rays, layers, background, self.amp)
+        if kernels.fused(u):
+            return kernels.still_colours(grid.planes, grid.lines, u, directions, rays, layers, background, self.amp)
+        if not kernels.compiled(u):
+            return self.colour(u, directions, rays) - background
+        weight, bias, *others = layers
+        of_features, of_directions = weight.split([grid.features, weight.shape[1] - grid.features], dim=1)
+        start = bias[None]
+        if self.view_dependence:
+            start = start + encode_directions(directions) @ of_directions.t()
+        second, last = (others[0], others[1]), (others[2], others[3])
+        return kernels.head_colours((grid.planes, grid.lines), u, of_features, start, rays, second, last) - background

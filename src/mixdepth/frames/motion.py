@@ -231,7 +231,8 @@ def _mode(block: np.ndarray, tolerance: np.uint8) -> tuple[np.ndarray, np.ndarra
 def _agree(block: np.ndarray, colour: np.ndarray, tolerance: np.uint8) -> np.ndarray:
     """[F, h, W] bool: whether no channel of ``block`` [F, h, W, 3] differs from ``colour`` [h, W, 3] by more."""
     apart = np.maximum(block, colour) - np.minimum(block, colour)
-    return apart.max(axis=-1) <= tolerance
+    # Not max(axis=-1), which takes several times as long over an axis of three.
+    return np.maximum(np.maximum(apart[..., 0], apart[..., 1]), apart[..., 2]) <= tolerance
 
 
 def moving_parts(rgb: np.ndarray, light: Light, noise: float, plate: np.ndarray, most: int = PARTS) -> np.ndarray:

@@ -20,6 +20,7 @@ from mixdepth.kernels.compositing import (
 )
 from mixdepth.kernels.dispatch import compiled, fused, uncompiled
 from mixdepth.kernels.grids import add_roughness, grid_features, grid_sum
+from mixdepth.kernels.heads import head_colours
 from mixdepth.kernels.packing import march, march_density, merge
 from mixdepth.kernels.views import march_lit, moving_colours, still_colours, sum_still, thickness
 
@@ -43,6 +44,7 @@ __all__ = [
     "fused",
     "grid_features",
     "grid_sum",
+    "head_colours",
     "march",
     "march_density",
     "march_lit",

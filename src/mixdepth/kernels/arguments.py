@@ -77,8 +77,22 @@ class Kept(NamedTuple):
 
     counts: Tensor  # [R] int64
     starts: Tensor  # [R] int64
-    samples: Tensor  # [R * N, 6] z, dz, delta, u; tau and weight, where densities are asked for
+    samples: Tensor  # [R * N, 6] z, dz, delta, u
     holds: Tensor  # [R * N] uint8
+
+
+class KeptLit(NamedTuple):
+    """The same of marching with densities: M samples, or room for so many."""
+
+    counts: Tensor  # [R] int64
+    starts: Tensor  # [R] int64
+    z: Tensor  # [M]
+    dz: Tensor  # [M]
+    delta: Tensor  # [M]
+    u: Tensor  # [M, 3]
+    holds: Tensor  # [M] uint8
+    tau: Tensor  # [M] optical thickness
+    weights: Tensor  # [M] rendering weights
 
 
 class Layers(NamedTuple):

@@ -125,7 +125,8 @@ def composite_frames(
     assert len(parts) <= FRAMES
     views = Views(*(tau_d.new_empty(len(rays), len(parts), *rest) for rest in ((3,), (), ())))
     shown, is_lit = torch.empty_like(tau_d), torch.zeros(len(tau_d), dtype=torch.bool)
-    known = layers, rays, tau_d, sets, parts, np.float32(STOP), np.float32(visible)
+    opacity = layers.tau.neg().expm1_().neg_()
+    known = layers, opacity, rays, tau_d, sets, parts, np.float32(STOP), np.float32(visible)
     share(dispatch.cpu_view.frames_forward, len(rays), known, [views, shown, is_lit])
     lit = is_lit.nonzero().squeeze(1)
     return views, lit, shown[lit]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mixdepth.kernels import dispatch, plain
-from mixdepth.kernels.arguments import Coordinates, Density, Kept, Mask, Rays, Sets
+from mixdepth.kernels.arguments import Coordinates, Density, Kept, KeptLit, Mask, Rays, Sets
 from mixdepth.kernels.threads import share
 
 Packed = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
@@ -32,9 +32,19 @@ def march(
         offsets [R + 1], rows [M], z [M], dz [M] the interval that each stands for, delta [M] the same as a length in
         normalised units, u [M, 3], and holds [M] uint8: 1 where the mask has the sample, 2 where the sets do, 3 both.
     """
-    known, kept = _marched(coordinates, rays, depths, mask, sets, 6)
-    share(dispatch.cpu.march, len(depths), known, [kept])
-    return _packed(kept)
+    count, samples = depths.shape
+    kept = Kept(
+        *_counters(count),
+        depths.new_empty(count * samples, 6),
+        torch.empty(count * samples, dtype=torch.uint8),
+    )
+    share(dispatch.cpu.march, count, _known(coordinates, rays, depths, mask, sets), [kept])
+    offsets = _offsets(kept.counts)
+    total = int(offsets[-1])
+    rows, holds = torch.empty(total, dtype=torch.int64), torch.empty(total, dtype=torch.uint8)
+    z, dz, delta, u = (depths.new_empty(total, *rest) for rest in ((), (), (), (3,)))
+    share(dispatch.cpu.pack, count, (kept, offsets), [rows, z, dz, delta, u, holds])
+    return offsets, rows, z, dz, delta, u, holds
 
 
 def march_density(
@@ -51,54 +61,53 @@ def march_density(
 
     On CPU only; elsewhere :func:`mixdepth.rendering.trace.lit_samples` has it by single operations.
 
+    Args:
+        depths: [R, N], or [1, N] where they are the same along every ray.
+
     Returns:
         what :func:`march` returns, of each sample the optical thickness [M], zero where the mask has it not, and the
         rendering weight [M].
     """
-    known, kept = _marched(coordinates, rays, depths, mask, sets, 8)
-    share(dispatch.cpu_view.march_density, len(depths), (*known, density, dark), [kept])
-    packed = _packed(kept)
-    tau, weights = (torch.empty_like(packed[2]) for _ in range(2))
-    share(dispatch.cpu_view.pack_rest, len(depths), (kept, packed[0]), [tau, weights])
-    return packed, tau, weights
+    count = len(rays.far)
+    kept = KeptLit(*_counters(count), *_lit(count * depths.shape[1], depths))
+    known = _known(coordinates, rays, depths, mask, sets), density, (0,) * density.channels, dark
+    share(dispatch.cpu_view.march_density, count, (*known[0], *known[1:]), [kept])
+    offsets = _offsets(kept.counts)
+    rows = torch.empty(int(offsets[-1]), dtype=torch.int64)
+    packed = KeptLit(kept.counts, kept.starts, *_lit(len(rows), depths))
+    share(dispatch.cpu_view.pack_lit, count, (kept, offsets), [rows, packed])
+    _, _, z, dz, delta, u, holds, tau, weights = packed
+    return (offsets, rows, z, dz, delta, u, holds), tau, weights
 
 
-def _marched(
+def _known(
     coordinates: Coordinates,
     rays: Rays,
     depths: Tensor,
     mask: Tensor | None,
     sets: tuple[Tensor, Tensor, Tensor] | None,
-    columns: int,
-) -> tuple[tuple[Any, ...], Kept]:
-    """What the loops that march are given, and room for what they keep."""
-    count, samples = depths.shape
+) -> tuple[Any, ...]:
+    """What the loops that march are given."""
     mask = torch.zeros(0, dtype=torch.bool) if mask is None else mask
     none = torch.zeros(0, dtype=torch.int32)
     cells, box, wanted = sets or (none, depths.new_zeros(6), none)
-    known = (
+    return (
         coordinates,
         Rays(*(t.contiguous() for t in rays)),
         depths.contiguous(),
         Mask(mask, _side(mask)),
         Sets(cells, _side(cells), box, wanted.contiguous()),
     )
-    kept = Kept(
-        torch.empty(count, dtype=torch.int64),
-        torch.empty(count, dtype=torch.int64),
-        depths.new_empty(count * samples, columns),
-        torch.empty(count * samples, dtype=torch.uint8),
-    )
-    return known, kept
 
 
-def _packed(kept: Kept) -> Packed:
-    offsets = _offsets(kept.counts)
-    total = int(offsets[-1])
-    rows, holds = torch.empty(total, dtype=torch.int64), torch.empty(total, dtype=torch.uint8)
-    z, dz, delta, u = (kept.samples.new_empty(total, *rest) for rest in ((), (), (), (3,)))
-    share(dispatch.cpu.pack, len(kept.counts), (kept, offsets), [rows, z, dz, delta, u, holds])
-    return offsets, rows, z, dz, delta, u, holds
+def _counters(rays: int) -> tuple[Tensor, Tensor]:
+    return torch.empty(rays, dtype=torch.int64), torch.empty(rays, dtype=torch.int64)
+
+
+def _lit(samples: int, like: Tensor) -> tuple[Tensor, ...]:
+    """Room for what is said of so many samples."""
+    z, dz, delta, tau, weights = (like.new_empty(samples) for _ in range(5))
+    return z, dz, delta, like.new_empty(samples, 3), torch.empty(samples, dtype=torch.uint8), tau, weights
 
 
 def _side(cells: Tensor) -> int:

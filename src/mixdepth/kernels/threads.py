@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -40,7 +39,9 @@ def share(kernel: Callable[..., None], count: int, known: Iterable[Any], out: It
     Tensors, also those in named tuples, are handed to it as the arrays that they are in memory.
     """
     before, after = [_array(value) for value in known], [_array(value) for value in out]
-    edges = np.linspace(0, count, min(4 * torch.get_num_threads(), max(count, 1)) + 1).astype(int).tolist()
+    threads = torch.get_num_threads()
+    parts = max(1, min(4 * threads, count)) if threads > 1 else 1
+    edges = [count * part // parts for part in range(parts + 1)]
     run([partial(kernel, *before, *part, *after) for part in itertools.pairwise(edges)])
 
 

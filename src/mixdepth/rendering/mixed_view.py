@@ -1,6 +1,8 @@
 """Frames of the mixed model as a camera sees them."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +12,7 @@ from mixdepth import kernels
 from mixdepth.cameras.camera import Camera
 from mixdepth.compute.device import ON_GPU, Landing, in_chunks
 from mixdepth.fields.dynamic import DynamicField
+from mixdepth.fields.region import Region, around
 from mixdepth.fields.static import StaticField
 from mixdepth.progress import Progress
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
@@ -31,36 +34,43 @@ def shade_still(static: StaticField, samples: RaySamples, weights: Tensor) -> tu
     background = torch.sigmoid(static.background)
     seen = (weights > VISIBLE).nonzero().squeeze(1)
     rows = samples.rows[seen]
-    colours = static.colour(samples.u[seen], samples.directions, rows) - background
+    colours = static.shown(samples.u[seen], samples.directions, rows, background)
     rgb = torch.zeros_like(samples.u)
     rgb[seen] = colours
     shown = kernels.ray_colours(weights[seen][:, None], colours[:, None], rows, len(samples.far))[:, 0]
     return rgb, shown + background
 
 
+@dataclass
+class Still:
+    """What R rays show of the static branch, and where on them the dynamic one may have something."""
+
+    samples: RaySamples  # of both branches
+    tau: Tensor  # [M] optical thickness of the static one, and its colours [M, 3] by :func:`shade_still`
+    colours: Tensor
+    rgb: Tensor  # [R, 3] and z-depth [R] of the static branch alone, in the mean tone
+    depth: Tensor
+
+
 class Moving:
     """Both branches along some of R rays; what is the same at all times is worked out once.
 
     Args:
-        still: optical thickness [M] of the static branch, and its colours [M, 3] by :func:`shade_still`.
-        rays: [r] those with dynamic samples, all of them.
+        here: [D] the samples of ``still`` that are the dynamic branch's, ascending.
     """
 
     layers: kernels.Layers | kernels.Passed
 
-    def __init__(
-        self, static: StaticField, field: DynamicField, samples: RaySamples, still: tuple[Tensor, Tensor], rays: Tensor
-    ):
-        here = samples.held(DYNAMIC)
-        index, place = torch.full_like(samples.rows, -1), samples.rows.new_empty(len(samples.far))
+    def __init__(self, static: StaticField, field: DynamicField, still: Still, here: Tensor):
+        samples, v = still.samples, field.region.local(still.samples.u[here])
+        index = torch.full_like(samples.rows, -1)
         index[here] = torch.arange(len(here), device=here.device)
-        place[rays] = torch.arange(len(rays), device=here.device)
-        v = field.region.local(samples.u[here])
-        self.static, self.field, self.rays, self.delta = static, field, rays, samples.delta[here]
-        self.row, self.v, self.density = place[samples.rows[here]], v, field.series(v)
+        self.rays, self.row = samples.rows[here].unique_consecutive(return_inverse=True)
+        self.static, self.field, self.delta = static, field, samples.delta[here]
+        self.v, self.density = v, field.series(v)
         self.sets = field.region.sets[field.region.cells(v)]
-        tau, rgb = still
-        self.layers = kernels.Layers(samples.offsets, samples.rows, samples.z, samples.dz, samples.far, tau, rgb, index)
+        packed = samples.offsets, samples.rows, samples.z, samples.dz, samples.far
+        self.layers = kernels.Layers(*packed, still.tau, still.colours, index)
 
     @property
     def bytes(self) -> int:
@@ -116,6 +126,26 @@ class Traced:
 
 
 @torch.no_grad()
+def trace_still(
+    static: StaticField, space: SpaceMap, batch: CameraBatch, uv: Tensor, samples: int, region: tuple[Region, Tensor]
+) -> Still:
+    """The rays of pixels ``uv`` [R, 2] of the one camera in ``batch``, with the samples that ``region`` has in parts
+    [1] of the capture, too."""
+    zero, within = torch.zeros(len(uv), dtype=torch.long, device=uv.device), (region[0], region[1].expand(len(uv)))
+    traced, tau, weights = lit_samples(static, space, batch, zero, uv, samples, within)
+    colours, rgb = shade_still(static, traced, weights)
+    return Still(traced, tau, colours, static.tone(rgb, None), depth_of(weights, traced))
+
+
+@torch.no_grad()
+def add_moving(static: StaticField, dynamic: DynamicField, still: Still, parts: Tensor) -> Traced:
+    """What rays show with a dynamic branch, whose region is part of that they were traced with, in the ``parts`` [1] of
+    the capture."""
+    here = still.samples.held(DYNAMIC)
+    here = here[dynamic.region.holds(still.samples.u[here][:, None], parts.expand(len(here)))[:, 0]]
+    return Traced(still.rgb, still.depth, Moving(static, dynamic, still, here) if len(here) else None)
+
+
 def trace(
     static: StaticField,
     dynamic: DynamicField,
@@ -126,24 +156,42 @@ def trace(
     parts: Tensor,
 ) -> Traced:
     """The rays of pixels ``uv`` [R, 2] of the one camera in ``batch``, for the ``parts`` [1] of the capture."""
-    zero, region = torch.zeros(len(uv), dtype=torch.long, device=uv.device), (dynamic.region, parts.expand(len(uv)))
     if kernels.fused(static.background):
-        directions, lit = marched(static, space, batch, zero, uv, samples, region)
-        background = torch.sigmoid(static.background)
-        colours = static.shown(lit.u, directions, lit.rows, background)
-        still = kernels.sum_still(lit.weights, colours, lit.counts, lit.ends, background)
-        fused = FusedMoving(static, dynamic, lit, colours) if len(lit.rays) else None
-        return Traced(static.tone(still, None), lit.depth, fused)
-    traced, tau, weights = lit_samples(static, space, batch, zero, uv, samples, region)
-    colours, still = shade_still(static, traced, weights)
-    moves = torch.zeros(len(uv), dtype=torch.bool, device=uv.device)
-    moves[traced.rows[traced.held(DYNAMIC)]] = True
-    rays = moves.nonzero().squeeze(1)
-    moving = Moving(static, dynamic, traced, (tau, colours), rays) if len(rays) else None
-    return Traced(static.tone(still, None), depth_of(weights, traced), moving)
+        return _marched(static, dynamic, space, batch, uv, samples, parts)
+    still = trace_still(static, space, batch, uv, samples, (dynamic.region, parts))
+    return add_moving(static, dynamic, still, parts)
 
 
 @torch.no_grad()
+def _marched(
+    static: StaticField,
+    dynamic: DynamicField,
+    space: SpaceMap,
+    batch: CameraBatch,
+    uv: Tensor,
+    samples: int,
+    parts: Tensor,
+) -> Traced:
+    """:func:`trace` by Triton's kernels."""
+    zero, region = torch.zeros(len(uv), dtype=torch.long, device=uv.device), (dynamic.region, parts.expand(len(uv)))
+    directions, lit = marched(static, space, batch, zero, uv, samples, region)
+    background = torch.sigmoid(static.background)
+    colours = static.shown(lit.u, directions, lit.rows, background)
+    still = kernels.sum_still(lit.weights, colours, lit.counts, lit.ends, background)
+    moving = FusedMoving(static, dynamic, lit, colours) if len(lit.rays) else None
+    return Traced(static.tone(still, None), lit.depth, moving)
+
+
+class Part(NamedTuple):
+    """What a segment shows of a video."""
+
+    field: DynamicField
+    frames: np.ndarray  # [K] of the video, ascending
+    times: Tensor  # [K] the same of the segment, in its frames (int64), or between them (float64)
+    share: np.ndarray  # [K] in the picture, over what the segments before it show; 1 where it alone is shown
+    gain: Tensor  # [K, 3] exposure (:meth:`DynamicField.exposure`)
+
+
 def render_video(
     static: StaticField,
     dynamic: DynamicField,
@@ -151,47 +199,108 @@ def render_video(
     camera: Camera,
     samples: int,
     frames: Tensor | None = None,
-    progress: Progress | None = None,
-    out: tuple[np.ndarray, np.ndarray] | None = None,
     gain: Tensor | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Frames as ``camera`` sees them, in the mean tone.
-
-    Rays that do not meet the dynamic region at any of the frames are rendered once for all, and on the others the
-    static branch is evaluated once.
+    """Frames of one segment as ``camera`` sees them, in the mean tone.
 
     Args:
         frames: [T] those wanted (int64), or times between them (float64, in frames); None: all.
-        progress: counts a step per pixel and frame.
         gain: [T, 3] exposure of each frame (:meth:`DynamicField.exposure`); None: the usual one.
-        out: what is returned, where it is there already (a file's memory map, say).
 
     Returns:
         rgb [T, H, W, 3] uint8 and z-depth [T, H, W] float32, finite, world units.
     """
+    times = torch.arange(dynamic.frames) if frames is None else frames
+    size = (len(times), camera.height, camera.width)
+    out = np.empty((*size, 3), np.uint8), np.empty(size, np.float32)
+    gain = torch.ones(len(times), 3) if gain is None else gain
+    part = Part(dynamic, np.arange(len(times)), times, np.ones(len(times)), gain)
+    render_parts(static, [part], space, camera, samples, out)
+    return out
+
+
+@torch.no_grad()
+def render_parts(
+    static: StaticField,
+    parts: Sequence[Part],
+    space: SpaceMap,
+    camera: Camera,
+    samples: int,
+    out: tuple[np.ndarray, np.ndarray],
+    progress: Progress | None = None,
+) -> None:
+    """What segments show of a video as ``camera`` sees it, in the mean tone.
+
+    The static branch is evaluated once for all of them. Rays that do not meet the dynamic region of a segment at any of
+    its frames are shaded once for it.
+
+    Args:
+        out: rgb [T, H, W, 3] uint8 and z-depth [T, H, W] float32 (finite, world units) of the video; written at the
+            frames of the parts, or faded from what is there.
+        progress: counts a step per pixel and frame of each part.
+    """
     device, landing = space.device, Landing()
-    wanted = (torch.arange(dynamic.frames) if frames is None else frames).to(device)
     batch, grid = CameraBatch([camera], device), pixel_grid(camera, device)
-    count, pixels = len(wanted), len(grid)
-    size = (count, camera.height, camera.width)
-    pictures, surfaces = out or (np.empty((*size, 3), np.uint8), np.empty(size, np.float32))
-    rgb, depth = pictures.reshape(count, pixels, 3), surfaces.reshape(count, pixels)
-    every = dynamic.region.bits(wanted[None])
-    light = torch.ones(count, 3, device=device) if gain is None else gain.to(device)
-    steady = bool((light == 1).all())
+    pictures = tuple(of.reshape(len(of), len(grid), *of.shape[3:]) for of in out)
+    times = [part.times.to(device) for part in parts]
+    bits = [part.field.region.bits(wanted[None]) for part, wanted in zip(parts, times, strict=True)]
+    region = parts[0].field.region, bits[0]
+    if len(parts) > 1:
+        whole = around([part.field.region for part in parts])
+        region = whole, torch.ones_like(bits[0])
 
-    def show(part: slice) -> None:
-        rays = trace(static, dynamic, space, batch, grid[part], samples, every)
-        if not rays.moving and steady:
-            rgb[:, part], depth[:, part] = landing(quantised(rays.rgb)), landing(rays.depth)
-        else:
-            for start in range(0, count, kernels.FRAMES):
-                times = slice(start, start + kernels.FRAMES)
-                shown, depths = rays.at(wanted[times])
-                shown *= light[times, None]
-                rgb[times, part], depth[times, part] = landing(quantised(shown)), landing(depths)
+    fused = kernels.fused(static.background)
+
+    def traced(uv: Tensor) -> Iterator[Traced]:
+        """Of each part. Triton's kernels march for each: that is cheaper than to keep what the rays of all pass."""
+        still = None if fused else trace_still(static, space, batch, uv, samples, region)
+        for part, every in zip(parts, bits, strict=True):
+            if still is None:
+                yield trace(static, part.field, space, batch, uv, samples, every)
+            else:
+                yield add_moving(static, part.field, still, every)
+
+    def show(pixels: slice) -> None:
+        for part, wanted, rays in zip(parts, times, traced(grid[pixels]), strict=True):
+            light = part.gain.to(device)
+            if not rays.moving and (light == 1).all() and (part.share == 1).all():
+                for of, shown in zip(pictures, (quantised(rays.rgb), rays.depth), strict=True):
+                    of[part.frames, pixels] = landing(shown)
+                continue
+            for start in range(0, len(wanted), kernels.FRAMES):
+                some = slice(start, start + kernels.FRAMES)
+                rgb, depth = rays.at(wanted[some])
+                rgb *= light[some, None]
+                fade(pictures, part.frames[some], pixels, (landing(quantised(rgb)), landing(depth)), part.share[some])
         if progress:
-            progress.update(len(grid[part]) * count)
+            progress.update(len(grid[pixels]) * sum(map(len, times)))
 
-    in_chunks(show, pixels, samples, device, ON_CPU, FUSED if kernels.fused(static.background) else ON_GPU)
-    return pictures, surfaces
+    in_chunks(show, len(grid), samples, device, ON_CPU, FUSED if fused else ON_GPU)
+
+
+def fade(
+    pictures: tuple[np.ndarray, ...],
+    frames: np.ndarray,
+    pixels: slice,
+    after: tuple[np.ndarray, np.ndarray],
+    shares: np.ndarray,
+) -> None:
+    """Fade what ``pictures`` (colour [T, P, 3], z-depth [T, P]) have of some ``frames`` [K] and pixels to ``after``."""
+    if (shares < 1).any():
+        before = pictures[0][frames, pixels], pictures[1][frames, pixels]
+        blend(before, after, shares)
+        after = before
+    for of, shown in zip(pictures, after, strict=True):
+        of[frames, pixels] = shown
+
+
+def blend(
+    before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray], shares_of_after: np.ndarray
+) -> None:
+    """Fade ``before`` (rgb [T, ..., 3], depth [T, ...]) in place to ``after``, whose shares are given [T]. Depths,
+    whose mean is no surface, change in the middle."""
+    for index, share in enumerate(shares_of_after):
+        mixed = (1 - share) * before[0][index].astype(np.float32) + share * after[0][index]
+        before[0][index] = np.rint(mixed).astype(np.uint8)
+        if share > 0.5:
+            before[1][index] = after[1][index]

@@ -21,10 +21,10 @@ from mixdepth.compute.device import ON_CPU, ON_GPU
 from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.static import StaticField
 from mixdepth.fields.storage import load_model, model_header
-from mixdepth.rendering.mixed_view import Traced, quantised, trace
+from mixdepth.rendering.mixed_view import Traced, blend, quantised, trace
 from mixdepth.rendering.rays import CameraBatch
 from mixdepth.rendering.static_view import pixel_grid
-from mixdepth.rendering.tasks import DENSER, blend, open_space, shares
+from mixdepth.rendering.tasks import DENSER, open_space, shares
 
 STRIDES = (1, 3, 9, 27)  # powers of three: the middle of a square is the middle of one of its nine squares
 FIRST = 0.2  # seconds that the first picture may take

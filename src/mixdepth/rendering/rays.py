@@ -61,6 +61,7 @@ class SpaceMap:
     """
 
     number: int  # of the kind, for the compiled loops
+    even = True  # whether every ray has the same range of depth
 
     def __new__(cls, space: Space, device: torch.device | str = "cpu") -> "SpaceMap":
         """An instance of the class of the space's kind."""
@@ -136,6 +137,7 @@ class Bounded(SpaceMap):
     """A box; rays are sampled, evenly, where they are in it."""
 
     number = kernels.BOUNDED
+    even = False
 
     def depth_range(self, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
         near, _ = super().depth_range(origins, directions)  # rays end where they leave the box

@@ -3,6 +3,7 @@ static model. Parameters after the star are files, named as in mixdepth/workflow
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ from mixdepth.cameras.camera import Camera, load_cameras, save_cameras
 from mixdepth.cameras.space import Space
 from mixdepth.compute.device import rendering_device, use_cpu
 from mixdepth.errors import ConfigurationError
+from mixdepth.fields.dynamic import DynamicField
 from mixdepth.fields.storage import load_model, model_header
 from mixdepth.files.io import atomic_folder, new_npy, read_json, write_json
 from mixdepth.progress import Progress
-from mixdepth.rendering.mixed_view import quantised, render_video
+from mixdepth.rendering.mixed_view import Part, quantised, render_parts, render_video
 from mixdepth.rendering.paths import Clock, Rig, frame_rate, make_path
 from mixdepth.rendering.rays import SpaceMap
 from mixdepth.rendering.static_view import render_static
@@ -24,7 +26,7 @@ from mixdepth.results import Renders
 from mixdepth.scene.scene import Scene
 
 DENSER = 1.25  # samples per ray, relative to training
-LONGEST_BLEND = 16  # frames of two segments that are held in memory, to fade one into the other
+TOGETHER = 8  # segments whose dynamic branches are held in memory, and share what is rendered of the static one
 
 
 def render_camera(
@@ -92,21 +94,27 @@ def _render(
     size = (len(views), views[0].height, views[0].width)
     parts = shares(header["segments"], times)
     progress = Progress(label, math.prod(size) // len(views) * sum(len(index) for index, _, _ in parts))
+    static = load_model(model)[1].to(space.device)
+
+    @lru_cache(maxsize=2)  # a camera that moves shows one segment, or two, frame after frame
+    def branch(segment: int) -> DynamicField:
+        dynamic = load_model(model, segment)[2]
+        assert dynamic is not None, "a variant's model has a dynamic branch"
+        return dynamic.to(space.device)
+
+    def part(segment: int, first: int, frames: range) -> Part:
+        index, local, share = (of[frames.start : frames.stop] for of in parts[segment])
+        dynamic, times = branch(segment), torch.from_numpy(local)
+        gain = dynamic.exposure(trained)[times] if camera else torch.ones(len(times), 3)
+        return Part(dynamic, index - first, times, share, gain)
+
     with new_npy(output.rgb, (*size, 3), np.uint8) as rgb, new_npy(output.depth, size, np.float32) as z:
-        for segment, (index, local, share) in enumerate(parts):
-            if not len(index):
-                continue
-            _, static, dynamic = load_model(model, segment)
-            assert dynamic is not None, "a variant's model has a dynamic branch"
-            static, dynamic = static.to(space.device), dynamic.to(space.device)
-            for run in _runs(views, index, share):
-                here, frames = slice(index[run.start], index[run.stop - 1] + 1), torch.from_numpy(local[run])
-                view, gain = views[here.start], dynamic.exposure(trained)[frames] if camera else None
-                if share[run.start] == 1:
-                    render_video(static, dynamic, space, view, samples, frames, progress, (rgb[here], z[here]), gain)
-                else:
-                    after = render_video(static, dynamic, space, view, samples, frames, progress, gain=gain)
-                    blend((rgb[here], z[here]), after, share[run])
+        for run in _runs(views):
+            here = [range(*np.searchsorted(index, (run.start, run.stop))) for index, _, _ in parts]
+            shown = [(segment, run.start, frames) for segment, frames in enumerate(here) if frames]
+            for start in range(0, len(shown), TOGETHER):
+                few = [part(*one) for one in shown[start : start + TOGETHER]]
+                render_parts(static, few, space, views[run.start], samples, (rgb[run], z[run]), progress)
 
 
 def shares(segments: Sequence[tuple[int, int]], times: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -128,32 +136,13 @@ def shares(segments: Sequence[tuple[int, int]], times: np.ndarray) -> list[tuple
     return found
 
 
-def _runs(views: Sequence[Camera], index: np.ndarray, share: np.ndarray) -> Iterator[slice]:
-    """Runs of ``index`` [K] that follow each other, are seen by the same camera and are all blended or all not: what
-    stands still is rendered once for each. Blended ones are short, for they are held in memory."""
+def _runs(views: Sequence[Camera]) -> Iterator[slice]:
+    """Runs of frames that the same camera sees: what stands still is the same in all of them."""
     start = 0
-    for k in range(1, len(index) + 1):
-        if (
-            k == len(index)
-            or index[k] != index[k - 1] + 1
-            or views[index[k]] is not views[index[start]]
-            or (share[k] == 1) != (share[start] == 1)
-            or (share[k] < 1 and k - start == LONGEST_BLEND)
-        ):
-            yield slice(start, k)
-            start = k
-
-
-def blend(
-    before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray], shares_of_after: np.ndarray
-) -> None:
-    """Fade ``before`` (rgb [T, H, W, 3], depth [T, H, W]) in place to ``after``, whose shares are given [T]. Depths,
-    whose mean is no surface, change in the middle."""
-    for index, share in enumerate(shares_of_after):
-        mixed = (1 - share) * before[0][index].astype(np.float32) + share * after[0][index]
-        before[0][index] = np.rint(mixed).astype(np.uint8)
-        if share > 0.5:
-            before[1][index] = after[1][index]
+    for end in range(1, len(views) + 1):
+        if end == len(views) or views[end] is not views[start]:
+            yield slice(start, end)
+            start = end
 
 
 def open_space(path: Path, header: dict) -> SpaceMap:

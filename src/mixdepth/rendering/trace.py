@@ -119,7 +119,8 @@ def lit_samples(
         return traced.only(kept), tau[kept], weights[kept]
     origins, directions = cameras.rays(camera, uv)
     near, far = space.depth_range(origins, directions)
-    depths = space.depths(stratified(len(uv), samples, None, uv.device), near, far)
+    alone = 1 if space.even else len(uv)
+    depths = space.depths(stratified(alone, samples, None, uv.device), near[:alone], far[:alone])
     rays = kernels.Rays(origins, directions, near, far, far)
     sets = region[0].sets, region[0].box, region[1]
     known = space.coordinates(), rays, depths, field.occupancy.held(), sets, field.absorption()

@@ -14,7 +14,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "cameras": 6,
     "static": 7,
     "dynamic": 9,
-    "rendering": 7,
+    "rendering": 8,
     "exports": 1,
     "evaluation": 5,
     "report": 7,
