@@ -46,7 +46,9 @@ STILL = {**FEATURES, "WIDTH": 128, "CHUNK": gpu_view.NARROW, "VIEWS": True}
 COLOURS = {**FEATURES, "CHUNK": gpu_view.CHUNK}
 LAUNCHES_VIEW = {
     "_march_forward": [
-        ({"KIND": kind, "WRITE": write, **MARCH}, WARP) for kind in (FORWARD, BOUNDED, UNBOUNDED) for write in BOTH
+        ({"KIND": kind, "WRITE": write, **MARCH}, gpu_view.ALONE)
+        for kind in (FORWARD, BOUNDED, UNBOUNDED)
+        for write in BOTH
     ],
     "_still_forward": [({**STILL, "AMP": amp}, {"num_warps": 8}) for amp in BOTH],
     "_sum_forward": [(LANES, WARP)],

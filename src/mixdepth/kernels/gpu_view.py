@@ -32,6 +32,7 @@ POINTS = 64  # whose network one program computes
 CHUNK, NARROW = 64, 16  # channels of a hidden layer at once; of the first of two
 IN_FORWARD, IN_BOX, CONTRACTED = (tl.constexpr(kind) for kind in (FORWARD, BOUNDED, UNBOUNDED))
 STILL, UNSURE = tl.constexpr(STATIC), tl.constexpr(DOUBTFUL)
+ALONE = {"num_warps": 1, "maxnreg": 224}  # of what marches: left to itself the compiler spills two, to save registers
 VARYING = ["samples", "points", "cells", "count", "features", "width"]
 
 
@@ -234,9 +235,7 @@ def march_lit(
     programs, known = triton.cdiv(count, LANES), sum(tensor.nbytes for tensor in given)
     nothing = [near] * 13
     moved = known + counts.nbytes + sure.nbytes + depth.nbytes
-    launch(
-        _march_forward, programs, moved, *given, counts, counts, sure, depth, *nothing, *rest, *kind, False, num_warps=1
-    )
+    launch(_march_forward, programs, moved, *given, counts, counts, sure, depth, *nothing, *rest, *kind, False, **ALONE)
     ends = counts.cumsum(1)
     shown, along, own, moving = ends[:, -1].tolist() if count else [0] * 4
     whole = [torch.empty(size, dtype=torch.int32, device=near.device) for size in (shown, along, own, own)]
@@ -247,7 +246,7 @@ def march_lit(
     offsets = ends.new_zeros(moving + 1)
     kept = u, rows, weights, codes, tau, v, delta, parts, row, found, offsets, first_shown, first_own
     moved = known + counts.nbytes + ends.nbytes + sure.nbytes + sum(tensor.nbytes for tensor in kept)
-    launch(_march_forward, programs, moved, *given, counts, ends, sure, depth, *kept, *rest, *kind, True, num_warps=1)
+    launch(_march_forward, programs, moved, *given, counts, ends, sure, depth, *kept, *rest, *kind, True, **ALONE)
     passed = offsets, first_shown, first_own, codes, tau, rays.near, rays.far, near.new_empty(0, 3)
     layers = Passed(*passed, coordinates.kind, samples)
     return Lit(depth, u, rows, weights, counts[0], ends[0], layers, found, row, v, delta, parts)
