@@ -69,6 +69,7 @@ class Moving:
         self.static, self.field, self.delta = static, field, samples.delta[here]
         self.v, self.density = v, field.series(v)
         self.sets = field.region.sets[field.region.cells(v)]
+        self.colours: Tensor | None = None
         packed = samples.offsets, samples.rows, samples.z, samples.dz, samples.far
         self.layers = kernels.Layers(*packed, still.tau, still.colours, index)
 
@@ -88,9 +89,20 @@ class Moving:
         tau, parts = field.thickness_at(self.density, self.delta, frames), field.region.bits(frames[:, None])
         views, lit, shown = kernels.composite_frames(self.layers, self.rays, tau, self.sets, parts, VISIBLE)
         background = torch.sigmoid(self.static.background)
-        colours = field.colour_at(self.v, lit, frames) - background
+        colours = self._colours(lit, frames) - background
         rgb = views.rgb + kernels.ray_colours(shown, colours, self.row[lit], len(self.rays))
         return rgb + (1 - views.faint[..., None]) * background, views.depth
+
+    def _colours(self, lit: Tensor, frames: Tensor) -> Tensor:
+        """Colours [L, F, 3] of the samples ``lit`` [L]; of several frames what is the same in all is kept."""
+        if kernels.fused(self.v) or len(frames) == 1:
+            return self.field.colour_at(self.v, lit, frames)
+        if self.colours is None:
+            self.known = torch.zeros_like(self.sets, dtype=torch.bool)
+            self.colours = self.v.new_empty(len(self.v), self.field.width)
+        new = lit[~self.known[lit]]
+        self.colours[new], self.known[new] = self.field.colour_features(self.v[new]), True
+        return self.field.colour(self.colours[lit], frames[None], [len(lit)])
 
 
 class FusedMoving(Moving):

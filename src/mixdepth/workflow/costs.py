@@ -31,6 +31,7 @@ STEP_MINUTES = 10
 GPU_FACTOR = 5  # a guess
 RESUMES = stages.TRAININGS  # go on after a time limit, so that a retry needs no longer one
 COMPUTE = tuple(name for name, one in stages.STAGES.items() if one.compute)  # in the settings' threads, or on the GPU
+TOGETHER = 8  # segments that rendering holds in memory at once (mixdepth/rendering/tasks.py)
 PATH_FRAMES = 120  # of a camera path at least; slow motion has several times as many as the capture
 
 
@@ -188,6 +189,7 @@ def drivers(size: Size) -> dict[str, float]:
         "own_grid": _cells(trained.own),
         "grid": (dynamic["resolution"] / 192) ** 2,
         "grids": trained.segments * (dynamic["resolution"] / 192) ** 2,
+        "rendered_grids": min(trained.segments, TOGETHER) * (dynamic["resolution"] / 192) ** 2,
         "held_out": size.held_out,
         "held_out_video": size.held_out * size.frames * frame,
         "variants_frame": size.variants * frame,
@@ -223,7 +225,7 @@ MEMORY: Table = {
     "train_dynamic": {"job": 840, "own_grid": 60, "grid": 60, "frames": 175},
     "train_branch": {"job": 840, "own_grid": 60, "frames": 60},
     "train_segment": {"job": 840, "own_grid": 30, "grid": 60, "frames": 175},
-    "render": {"job": 650, "frame": 15},
+    "render": {"job": 630, "frame": 15, "rendered_grids": 25},
     "evaluate": {"job": 600, "frame": 700},
     "render_path": {"job": 580, "frame": 60},
     "video": {"job": 90, "frame": 60},
