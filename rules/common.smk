@@ -16,7 +16,12 @@ from mixdepth.workflow import graph, stages
 from mixdepth.workflow.dates import check_dates
 from mixdepth.workflow.made import outdated, roles
 from mixdepth.workflow.sections import ROOT, Sections, ablation_inputs, ablation_outputs, unsized
-from mixdepth.workflow.start import refuse_to_replace, refuse_unquoted_python, unplaced_trainings
+from mixdepth.workflow.start import (
+    refuse_to_replace,
+    refuse_unquoted_folder,
+    refuse_unquoted_python,
+    unplaced_trainings,
+)
 from mixdepth.workflow.versions import STAGE_VERSIONS
 
 

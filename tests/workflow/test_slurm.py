@@ -49,8 +49,11 @@ def command(folder: Path, *arguments: str) -> list[str]:
 
 
 def test_the_whole_chain_runs_as_jobs_of_the_cluster_with_the_same_bytes(slurm: Path, tmp_path: Path) -> None:
-    """Whatever the cameras, and the folders above, are called: no shell on the way makes anything of it."""
-    there, here = (tiny_capture_of(STRANGE, tmp_path / name / ANY_FOLDER) for name in ("cluster", "local"))
+    """Whatever the cameras, and the folders above the capture, are called: no shell on the way makes anything of it."""
+    elsewhere = tmp_path / ANY_FOLDER
+    there = tiny_capture_of(STRANGE, tmp_path / "클러스터 (1)", data=str(elsewhere / "x"))
+    (there / "data").rename(elsewhere)
+    here = shutil.copytree(there, tmp_path / "local")
     told = subprocess.run(
         command(there, "--", *TARGETS), cwd=there, env=surroundings(there), text=True, capture_output=True, timeout=900
     )

@@ -13,8 +13,9 @@ from helpers.tiny import tiny_config, write_config, write_tiny_capture
 from helpers.workflow import plan, snakemake, surroundings, workflow
 from mixdepth.cli import parser as cli
 from mixdepth.compute import device
+from mixdepth.errors import ConfigurationError
 from mixdepth.scene.config import load_config
-from mixdepth.workflow.start import unplaced_trainings
+from mixdepth.workflow.start import refuse_unquoted_folder, unplaced_trainings
 
 TOLD = "device: cuda is configured, but "
 BOTH = "scenes.x.dynamic.device (from the preset S), scenes.x.static.device (from the preset S): "
@@ -134,3 +135,20 @@ def test_a_key_that_is_there_twice_is_refused_under_snakemake_too(tmp_path: Path
     assert f'{config}: not a YAML file: the key "scale" is there twice' in told
     assert "line 3" in told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("name", ["$(touch ran)", "it's", 'a"b', "a`b`"])
+def test_a_folder_that_a_cluster_s_shells_would_run_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    odd = tmp_path / name
+    odd.mkdir()
+    here = SimpleNamespace(local_exec=False, configfiles=["config.yaml"], main_snakefile="/workflow/Snakefile")
+    monkeypatch.chdir(tmp_path)
+    refuse_unquoted_folder(here)
+    with pytest.raises(ConfigurationError, match="expected no quote, dollar"):
+        refuse_unquoted_folder(SimpleNamespace(**vars(here) | {"configfiles": [str(odd / "config.yaml")]}))
+    monkeypatch.chdir(odd)
+    with pytest.raises(ConfigurationError, match="Run from another folder"):
+        refuse_unquoted_folder(here)
+    refuse_unquoted_folder(SimpleNamespace(**vars(here) | {"local_exec": True}))

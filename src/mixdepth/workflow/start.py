@@ -29,6 +29,23 @@ def refuse_unquoted_python() -> None:
         )
 
 
+def refuse_unquoted_folder(workflow: "Workflow") -> None:
+    """Jobs of a cluster are started by shells, for which not every executor quotes the paths of a run; a capture that
+    lies elsewhere may be called anything.
+
+    Raises:
+        ConfigurationError: one has a character by which a shell would take it apart, or run what it says.
+    """
+    paths = [] if workflow.local_exec else [Path.cwd(), *workflow.configfiles, workflow.main_snakefile]
+    for path in paths:
+        if odd := re.search(r"['\"$`\\\n]", str(Path(path).absolute())):
+            raise ConfigurationError(
+                f"{path}: found {odd[0]!r} in a path that goes to the cluster's shells, expected no quote, dollar,"
+                " backtick or backslash. Run from another folder, with a configuration there; the capture may stay"
+                " where it is, as `data` may be any path"
+            )
+
+
 def unplaced_trainings(workflow: "Workflow", scenes: Scenes, captured: Mapping[str, str]) -> str:
     """Why trainings that this run will start would fail for want of a GPU; "" where they would not, or only they can
     tell: jobs of a cluster run on other machines, and those with an environment of their own have another PyTorch.
