@@ -15,7 +15,6 @@ from helpers.checkout import REPOSITORY
 from helpers.controller import IMPATIENT, finishes, newest, started, trains, until, wait
 from helpers.slurm import cluster, segment_jobs, unavailable
 from helpers.tiny import (
-    ANY_FOLDER,
     MODELS,
     STRANGE,
     TARGETS,
@@ -50,7 +49,7 @@ def command(folder: Path, *arguments: str) -> list[str]:
 
 def test_the_whole_chain_runs_as_jobs_of_the_cluster_with_the_same_bytes(slurm: Path, tmp_path: Path) -> None:
     """Whatever the cameras, and the folders above the capture, are called: no shell on the way makes anything of it."""
-    elsewhere = tmp_path / ANY_FOLDER
+    elsewhere = tmp_path / "폴더 (x), @y"
     there = tiny_capture_of(STRANGE, tmp_path / "클러스터 (1)", data=str(elsewhere / "x"))
     (there / "data").rename(elsewhere)
     here = shutil.copytree(there, tmp_path / "local")

@@ -143,12 +143,18 @@ def test_a_folder_that_a_cluster_s_shells_would_run_is_refused(
 ) -> None:
     odd = tmp_path / name
     odd.mkdir()
-    here = SimpleNamespace(local_exec=False, configfiles=["config.yaml"], main_snakefile="/workflow/Snakefile")
+    jobs = []
+    dag = SimpleNamespace(needrun_jobs=lambda: jobs)
+    here = SimpleNamespace(local_exec=False, configfiles=["config.yaml"], main_snakefile="/workflow/Snakefile", dag=dag)
     monkeypatch.chdir(tmp_path)
     refuse_unquoted_folder(here)
     with pytest.raises(ConfigurationError, match="expected no quote, dollar"):
         refuse_unquoted_folder(SimpleNamespace(**vars(here) | {"configfiles": [str(odd / "config.yaml")]}))
+    jobs.append(SimpleNamespace(input=[f"{name}/videos/cam00.mp4"]))
+    with pytest.raises(ConfigurationError, match="by a link"):
+        refuse_unquoted_folder(here)
+    jobs.clear()
     monkeypatch.chdir(odd)
-    with pytest.raises(ConfigurationError, match="Run from another folder"):
+    with pytest.raises(ConfigurationError, match="Rename the folder"):
         refuse_unquoted_folder(here)
     refuse_unquoted_folder(SimpleNamespace(**vars(here) | {"local_exec": True}))

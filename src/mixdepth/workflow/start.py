@@ -30,19 +30,19 @@ def refuse_unquoted_python() -> None:
 
 
 def refuse_unquoted_folder(workflow: "Workflow") -> None:
-    """Jobs of a cluster are started by shells, for which not every executor quotes the paths of a run; a capture that
-    lies elsewhere may be called anything.
+    """Jobs of a cluster are started by shells, for which not every executor quotes the paths of a run and its inputs.
 
     Raises:
         ConfigurationError: one has a character by which a shell would take it apart, or run what it says.
     """
-    paths = [] if workflow.local_exec else [Path.cwd(), *workflow.configfiles, workflow.main_snakefile]
-    for path in paths:
+    if workflow.local_exec:
+        return
+    inputs = {path for job in workflow.dag.needrun_jobs() for path in job.input}
+    for path in [Path.cwd(), *workflow.configfiles, workflow.main_snakefile, *sorted(inputs)]:
         if odd := re.search(r"['\"$`\\\n]", str(Path(path).absolute())):
             raise ConfigurationError(
                 f"{path}: found {odd[0]!r} in a path that goes to the cluster's shells, expected no quote, dollar,"
-                " backtick or backslash. Run from another folder, with a configuration there; the capture may stay"
-                " where it is, as `data` may be any path"
+                " backtick or backslash. Rename the folder, or name it by a link that is called otherwise"
             )
 
 
