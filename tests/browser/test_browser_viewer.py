@@ -156,21 +156,24 @@ def test_mouse_wheel_and_keys_move_the_viewer(opened: Visit) -> None:
     turned = camera()
     assert np.abs(turned - home).max() > 0.05
     assert np.allclose(turned[:3, :3] @ turned[:3, :3].T, np.eye(3), atol=1e-6)
+
+    def held(key: str) -> np.ndarray:
+        """Hold a key until the camera moves; where it was before."""
+        before, said = camera(), page.evaluate("JSON.stringify(mixdepth.camera)")
+        page.keyboard.down(key)
+        until(opened, f"JSON.stringify(mixdepth.camera) !== '{said}'")
+        page.keyboard.up(key)
+        return before
+
     page.mouse.wheel(0, -200)
     assert (camera()[:3, 3] != turned[:3, 3]).any()
     for key, axis, sign in (("w", 2, 1), ("s", 2, -1), ("d", 0, 1), ("a", 0, -1), ("q", 1, 1), ("e", 1, -1)):
-        before = camera()
-        page.keyboard.down(key)
-        page.wait_for_timeout(150)
-        page.keyboard.up(key)
+        before = held(key)
         by = (camera()[:3, 3] - before[:3, 3]) @ before[:3, :3]
         assert np.argmax(np.abs(by)) == axis, key
         assert np.sign(by[axis]) == sign, key
-    before = camera()
-    page.keyboard.down("ArrowLeft")
-    page.wait_for_timeout(150)
-    page.keyboard.up("ArrowLeft")
-    assert np.abs(camera()[:3, :3] - before[:3, :3]).max() > 0.01
+    before = held("ArrowLeft")
+    assert np.abs(camera()[:3, :3] - before[:3, :3]).max() > 1e-4
     page.keyboard.press("r")
     until(opened, f"Math.abs(mixdepth.camera[0][3] - {home[0, 3]}) < 1e-9")
     page.keyboard.press("3")

@@ -110,7 +110,7 @@ class Job:
 
     def read(self, results: Results, scene: Scene) -> Files:
         """The results among what it reads, which the function that does the work is given."""
-        return given(self.reads(results, scene))
+        return given(self.stage.reads(results, scene, **self.wildcards))
 
 
 def given(named: Files) -> Files:

@@ -118,7 +118,7 @@ def held_out_photos(scene: Scene) -> list[str]:
 
 def are_listed(scene: Scene) -> bool:
     """Whether the configuration lists the photos, which rules of others may make."""
-    return scene.options["photo_files"] is not None
+    return scene.options.get("photo_files") is not None
 
 
 def planned_photos(scene: Scene, stems: Sequence[str]) -> list[Path]:
