@@ -24,7 +24,6 @@ from mixdepth.workflow.start import (
 )
 from mixdepth.workflow.versions import STAGE_VERSIONS
 
-
 # Where the results are: below a prefix where this is the module of another workflow.
 THERE = Path(workflow.modifier.path_modifier.replace_prefix(f"{ROOT}/"))
 
