@@ -150,8 +150,11 @@ def test_a_folder_that_a_cluster_s_shells_would_run_is_refused(
     refuse_unquoted_folder(here)
     with pytest.raises(ConfigurationError, match="expected no quote, dollar"):
         refuse_unquoted_folder(SimpleNamespace(**vars(here) | {"configfiles": [str(odd / "config.yaml")]}))
-    jobs.append(SimpleNamespace(input=[f"{name}/videos/cam00.mp4"]))
+    jobs.append(SimpleNamespace(input=[f"{name}/videos/cam00.mp4"], wildcards_dict={"camera": "cam00"}))
     with pytest.raises(ConfigurationError, match="by a link"):
+        refuse_unquoted_folder(here)
+    jobs[0].wildcards_dict["camera"] = "c, d"
+    with pytest.raises(ConfigurationError, match="c, d: found a comma"):
         refuse_unquoted_folder(here)
     jobs.clear()
     monkeypatch.chdir(odd)

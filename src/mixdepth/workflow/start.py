@@ -30,14 +30,21 @@ def refuse_unquoted_python() -> None:
 
 
 def refuse_unquoted_folder(workflow: "Workflow") -> None:
-    """Jobs of a cluster are started by shells, for which not every executor quotes the paths of a run and its inputs.
+    """Jobs of a cluster are started by shells, for which not every executor quotes the paths of a run and its inputs,
+    nor the names by which a job is told what it is: Snakemake lists these with commas.
 
     Raises:
-        ConfigurationError: one has a character by which a shell would take it apart, or run what it says.
+        ConfigurationError: one has a character by which a shell would take it apart, or run what it says; or a comma.
     """
     if workflow.local_exec:
         return
-    inputs = {path for job in workflow.dag.needrun_jobs() for path in job.input}
+    jobs = list(workflow.dag.needrun_jobs())
+    for name in sorted({name for job in jobs for name in job.wildcards_dict.values() if "," in name}):
+        raise ConfigurationError(
+            f"{name}: found a comma in a name, which jobs of a cluster cannot be told. Rename what it names, or for a"
+            " camera say `cameras: {another_name: <its file>}`"
+        )
+    inputs = {path for job in jobs for path in job.input}
     for path in [Path.cwd(), *workflow.configfiles, workflow.main_snakefile, *sorted(inputs)]:
         if odd := re.search(r"['\"$`\\\n]", str(Path(path).absolute())):
             raise ConfigurationError(
