@@ -59,7 +59,7 @@ doctor:
 	  PYTHONPATH=src "$$python" -m mixdepth doctor $${SCENE:+"$$SCENE"} $$ARGS || true
 
 test: .venv/.installed-dev
-	@.venv/bin/python -m pytest -n $(CORES) --dist loadfile
+	@.venv/bin/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.installed-dev
 	@.venv/bin/ruff check .

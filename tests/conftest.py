@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from helpers.workflow import Job
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that in the end nobody waits for one of them alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of captures that are not part of the project: $MIXDEPTH_DATA, else ../shared/data."""
