@@ -18,7 +18,7 @@ from mixdepth.workflow.made import outdated, roles
 from mixdepth.workflow.sections import ROOT, Sections, ablation_inputs, ablation_outputs, unsized
 from mixdepth.workflow.start import (
     refuse_to_replace,
-    refuse_unquoted_folder,
+    refuse_unquoted_names,
     refuse_unquoted_python,
     unplaced_trainings,
 )

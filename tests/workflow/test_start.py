@@ -15,7 +15,7 @@ from mixdepth.cli import parser as cli
 from mixdepth.compute import device
 from mixdepth.errors import ConfigurationError
 from mixdepth.scene.config import load_config
-from mixdepth.workflow.start import refuse_unquoted_folder, unplaced_trainings
+from mixdepth.workflow.start import refuse_unquoted_names, unplaced_trainings
 
 TOLD = "device: cuda is configured, but "
 BOTH = "scenes.x.dynamic.device (from the preset S), scenes.x.static.device (from the preset S): "
@@ -147,17 +147,17 @@ def test_a_folder_that_a_cluster_s_shells_would_run_is_refused(
     dag = SimpleNamespace(needrun_jobs=lambda: jobs)
     here = SimpleNamespace(local_exec=False, configfiles=["config.yaml"], main_snakefile="/workflow/Snakefile", dag=dag)
     monkeypatch.chdir(tmp_path)
-    refuse_unquoted_folder(here)
+    refuse_unquoted_names(here)
     with pytest.raises(ConfigurationError, match="expected no quote, dollar"):
-        refuse_unquoted_folder(SimpleNamespace(**vars(here) | {"configfiles": [str(odd / "config.yaml")]}))
+        refuse_unquoted_names(SimpleNamespace(**vars(here) | {"configfiles": [str(odd / "config.yaml")]}))
     jobs.append(SimpleNamespace(input=[f"{name}/videos/cam00.mp4"], wildcards_dict={"camera": "cam00"}))
     with pytest.raises(ConfigurationError, match="by a link"):
-        refuse_unquoted_folder(here)
+        refuse_unquoted_names(here)
     jobs[0].wildcards_dict["camera"] = "c, d"
     with pytest.raises(ConfigurationError, match="c, d: found a comma"):
-        refuse_unquoted_folder(here)
+        refuse_unquoted_names(here)
     jobs.clear()
     monkeypatch.chdir(odd)
     with pytest.raises(ConfigurationError, match="Rename the folder"):
-        refuse_unquoted_folder(here)
-    refuse_unquoted_folder(SimpleNamespace(**vars(here) | {"local_exec": True}))
+        refuse_unquoted_names(here)
+    refuse_unquoted_names(SimpleNamespace(**vars(here) | {"local_exec": True}))

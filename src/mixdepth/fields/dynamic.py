@@ -117,17 +117,16 @@ class DynamicField(nn.Module):
         if not kernels.fused(delta):
             return self.thickness(series, delta, frames[None], [len(series)])
         weight, bias = self._density_layer(frames)
-        return kernels.thickness(
-            self.density_grid.planes, self.density_grid.lines, series, delta, weight, bias, DENSITY_SCALE
-        )
+        grid = self.density_grid
+        return kernels.triton_view().thickness(grid.planes, grid.lines, series, delta, weight, bias, DENSITY_SCALE)
 
     def colour_at(self, v: Tensor, lit: Tensor, frames: Tensor) -> Tensor:
         """:meth:`colour` [L, F, 3] of the points ``lit`` [L] of [N, 3], all at ``frames`` [F]; for rendering."""
         if not kernels.fused(v):
             return self.colour(self.colour_features(v[lit]), frames[None], [len(lit)])
         grid, hidden = self.colour_grid, [*self.colour_code[0].parameters()]
-        colours = kernels.moving_colours(grid.planes, grid.lines, v, lit, hidden, self._colour_layer(frames), self.amp)
-        return colours.unflatten(1, (-1, 3))
+        known = grid.planes, grid.lines, v, lit, hidden, self._colour_layer(frames), self.amp
+        return kernels.triton_view().dynamic_colours(*known).unflatten(1, (-1, 3))
 
     def _density_layer(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """The last layer of densities at ``frames`` [..., F]: weight [..., F, features] and bias [..., F]."""

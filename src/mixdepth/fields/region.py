@@ -13,10 +13,7 @@ from torch import Tensor, nn
 from mixdepth.fields.cells import cells
 
 BINS = 16  # parts of the capture, each with its own mask: bits of an integer
-
-
 AROUND = 128  # cells of a region around others, along every axis of the space
-
 
 N = TypeVar("N", np.ndarray, Tensor)
 

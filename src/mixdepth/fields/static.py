@@ -104,7 +104,8 @@ class StaticField(nn.Module):
         launch on a GPU that has Triton (``rays`` int32), in blocks on CPU."""
         grid, layers = self.colour_grid, [*self.head.parameters()]
         if kernels.fused(u):
-            return kernels.still_colours(grid.planes, grid.lines, u, directions, rays, layers, background, self.amp)
+            known = grid.planes, grid.lines, u, directions, rays, layers, background, self.amp
+            return kernels.triton_view().still_colours(*known)
         if not kernels.compiled(u):
             return self.colour(u, directions, rays) - background
         weight, bias, *others = layers

@@ -18,11 +18,10 @@ from mixdepth.kernels.compositing import (
     median_depth,
     ray_colours,
 )
-from mixdepth.kernels.dispatch import compiled, fused, uncompiled
+from mixdepth.kernels.dispatch import compiled, fused, triton_view, uncompiled
 from mixdepth.kernels.grids import add_roughness, grid_features, grid_sum
 from mixdepth.kernels.heads import head_colours
 from mixdepth.kernels.packing import march, march_density, merge
-from mixdepth.kernels.views import march_lit, moving_colours, still_colours, sum_still, thickness
 
 __all__ = [
     "BOUNDED",
@@ -47,13 +46,9 @@ __all__ = [
     "head_colours",
     "march",
     "march_density",
-    "march_lit",
     "median_depth",
     "merge",
-    "moving_colours",
     "ray_colours",
-    "still_colours",
-    "sum_still",
-    "thickness",
+    "triton_view",
     "uncompiled",
 ]

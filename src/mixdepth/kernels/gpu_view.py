@@ -1,8 +1,9 @@
 """The kernels of rendering on CUDA, in Triton, where nothing takes a gradient: what is skipped is never written down.
 
-As in :mod:`mixdepth.kernels.gpu`, and off by the same switch; :mod:`mixdepth.kernels.cpu_view` is what a CPU does. Each
-launch declares the bytes that it must move: of samples what it reads or writes, and grids and masks once, as what is
-read of these again comes from caches.
+As in :mod:`mixdepth.kernels.gpu`, and off by the same switch; :mod:`mixdepth.kernels.cpu_view` is what a CPU does.
+:class:`mixdepth.fields.static.StaticField` and :class:`mixdepth.fields.dynamic.DynamicField` have each by single
+operations, and are what these are tested against. Each launch declares the bytes that it must move: of samples what it
+reads or writes, and grids and masks once, as what is read of these again comes from caches.
 """
 
 from collections.abc import Sequence
@@ -222,7 +223,14 @@ def march_lit(
     coordinates: Coordinates, rays: Rays, samples: int, mask: Tensor, region: tuple[Tensor, Tensor, Tensor],
     density: Density, dark: float,
 ) -> Lit:  # fmt: skip
-    """See :func:`mixdepth.kernels.march_lit`."""
+    """:func:`mixdepth.kernels.march_density` with what follows from it: of ``samples`` in the middles of equal parts of
+    each ray those that are shown, with a weight above ``dark``, and on rays that meet the region all up to where no
+    more than ``dark`` of the light is left.
+
+    Args:
+        mask: bits STATIC and DOUBTFUL of n^3 cells, uint8.
+        region: sets of m^3 cells of a box, that box (low 3, scale 3), and each ray's own set [R] int32.
+    """
     count, near = len(rays.near), rays.near
     counts = torch.empty(4, count, dtype=torch.int32, device=near.device)
     sure, depth = torch.empty_like(near), torch.empty_like(near)
@@ -340,7 +348,15 @@ def still_colours(
     planes: Tensor, lines: Tensor, u: Tensor, directions: Tensor, rows: Tensor, layers: Sequence[Tensor],
     background: Tensor, amp: bool,
 ) -> Tensor:  # fmt: skip
-    """See :func:`mixdepth.kernels.still_colours`."""
+    """Colours [S, 3] in 0..1, less the ``background`` [3], of points ``u`` [S, 3] as the static branch has them.
+
+    Args:
+        planes, lines: of the grid of features.
+        directions: [R, 3] of rays; the first layer also takes them where it has room for their 15 numbers.
+        rows: [S] int32, the ray of each point.
+        layers: weights and biases of three layers.
+        amp: whether the products but for the last are of bfloat16 numbers.
+    """
     points, channels, width = len(u), planes.shape[3], len(layers[0])
     out = u.new_empty(points, 3)
     given = [t.contiguous() for t in (planes, lines, u, directions, rows, *layers, background)]
@@ -374,7 +390,8 @@ def _sum_forward(weights, colours, counts, ends, background, out, count, LANES: 
 
 
 def sum_still(weights: Tensor, colours: Tensor, counts: Tensor, ends: Tensor, background: Tensor) -> Tensor:
-    """See :func:`mixdepth.kernels.sum_still`."""
+    """Colours [R, 3] of rays over the ``background`` [3]: sums of ``weights`` [S] times ``colours`` [S, 3] of the
+    ``counts`` [R] samples of each that end before ``ends`` [R]."""
     out = colours.new_empty(len(counts), 3)
     given = [t.contiguous() for t in (weights, colours, counts, ends, background)]
     moved = sum(tensor.nbytes for tensor in (*given, out))
@@ -401,7 +418,8 @@ def _thickness_forward(
 def thickness(
     planes: Tensor, lines: Tensor, v: Tensor, delta: Tensor, weight: Tensor, bias: Tensor, scale: float
 ) -> Tensor:
-    """Optical thickness [D, F] of points [D, 3]: ``scale * delta * softplus(features @ weight.T + bias)``."""
+    """Optical thickness [D, F] of samples of length ``delta`` [D] at points ``v`` [D, 3]: ``scale * delta *
+    softplus(features @ weight.T + bias)``, with ``weight`` [F, features] and ``bias`` [F]."""
     points, channels, frames = len(v), planes.shape[3], len(weight)
     out = v.new_empty(points, frames)
     given = [t.contiguous() for t in (planes, lines, v, delta, weight, bias)]
@@ -516,7 +534,7 @@ def _colours_forward(
     tl.store(out + at[:, None] * columns + c[None], tl.sigmoid(total), inside[:, None] & wanted[None])
 
 
-def moving_colours(
+def dynamic_colours(
     planes: Tensor,
     lines: Tensor,
     v: Tensor,
@@ -525,7 +543,11 @@ def moving_colours(
     last: Sequence[Tensor],
     amp: bool,
 ) -> Tensor:
-    """Colours [L, O] in 0..1 of the points ``lit`` [L] of [D, 3]: of a layer [O, width] over a hidden one."""
+    """Sigmoids [L, O] of two layers, weight and bias of each, of the features of the points ``lit`` [L] of [D, 3].
+
+    Args:
+        amp: whether the products of the first are of bfloat16 numbers.
+    """
     points, channels, columns, width = len(lit), planes.shape[3], len(last[0]), len(hidden[0])
     out = v.new_empty(points, columns)
     given = [t.contiguous() for t in (planes, lines, v, lit, *hidden, *last)]

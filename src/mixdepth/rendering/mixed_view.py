@@ -17,7 +17,7 @@ from mixdepth.fields.static import StaticField
 from mixdepth.progress import Progress
 from mixdepth.rendering.rays import CameraBatch, SpaceMap
 from mixdepth.rendering.static_view import pixel_grid
-from mixdepth.rendering.trace import DYNAMIC, VISIBLE, RaySamples, depth_of, lit_samples, marched
+from mixdepth.rendering.trace import DYNAMIC, VISIBLE, RaySamples, depth_of, lit_samples, marched, whole_rays
 
 ON_CPU = 1 << 20  # samples along rays that are rendered at once there, of which a quarter or less is kept
 FUSED = 1 << 29  # the same where Triton's kernels march, which write down a twentieth: a picture of 1352x1014 at once
@@ -60,6 +60,8 @@ class Moving:
     """
 
     layers: kernels.Layers | kernels.Passed
+    colours: Tensor | None = None  # [D, width] colour features of the samples that are ``known`` [D]
+    known: Tensor
 
     def __init__(self, static: StaticField, field: DynamicField, still: Still, here: Tensor):
         samples, v = still.samples, field.region.local(still.samples.u[here])
@@ -69,14 +71,13 @@ class Moving:
         self.static, self.field, self.delta = static, field, samples.delta[here]
         self.v, self.density = v, field.series(v)
         self.sets = field.region.sets[field.region.cells(v)]
-        self.colours: Tensor | None = None
         packed = samples.offsets, samples.rows, samples.z, samples.dz, samples.far
         self.layers = kernels.Layers(*packed, still.tau, still.colours, index)
 
     @property
     def bytes(self) -> int:
         """What keeping it takes."""
-        held = self.rays, self.delta, self.row, self.v, self.density, self.sets, *self.layers
+        held = self.rays, self.delta, self.row, self.v, self.density, self.sets, self.colours, *self.layers
         return sum(part.nbytes for part in held if isinstance(part, Tensor))
 
     def at(self, frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -158,6 +159,7 @@ def add_moving(static: StaticField, dynamic: DynamicField, still: Still, parts: 
     return Traced(still.rgb, still.depth, Moving(static, dynamic, still, here) if len(here) else None)
 
 
+@torch.no_grad()
 def trace(
     static: StaticField,
     dynamic: DynamicField,
@@ -168,30 +170,16 @@ def trace(
     parts: Tensor,
 ) -> Traced:
     """The rays of pixels ``uv`` [R, 2] of the one camera in ``batch``, for the ``parts`` [1] of the capture."""
-    if kernels.fused(static.background):
-        return _marched(static, dynamic, space, batch, uv, samples, parts)
-    still = trace_still(static, space, batch, uv, samples, (dynamic.region, parts))
-    return add_moving(static, dynamic, still, parts)
-
-
-@torch.no_grad()
-def _marched(
-    static: StaticField,
-    dynamic: DynamicField,
-    space: SpaceMap,
-    batch: CameraBatch,
-    uv: Tensor,
-    samples: int,
-    parts: Tensor,
-) -> Traced:
-    """:func:`trace` by Triton's kernels."""
-    zero, region = torch.zeros(len(uv), dtype=torch.long, device=uv.device), (dynamic.region, parts.expand(len(uv)))
-    directions, lit = marched(static, space, batch, zero, uv, samples, region)
+    if not kernels.fused(static.background):
+        still = trace_still(static, space, batch, uv, samples, (dynamic.region, parts))
+        return add_moving(static, dynamic, still, parts)
+    rays = whole_rays(space, batch, torch.zeros(len(uv), dtype=torch.long, device=uv.device), uv)
+    lit = marched(static, space, rays, samples, (dynamic.region, parts.expand(len(uv))))
     background = torch.sigmoid(static.background)
-    colours = static.shown(lit.u, directions, lit.rows, background)
-    still = kernels.sum_still(lit.weights, colours, lit.counts, lit.ends, background)
+    colours = static.shown(lit.u, rays.directions, lit.rows, background)
+    rgb = kernels.triton_view().sum_still(lit.weights, colours, lit.counts, lit.ends, background)
     moving = FusedMoving(static, dynamic, lit, colours) if len(lit.rays) else None
-    return Traced(static.tone(still, None), lit.depth, moving)
+    return Traced(static.tone(rgb, None), lit.depth, moving)
 
 
 class Part(NamedTuple):
@@ -260,7 +248,6 @@ def render_parts(
     if len(parts) > 1:
         whole = around([part.field.region for part in parts])
         region = whole, torch.ones_like(bits[0])
-
     fused = kernels.fused(static.background)
 
     def traced(uv: Tensor) -> Iterator[Traced]:

@@ -117,32 +117,28 @@ def lit_samples(
         tau, weights, light = absorbed(field, traced, yields=True)
         kept = (light > VISIBLE).nonzero().squeeze(1)
         return traced.only(kept), tau[kept], weights[kept]
-    origins, directions = cameras.rays(camera, uv)
-    near, far = space.depth_range(origins, directions)
-    alone = 1 if space.even else len(uv)
-    depths = space.depths(stratified(alone, samples, None, uv.device), near[:alone], far[:alone])
-    rays = kernels.Rays(origins, directions, near, far, far)
+    rays, alone = whole_rays(space, cameras, camera, uv), 1 if space.even else len(uv)
+    depths = space.depths(stratified(alone, samples, None, uv.device), rays.near[:alone], rays.far[:alone])
     sets = region[0].sets, region[0].box, region[1]
     known = space.coordinates(), rays, depths, field.occupancy.held(), sets, field.absorption()
     packed, tau, weights = kernels.march_density(*known, VISIBLE)
-    return RaySamples(directions, far, *packed), tau, weights
+    return RaySamples(rays.directions, rays.far, *packed), tau, weights
+
+
+def whole_rays(space: SpaceMap, cameras: CameraBatch, camera: Tensor, uv: Tensor) -> kernels.Rays:
+    """The rays of pixels ``uv`` [R, 2] of ``camera`` [R] through the whole space, for marching."""
+    origins, directions = cameras.rays(camera, uv)
+    near, far = space.depth_range(origins, directions)
+    return kernels.Rays(origins, directions, near, far, far)
 
 
 def marched(
-    field: StaticField,
-    space: SpaceMap,
-    cameras: CameraBatch,
-    camera: Tensor,
-    uv: Tensor,
-    samples: int,
-    region: tuple[Region, Tensor],
-) -> tuple[Tensor, kernels.Lit]:
-    """Directions [R, 3] of pixels' rays, and what rendering wants of their :func:`lit_samples`, where Triton is."""
-    origins, directions = cameras.rays(camera, uv)
-    near, far = space.depth_range(origins, directions)
-    rays, sets = kernels.Rays(origins, directions, near, far, far), (region[0].sets, region[0].box, region[1])
+    field: StaticField, space: SpaceMap, rays: kernels.Rays, samples: int, region: tuple[Region, Tensor]
+) -> kernels.Lit:
+    """What rendering wants of the :func:`lit_samples` of rays, where Triton is."""
+    sets = region[0].sets, region[0].box, region[1]
     known = space.coordinates(), rays, samples, field.occupancy.held(), sets, field.absorption()
-    return directions, kernels.march_lit(*known, VISIBLE)
+    return kernels.triton_view().march_lit(*known, VISIBLE)
 
 
 def absorbed(field: StaticField, samples: RaySamples, yields: bool = False) -> tuple[Tensor, Tensor, Tensor]:

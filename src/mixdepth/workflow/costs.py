@@ -225,6 +225,7 @@ MEMORY: Table = {
     "train_dynamic": {"job": 840, "own_grid": 60, "grid": 60, "frames": 175},
     "train_branch": {"job": 840, "own_grid": 60, "frames": 60},
     "train_segment": {"job": 840, "own_grid": 30, "grid": 60, "frames": 175},
+    # A dynamic branch at 192 cells: 14 MB of planes, 7 of its region, and what reading it takes.
     "render": {"job": 630, "frame": 15, "rendered_grids": 25},
     "evaluate": {"job": 600, "frame": 700},
     "render_path": {"job": 580, "frame": 60},

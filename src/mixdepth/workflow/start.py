@@ -29,7 +29,7 @@ def refuse_unquoted_python() -> None:
         )
 
 
-def refuse_unquoted_folder(workflow: "Workflow") -> None:
+def refuse_unquoted_names(workflow: "Workflow") -> None:
     """Jobs of a cluster are started by shells, for which not every executor quotes the paths of a run and its inputs,
     nor the names by which a job is told what it is: Snakemake lists these with commas.
 
